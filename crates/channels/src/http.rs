@@ -1,0 +1,19 @@
+//! The one HTTP client: a deadline over everything, a limit on everything, and nothing done unasked.
+//!
+//! HTTP/1.1 over TLS, or over plain TCP where the operator opened it. No redirects, no proxies from the
+//! environment, no cookies, no decompression, no hidden second try: one request is one attempt. Every
+//! connection is dialled by [`crate::egress::Guard`]'s word.
+
+mod gate;
+mod transport;
+mod tls;
+mod fault;
+mod dial;
+mod retry_after;
+mod answer;
+mod client;
+
+pub use answer::BODY_READ_BYTES_MAX;
+pub use client::{Client, Clock};
+pub use dial::Limits;
+pub use tls::InvalidRoots;

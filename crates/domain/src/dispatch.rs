@@ -1,0 +1,516 @@
+//! The dispatcher: which delivery may start now.
+//!
+//! A machine without a clock: [`Dispatcher::step`] takes one [`Input`] and the
+//! time and answers with [`Command`]s; [`Dispatcher::next_wake`] names the one
+//! time at which it wants to be asked again. Whoever owns it carries out the
+//! commands and sleeps.
+//!
+//! Each subscription has a lane. Of a lane's backlog only a window is held in
+//! memory, leased; the rest stays in the store, and is claimed when the lane
+//! may start it. A receiver that hangs or is down costs its own lane's window
+//! and nothing else.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::handle::Handle;
+use crate::health::{AdaptiveLimit, Admission, Breaker, TokenBucket};
+use crate::ids::SubscriptionId;
+use crate::outcome::Outcome;
+use crate::subscription::{Status, Subscription};
+use crate::time::Timestamp;
+
+mod lane;
+mod turns;
+
+use lane::{Gate, Lane};
+use turns::Turns;
+
+/// Limits over all lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Attempts under way at a time.
+    pub in_flight_max: usize,
+    /// Leased deliveries in memory, under way or waiting for their turn.
+    pub held_max: usize,
+    /// Attempts under way at a time in one lane, where its owner names no smaller number.
+    pub concurrency_max: u32,
+    /// How long before the end of its lease an attempt must be over.
+    pub lease_margin: Duration,
+}
+
+/// What a lane must know of its subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneRules {
+    /// At most so many attempts at a time.
+    pub max_concurrency: Option<u32>,
+    /// At most so many attempts a second.
+    pub rate_per_second: Option<u32>,
+    /// One at a time, oldest first, each until it is settled for good.
+    pub ordered: bool,
+    /// Nothing goes out.
+    pub paused: bool,
+    /// The deadline of an attempt.
+    pub timeout: Duration,
+}
+
+impl LaneRules {
+    /// The rules of a subscription.
+    pub fn of(subscription: &Subscription) -> LaneRules {
+        LaneRules {
+            max_concurrency: subscription.max_concurrency,
+            rate_per_second: subscription.rate_limit_per_second,
+            ordered: subscription.ordered,
+            paused: subscription.status == Status::Paused,
+            timeout: subscription.timeout(),
+        }
+    }
+
+    /// The rules of a lane whose subscription is gone: its deliveries are only to be cancelled.
+    pub fn orphaned() -> LaneRules {
+        LaneRules {
+            max_concurrency: None,
+            rate_per_second: None,
+            ordered: false,
+            paused: false,
+            timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A leased delivery, in the dispatcher's eyes. `W` is what its owner needs to attempt it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket<W> {
+    /// Whose turn it takes.
+    pub handle: Handle,
+    /// Its lane.
+    pub lane: SubscriptionId,
+    /// When its lease is void.
+    pub lease_until: Timestamp,
+    /// What its owner needs.
+    pub work: W,
+}
+
+/// A lane that has work in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Whose lane.
+    pub handle: Handle,
+    /// Which lane.
+    pub lane: SubscriptionId,
+    /// Its rules.
+    pub rules: LaneRules,
+    /// When the earliest scheduled delivery is due.
+    pub due_at: Timestamp,
+}
+
+/// What a claim brought from one lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed<W> {
+    /// Which lane.
+    pub lane: SubscriptionId,
+    /// In the order in which they shall start.
+    pub tickets: Vec<Ticket<W>>,
+    /// When the next one left in the store is due.
+    pub next_due_at: Option<Timestamp>,
+}
+
+/// What the dispatcher is told.
+#[derive(Debug)]
+pub enum Input<W> {
+    /// The time of [`Dispatcher::next_wake`] has come.
+    Woken,
+    /// A delivery was appended to a lane and leased in the same commit.
+    Born {
+        /// The lane's rules.
+        rules: LaneRules,
+        /// The delivery.
+        ticket: Ticket<W>,
+    },
+    /// A delivery is in the store, to be claimed when it is due.
+    Scheduled(Head),
+    /// A claim came back. It names every lane that it was for.
+    Claimed(Vec<Claimed<W>>),
+    /// A claim failed for these lanes.
+    ClaimFailed(Vec<SubscriptionId>),
+    /// An attempt is over and settled.
+    Finished {
+        /// Which lane.
+        lane: SubscriptionId,
+        /// What it came to; none if it was cut short or none was made, which says nothing about the receiver.
+        outcome: Option<Outcome>,
+    },
+    /// A subscription has other rules now.
+    Changed {
+        /// Whose lane.
+        handle: Handle,
+        /// Which lane.
+        lane: SubscriptionId,
+        /// Its rules from now on.
+        rules: LaneRules,
+    },
+    /// A subscription is gone.
+    Removed(SubscriptionId),
+    /// Start nothing more.
+    Draining,
+}
+
+/// What the dispatcher asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command<W> {
+    /// Claim from these lanes and no others; answer with one [`Input::Claimed`] or [`Input::ClaimFailed`].
+    Claim(Vec<Want>),
+    /// Make an attempt; answer with one [`Input::Finished`].
+    Attempt {
+        /// The delivery.
+        ticket: Ticket<W>,
+        /// Since when its receiver has been out, if this is a probe.
+        out_since: Option<Timestamp>,
+    },
+    /// Give these back to the store, due now; then say [`Input::Scheduled`] for their lanes.
+    Release(Vec<Ticket<W>>),
+    /// Settle these as cancelled: their subscription is gone.
+    Withdraw(Vec<Ticket<W>>),
+}
+
+/// How much to claim from one lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    /// Whose lane.
+    pub handle: Handle,
+    /// Which lane.
+    pub lane: SubscriptionId,
+    /// At most so many.
+    pub limit: u32,
+    /// Only the oldest unfinished one.
+    pub ordered: bool,
+}
+
+/// How many lanes are in which condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LaneCounts {
+    /// Sending or waiting for their turn.
+    pub active: usize,
+    /// Without work that is due.
+    pub idle: usize,
+    /// Held back by the breaker.
+    pub open: usize,
+    /// Paused by their owner.
+    pub paused: usize,
+}
+
+/// Wait before a claim that failed is made again.
+const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Lanes in one claim: bounds the time that a claim holds the store.
+const LANES_PER_CLAIM: usize = 64;
+
+/// The dispatcher. Owned by one task; needs no lock, because nobody else can reach it.
+#[derive(Debug)]
+pub struct Dispatcher<W> {
+    settings: Settings,
+    lanes: HashMap<SubscriptionId, Lane<W>>,
+    /// Lanes with a ticket that may start.
+    ready: Turns,
+    /// Lanes with due work in the store and room for it.
+    hungry: Turns,
+    /// One time for each lane that waits for one.
+    wakes: BTreeSet<(Timestamp, SubscriptionId)>,
+    /// Lanes whose room may have changed since it was last asked for.
+    touched: Vec<SubscriptionId>,
+    in_flight: usize,
+    held: usize,
+    /// Room promised to claims that are under way.
+    promised: usize,
+    draining: bool,
+}
+
+impl<W> Dispatcher<W> {
+    /// A dispatcher without lanes.
+    pub fn new(settings: Settings) -> Dispatcher<W> {
+        Dispatcher {
+            settings,
+            lanes: HashMap::new(),
+            ready: Turns::default(),
+            hungry: Turns::default(),
+            wakes: BTreeSet::new(),
+            touched: Vec::new(),
+            in_flight: 0,
+            held: 0,
+            promised: 0,
+            draining: false,
+        }
+    }
+
+    /// Takes one input and answers with what is to be done now.
+    pub fn step(&mut self, input: Input<W>, now: Timestamp) -> Vec<Command<W>> {
+        let mut commands = Vec::new();
+        self.take(input, now, &mut commands);
+        self.wake_lanes(now);
+        self.start_attempts(now, &mut commands);
+        self.plan_claim(now, &mut commands);
+        commands
+    }
+
+    /// When to step with [`Input::Woken`], if nothing else happens before.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.wakes.first().map(|(at, _)| *at)
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.promised == 0
+    }
+
+    /// Attempts under way.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// For each lane whose room may have changed since the last call: how many deliveries may be
+    /// born leased in it.
+    pub fn rooms(&mut self, now: Timestamp) -> Vec<(SubscriptionId, u32)> {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        let left = self.settings.held_max.saturating_sub(self.held + self.promised) as u32;
+        let room = |lane: &Lane<W>| if self.draining { 0 } else { lane.room_for_births(now).min(left) };
+        touched.into_iter().map(|id| (id, self.lanes.get(&id).map_or(0, room))).collect()
+    }
+
+    /// How many lanes are in which condition.
+    pub fn lane_counts(&self, now: Timestamp) -> LaneCounts {
+        let mut counts = LaneCounts::default();
+        for lane in self.lanes.values() {
+            *match lane {
+                Lane { rules: LaneRules { paused: true, .. }, .. } => &mut counts.paused,
+                lane if !lane.breaker.is_closed() => &mut counts.open,
+                lane if lane.has_work(now) => &mut counts.active,
+                _ => &mut counts.idle,
+            } += 1;
+        }
+        counts
+    }
+
+    fn take(&mut self, input: Input<W>, now: Timestamp, commands: &mut Vec<Command<W>>) {
+        match input {
+            Input::Woken => {}
+            Input::Born { rules, ticket } => self.hold(rules, ticket, now, commands),
+            Input::Scheduled(head) => {
+                self.lane(&head.handle, head.lane, head.rules).scheduled(head.due_at);
+                self.consider(head.lane, now);
+            }
+            Input::Claimed(lanes) => {
+                lanes.into_iter().for_each(|claimed| self.claimed(claimed, now, commands))
+            }
+            Input::ClaimFailed(lanes) => lanes.into_iter().for_each(|id| self.claim_failed(id, now)),
+            Input::Finished { lane, outcome } => self.finished(lane, outcome, now, commands),
+            Input::Changed { handle, lane, rules } => self.changed(&handle, lane, rules, now, commands),
+            Input::Removed(id) => self.removed(id, commands),
+            Input::Draining => self.drain(commands),
+        }
+    }
+
+    fn lane(&mut self, handle: &Handle, id: SubscriptionId, rules: LaneRules) -> &mut Lane<W> {
+        let concurrency_max = self.settings.concurrency_max;
+        self.lanes.entry(id).or_insert_with(|| Lane::new(handle.clone(), rules, concurrency_max))
+    }
+
+    fn hold(&mut self, rules: LaneRules, ticket: Ticket<W>, now: Timestamp, commands: &mut Vec<Command<W>>) {
+        let id = ticket.lane;
+        let draining = self.draining;
+        let lane = self.lane(&ticket.handle, id, rules);
+        if lane.removed {
+            commands.push(Command::Withdraw(vec![ticket]));
+        } else if draining || lane.rules.paused || !lane.breaker.is_closed() {
+            // It would wait here for something that may not come before its lease ends.
+            commands.push(Command::Release(vec![ticket]));
+        } else {
+            lane.held.push_back(ticket);
+            self.held += 1;
+        }
+        self.consider(id, now);
+    }
+
+    fn claimed(&mut self, claimed: Claimed<W>, now: Timestamp, commands: &mut Vec<Command<W>>) {
+        let Some(lane) = self.lanes.get_mut(&claimed.lane) else {
+            // Removed while the claim was under way.
+            return push_unless_empty(commands, Command::Withdraw, claimed.tickets);
+        };
+        self.promised -= lane.end_claim(claimed.next_due_at) as usize;
+        if lane.removed {
+            push_unless_empty(commands, Command::Withdraw, claimed.tickets);
+        } else if self.draining || lane.rules.paused {
+            push_unless_empty(commands, Command::Release, claimed.tickets);
+        } else {
+            self.held += claimed.tickets.len();
+            lane.held.extend(claimed.tickets);
+        }
+        self.consider(claimed.lane, now);
+    }
+
+    fn claim_failed(&mut self, id: SubscriptionId, now: Timestamp) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            self.promised -= lane.end_claim(Some(now + CLAIM_AGAIN_AFTER)) as usize;
+            self.consider(id, now);
+        }
+    }
+
+    fn finished(
+        &mut self,
+        id: SubscriptionId,
+        outcome: Option<Outcome>,
+        now: Timestamp,
+        commands: &mut Vec<Command<W>>,
+    ) {
+        self.in_flight -= 1;
+        self.held -= 1;
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let opened = lane.finished(outcome, now);
+        if lane.removed && lane.in_flight == 0 {
+            self.lanes.remove(&id);
+            return;
+        }
+        if opened {
+            self.release_held(id, commands);
+        }
+        self.consider(id, now);
+    }
+
+    fn changed(
+        &mut self,
+        handle: &Handle,
+        id: SubscriptionId,
+        rules: LaneRules,
+        now: Timestamp,
+        commands: &mut Vec<Command<W>>,
+    ) {
+        let concurrency_max = self.settings.concurrency_max;
+        self.lane(handle, id, rules).change(rules, concurrency_max, now);
+        if rules.paused {
+            self.release_held(id, commands);
+        }
+        self.consider(id, now);
+    }
+
+    fn removed(&mut self, id: SubscriptionId, commands: &mut Vec<Command<W>>) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let held: Vec<_> = lane.held.drain(..).collect();
+        self.held -= held.len();
+        // What a claim under way brings will be withdrawn when it comes.
+        self.promised -= std::mem::take(&mut lane.promised) as usize;
+        self.wakes.retain(|(_, waiting)| *waiting != id);
+        self.touched.push(id);
+        if lane.in_flight == 0 {
+            self.lanes.remove(&id);
+        } else {
+            lane.removed = true;
+        }
+        push_unless_empty(commands, Command::Withdraw, held);
+    }
+
+    fn drain(&mut self, commands: &mut Vec<Command<W>>) {
+        self.draining = true;
+        self.wakes.clear();
+        let mut lanes: Vec<_> = self.lanes.keys().copied().collect();
+        lanes.sort_unstable();
+        for id in lanes {
+            self.touched.push(id);
+            self.release_held(id, commands);
+        }
+    }
+
+    fn release_held(&mut self, id: SubscriptionId, commands: &mut Vec<Command<W>>) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        let held: Vec<_> = lane.held.drain(..).collect();
+        self.held -= held.len();
+        push_unless_empty(commands, Command::Release, held);
+    }
+
+    /// Puts a lane where its condition says: among the ready, the hungry, or those that wait.
+    fn consider(&mut self, id: SubscriptionId, now: Timestamp) {
+        self.touched.push(id);
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if self.draining || lane.removed {
+            return;
+        }
+        if lane.gate(now) == Gate::Open && !lane.held.is_empty() {
+            self.ready.push(&lane.handle, id);
+        }
+        if lane.wants(now) > 0 {
+            self.hungry.push(&lane.handle, id);
+        }
+        let wake_at = lane.waits_until(now);
+        if let Some(before) = std::mem::replace(&mut lane.wake_at, wake_at) {
+            self.wakes.remove(&(before, id));
+        }
+        if let Some(at) = wake_at {
+            self.wakes.insert((at, id));
+        }
+    }
+
+    fn wake_lanes(&mut self, now: Timestamp) {
+        while let Some((at, id)) = self.wakes.first().copied().filter(|(at, _)| *at <= now) {
+            self.wakes.remove(&(at, id));
+            if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.wake_at = None;
+            }
+            self.consider(id, now);
+        }
+    }
+
+    fn start_attempts(&mut self, now: Timestamp, commands: &mut Vec<Command<W>>) {
+        while !self.draining && self.in_flight < self.settings.in_flight_max {
+            let Some(id) = self.ready.pop() else { return };
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            if lane.gate(now) == Gate::Open
+                && let Some(ticket) = lane.held.pop_front()
+            {
+                let over_by = now + lane.rules.timeout + self.settings.lease_margin;
+                if over_by <= ticket.lease_until {
+                    let out_since = lane.breaker.out_since();
+                    lane.start(now);
+                    self.in_flight += 1;
+                    commands.push(Command::Attempt { ticket, out_since });
+                } else {
+                    // It waited too long: a new lease, rather than an attempt that someone else may repeat.
+                    self.held -= 1;
+                    commands.push(Command::Release(vec![ticket]));
+                }
+            }
+            self.consider(id, now);
+        }
+    }
+
+    fn plan_claim(&mut self, now: Timestamp, commands: &mut Vec<Command<W>>) {
+        let mut wants = Vec::new();
+        while !self.draining && wants.len() < LANES_PER_CLAIM {
+            let left = self.settings.held_max.saturating_sub(self.held + self.promised) as u32;
+            if left == 0 {
+                break;
+            }
+            let Some(id) = self.hungry.pop() else { break };
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            let limit = lane.wants(now).min(left);
+            if limit > 0 {
+                lane.begin_claim(limit);
+                self.promised += limit as usize;
+                wants.push(Want {
+                    handle: lane.handle.clone(),
+                    lane: id,
+                    limit,
+                    ordered: lane.rules.ordered,
+                });
+            }
+        }
+        push_unless_empty(commands, Command::Claim, wants);
+    }
+}
+
+fn push_unless_empty<W, T>(commands: &mut Vec<Command<W>>, command: fn(Vec<T>) -> Command<W>, items: Vec<T>) {
+    if !items.is_empty() {
+        commands.push(command(items));
+    }
+}
+
+#[cfg(test)]
+mod tests;

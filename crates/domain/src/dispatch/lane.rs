@@ -1,0 +1,212 @@
+//! One lane: the deliveries of one subscription, in the dispatcher's eyes.
+
+use super::{
+    AdaptiveLimit, Admission, Breaker, Duration, Handle, LaneRules, Outcome, Ticket, Timestamp, TokenBucket,
+    VecDeque,
+};
+
+/// A lane's window is at most this many deliveries, held or under way.
+const WINDOW_MAX: u32 = 256;
+/// A lane with a rate holds no more than it can start in this time, well within a lease.
+const RATE_AHEAD: Duration = Duration::from_secs(10);
+
+/// Whether a lane may start an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Now.
+    Open,
+    /// At this time.
+    Until(Timestamp),
+    /// When something happens: an attempt ends, or the owner resumes it.
+    Shut,
+}
+
+#[derive(Debug)]
+pub(super) struct Lane<W> {
+    pub(super) handle: Handle,
+    pub(super) rules: LaneRules,
+    limit: AdaptiveLimit,
+    pub(super) breaker: Breaker,
+    bucket: Option<TokenBucket>,
+    /// Leased and waiting for their turn.
+    pub(super) held: VecDeque<Ticket<W>>,
+    /// Under way.
+    pub(super) in_flight: u32,
+    /// When the earliest delivery left in the store is due, as far as we know.
+    pub(super) next_due_at: Option<Timestamp>,
+    /// What was scheduled while a claim was under way: the claim may not have seen it.
+    scheduled_meanwhile: Option<Timestamp>,
+    claiming: bool,
+    /// Room promised to the claim under way.
+    pub(super) promised: u32,
+    pub(super) wake_at: Option<Timestamp>,
+    /// The subscription is gone; the lane ends with its last attempt.
+    pub(super) removed: bool,
+}
+
+impl<W> Lane<W> {
+    pub(super) fn new(handle: Handle, rules: LaneRules, concurrency_max: u32) -> Lane<W> {
+        Lane {
+            handle,
+            rules,
+            limit: AdaptiveLimit::new(concurrency_of(rules, concurrency_max)),
+            breaker: Breaker::new(),
+            bucket: rules.rate_per_second.map(TokenBucket::new),
+            held: VecDeque::new(),
+            in_flight: 0,
+            next_due_at: None,
+            scheduled_meanwhile: None,
+            claiming: false,
+            promised: 0,
+            wake_at: None,
+            removed: false,
+        }
+    }
+
+    pub(super) fn change(&mut self, rules: LaneRules, concurrency_max: u32, now: Timestamp) {
+        if rules.rate_per_second != self.rules.rate_per_second {
+            self.bucket = rules.rate_per_second.map(TokenBucket::new);
+        }
+        self.limit.set_max(concurrency_of(rules, concurrency_max));
+        let resumed = self.rules.paused && !rules.paused;
+        self.rules = rules;
+        if resumed {
+            // Whatever was held back is due by now; the claim will tell.
+            self.scheduled(now);
+        }
+    }
+
+    pub(super) fn gate(&self, now: Timestamp) -> Gate {
+        if self.rules.paused || self.in_flight >= self.limit.get() {
+            return Gate::Shut;
+        }
+        match self.breaker.admits(now) {
+            Admission::ProbeUnderWay => return Gate::Shut,
+            Admission::NotBefore(at) => return Gate::Until(at),
+            // A probe is alone: attempts from before the breaker opened must end first.
+            Admission::Probe if self.in_flight > 0 => return Gate::Shut,
+            Admission::Probe | Admission::Open => {}
+        }
+        match self.bucket.map(|bucket| bucket.free_at()) {
+            Some(free_at) if free_at > now => Gate::Until(free_at),
+            _ => Gate::Open,
+        }
+    }
+
+    /// The time at which the lane can go on without anything else happening.
+    pub(super) fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let due_at = self.next_due_at.filter(|_| !self.rules.paused);
+        match self.gate(now) {
+            Gate::Until(at) if !self.held.is_empty() || due_at.is_some() => Some(at),
+            _ => due_at.filter(|due_at| *due_at > now),
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Timestamp) {
+        self.in_flight += 1;
+        self.breaker.probe_started();
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take(now);
+        }
+    }
+
+    /// Takes note of an attempt's end. Answers whether the breaker opened.
+    pub(super) fn finished(&mut self, outcome: Option<Outcome>, now: Timestamp) -> bool {
+        let in_flight = self.in_flight;
+        self.in_flight -= 1;
+        if self.rules.ordered && self.next_due_at.is_none() {
+            // The head was in flight; the next one is due at once, or the claim will say when.
+            self.scheduled(now);
+        }
+        let Some(outcome) = outcome else {
+            self.breaker.probe_cut_short(now);
+            return false;
+        };
+        if outcome.asks_for_less() {
+            self.limit.overloaded();
+        }
+        if outcome.is_outage() {
+            return self.breaker.outage(now);
+        }
+        if self.breaker.answered() {
+            self.limit.begin_again();
+        } else {
+            self.limit.succeeded(in_flight);
+        }
+        false
+    }
+
+    pub(super) fn scheduled(&mut self, due_at: Timestamp) {
+        let earlier = |known: Option<Timestamp>| Some(known.map_or(due_at, |at| at.min(due_at)));
+        self.next_due_at = earlier(self.next_due_at);
+        if self.claiming {
+            self.scheduled_meanwhile = earlier(self.scheduled_meanwhile);
+        }
+    }
+
+    /// How many deliveries to claim now.
+    pub(super) fn wants(&self, now: Timestamp) -> u32 {
+        let due = self.next_due_at.is_some_and(|due| due <= now);
+        if !due || self.claiming || self.removed || self.gate_to_store(now) != Gate::Open {
+            return 0;
+        }
+        let busy = self.in_flight + self.held.len() as u32;
+        let window = self.window(now);
+        // Half a window at a time: a claim for each finished attempt would cost a trip each.
+        if busy * 2 > window { 0 } else { window - busy }
+    }
+
+    /// A full lane that may go on by itself is no reason not to claim ahead.
+    fn gate_to_store(&self, now: Timestamp) -> Gate {
+        match self.gate(now) {
+            Gate::Shut if !self.rules.paused && self.breaker.is_closed() => Gate::Open,
+            Gate::Until(_) if self.breaker.is_closed() => Gate::Open,
+            gate => gate,
+        }
+    }
+
+    /// How many deliveries the lane may hold and attempt together.
+    fn window(&self, now: Timestamp) -> u32 {
+        if self.rules.ordered || !matches!(self.breaker.admits(now), Admission::Open) {
+            return 1;
+        }
+        let by_limit = (self.limit.get() * 2).min(WINDOW_MAX);
+        match self.rules.rate_per_second {
+            Some(rate) => by_limit.min((u64::from(rate) * RATE_AHEAD.as_secs()) as u32),
+            None => by_limit,
+        }
+    }
+
+    /// How many deliveries may be born leased: none while older ones wait in the store.
+    pub(super) fn room_for_births(&self, now: Timestamp) -> u32 {
+        let backlog = self.claiming || self.next_due_at.is_some_and(|due| due <= now);
+        if backlog || self.rules.ordered || self.rules.paused || self.removed || !self.breaker.is_closed() {
+            return 0;
+        }
+        self.window(now).saturating_sub(self.in_flight + self.held.len() as u32)
+    }
+
+    pub(super) fn begin_claim(&mut self, limit: u32) {
+        self.claiming = true;
+        self.promised = limit;
+        self.scheduled_meanwhile = None;
+    }
+
+    /// Ends the claim under way and answers the room that was promised to it.
+    pub(super) fn end_claim(&mut self, next_due_at: Option<Timestamp>) -> u32 {
+        self.claiming = false;
+        self.next_due_at = match (next_due_at, self.scheduled_meanwhile.take()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        std::mem::take(&mut self.promised)
+    }
+
+    pub(super) fn has_work(&self, now: Timestamp) -> bool {
+        self.in_flight > 0 || !self.held.is_empty() || self.next_due_at.is_some_and(|due| due <= now)
+    }
+}
+
+fn concurrency_of(rules: LaneRules, concurrency_max: u32) -> u32 {
+    if rules.ordered { 1 } else { rules.max_concurrency.unwrap_or(concurrency_max).min(concurrency_max) }
+}

@@ -1,0 +1,180 @@
+//! What happened: the event and the bodies that it becomes on the wire.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event_type::EventType;
+use crate::handle::Handle;
+use crate::ids::EventId;
+use crate::payload::Payload;
+use crate::time::{InvalidTimestamp, Timestamp};
+
+/// An accepted event. Nothing in it changes after acceptance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The same on every attempt and replay: the receiver's key for duplicates.
+    pub id: EventId,
+    /// Whose event it is.
+    pub handle: Handle,
+    /// The dotted name of its kind.
+    pub event_type: EventType,
+    /// When it happened, as the publisher says; the time of acceptance if the publisher does not.
+    pub occurred_at: OccurredAt,
+    /// When we accepted it.
+    pub accepted_at: Timestamp,
+    /// Where it came from.
+    pub origin: Origin,
+    /// The publisher's word for what must stay in order; at most 128 bytes.
+    pub ordering_key: Option<Box<str>>,
+    /// The publisher's bytes.
+    pub payload: Payload,
+}
+
+/// Where an event came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Published through the API.
+    Live,
+    /// Made by the test route of a subscription.
+    Test,
+    /// Made by Angarium about itself, such as `webhook.delivery.terminal_failure`.
+    System,
+}
+
+/// The publisher's time of an event, with seconds or milliseconds exactly as accepted (contract 1.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OccurredAt(Box<str>);
+
+impl OccurredAt {
+    /// Takes back what [`OccurredAt::as_str`] gave to the store.
+    pub fn from_stored(text: String) -> OccurredAt {
+        OccurredAt(text.into())
+    }
+
+    /// RFC 3339 in UTC.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Timestamp> for OccurredAt {
+    fn from(at: Timestamp) -> OccurredAt {
+        OccurredAt(at.to_string().into())
+    }
+}
+
+impl std::str::FromStr for OccurredAt {
+    type Err = InvalidTimestamp;
+
+    /// Keeps the text when it is UTC with whole seconds or milliseconds; brings other forms to that.
+    fn from_str(text: &str) -> Result<OccurredAt, InvalidTimestamp> {
+        let at: Timestamp = text.parse()?;
+        let seconds = "2026-02-25T12:00:00Z".len();
+        let millis = "2026-02-25T12:00:00.000Z".len();
+        let ours =
+            text.ends_with('Z') && text.as_bytes()[10] == b'T' && [seconds, millis].contains(&text.len());
+        Ok(if ours { OccurredAt(text.into()) } else { at.into() })
+    }
+}
+
+impl fmt::Display for OccurredAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The shape of a delivery's body (contract 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PayloadFormat {
+    /// `{id,type,handle,occurredAt,payload}`.
+    #[default]
+    Native,
+    /// `{type,timestamp,data}`, as Standard Webhooks advises.
+    Standard,
+    /// CloudEvents 1.0, structured mode.
+    CloudEvents,
+}
+
+impl PayloadFormat {
+    /// The media type of the body.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            PayloadFormat::Native | PayloadFormat::Standard => "application/json",
+            PayloadFormat::CloudEvents => "application/cloudevents+json; charset=UTF-8",
+        }
+    }
+
+    /// The exact bytes that are signed and sent.
+    ///
+    /// Ids, types, handles and times hold no character that JSON would escape,
+    /// so they are written as they stand.
+    pub fn body(self, event: &Event) -> String {
+        let Event { id, handle, event_type, occurred_at, payload, .. } = event;
+        let payload = payload.as_str();
+        match self {
+            PayloadFormat::Native => format!(
+                r#"{{"id":"{id}","type":"{event_type}","handle":"{handle}","occurredAt":"{occurred_at}","payload":{payload}}}"#
+            ),
+            PayloadFormat::Standard => {
+                format!(r#"{{"type":"{event_type}","timestamp":"{occurred_at}","data":{payload}}}"#)
+            }
+            PayloadFormat::CloudEvents => format!(
+                r#"{{"specversion":"1.0","id":"{id}","source":"/handles/{handle}","type":"{event_type}","time":"{occurred_at}","datacontenttype":"application/json","data":{payload}}}"#
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        Event {
+            id: EventId::from_bytes([1; 16]),
+            handle: "acme".parse().expect("a handle"),
+            event_type: "link.clicked".parse().expect("a type"),
+            occurred_at: "2026-02-25T12:00:00Z".parse().expect("a time"),
+            accepted_at: Timestamp::from_seconds(1),
+            origin: Origin::Live,
+            ordering_key: None,
+            payload: Payload::of_our_own(&serde_json::json!({"n": 1})),
+        }
+    }
+
+    #[test]
+    fn native_bodies_have_the_shape_of_the_sources() {
+        assert_eq!(
+            PayloadFormat::Native.body(&event()),
+            r#"{"id":"evt_01040g2081040g2081040g2081","type":"link.clicked","handle":"acme","occurredAt":"2026-02-25T12:00:00Z","payload":{"n":1}}"#
+        );
+    }
+
+    #[test]
+    fn every_format_is_valid_json_with_the_payload_inside() {
+        for (format, field) in [
+            (PayloadFormat::Native, "payload"),
+            (PayloadFormat::Standard, "data"),
+            (PayloadFormat::CloudEvents, "data"),
+        ] {
+            let body: serde_json::Value = serde_json::from_str(&format.body(&event())).expect("valid JSON");
+            assert_eq!(body[field], serde_json::json!({"n": 1}), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn occurred_at_is_shown_as_it_was_accepted() {
+        for (given, shown) in [
+            ("2026-02-25T12:00:00Z", "2026-02-25T12:00:00Z"),
+            ("2026-02-25T12:00:00.000Z", "2026-02-25T12:00:00.000Z"),
+            ("2026-02-25T12:00:00.25Z", "2026-02-25T12:00:00.250Z"),
+            ("2026-02-25T13:00:00+01:00", "2026-02-25T12:00:00Z"),
+            ("2026-02-25 12:00:00Z", "2026-02-25T12:00:00Z"),
+        ] {
+            assert_eq!(given.parse::<OccurredAt>().map(|t| t.to_string()), Ok(shown.to_owned()));
+        }
+    }
+}

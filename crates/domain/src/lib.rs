@@ -1,0 +1,29 @@
+//! The decisions of Angarium, as pure functions and values.
+//!
+//! Nothing in this crate waits, reads a clock, draws a random number or opens
+//! a socket: the time is an argument, jitter is a hash, bytes are given. That
+//! is what lets the simulator run a year of deliveries in a second, and what
+//! lets a reader follow a decision without following a thread.
+
+pub mod access;
+pub mod advice;
+pub mod attempt;
+pub mod delivery;
+pub mod dispatch;
+pub mod event;
+pub mod event_type;
+pub mod fan_out;
+pub mod handle;
+pub mod headers;
+pub mod health;
+pub mod idempotency;
+pub mod ids;
+pub mod outcome;
+pub mod payload;
+pub mod replay;
+pub mod retention;
+pub mod retry;
+pub mod secret;
+pub mod signature;
+pub mod subscription;
+pub mod time;

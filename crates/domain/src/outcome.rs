@@ -1,0 +1,217 @@
+//! What an attempt came to, and which class that puts it in.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What came back from a receiver, or why nothing did. A refusal is data, not an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Outcome {
+    /// A status line was read. The status decides, whatever happens to the body after it.
+    Answered {
+        /// 200 to 599; anything else is [`Failure::Protocol`].
+        status: u16,
+        /// What the receiver asked for in `Retry-After`, in seconds from the answer.
+        retry_after_seconds: Option<u64>,
+    },
+    /// No answer.
+    Failed {
+        /// Where it went wrong.
+        failure: Failure,
+    },
+}
+
+/// Where an attempt without an answer went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The deadline passed before a status line came.
+    Timeout,
+    /// The name did not resolve.
+    DnsError,
+    /// No connection could be made.
+    ConnectError,
+    /// The handshake or the certificate failed.
+    TlsError,
+    /// What came back is not HTTP, or more than we read.
+    ProtocolError,
+    /// The connection ended before a status line. The receiver may have acted.
+    ConnectionLost,
+    /// The egress policy refused the address. Nothing was sent.
+    BlockedAddress,
+    /// Our own fault: the attempt could not be made.
+    InternalError,
+    /// The process ended during the attempt. The receiver may have acted.
+    Interrupted,
+}
+
+/// Which answers a policy tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOn {
+    /// No answer, 5xx, 408, 409, 425 and 429; any other 4xx ends the delivery (seed 002).
+    #[default]
+    Transient,
+    /// Every answer but 2xx (seed 004).
+    AnyFailure,
+    /// Every answer but 2xx and 410, which says that the endpoint is gone (Standard Webhooks 1.0).
+    AnyFailureButGone,
+}
+
+/// What an outcome means for its delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The receiver has it.
+    Delivered,
+    /// Worth another attempt, while the policy has one.
+    Retry,
+    /// Another attempt would end the same way.
+    Terminal,
+}
+
+impl Outcome {
+    /// The class under a policy's rule (contract 3.3).
+    pub fn class(self, retry_on: RetryOn) -> Class {
+        match self {
+            Outcome::Answered { status, .. } => class_of_status(status, retry_on),
+            Outcome::Failed { failure: Failure::BlockedAddress } => Class::Terminal,
+            Outcome::Failed { .. } => Class::Retry,
+        }
+    }
+
+    /// The status, if there was an answer.
+    pub fn status(self) -> Option<u16> {
+        match self {
+            Outcome::Answered { status, .. } => Some(status),
+            Outcome::Failed { .. } => None,
+        }
+    }
+
+    /// Whether the receiver is asking for less, by word or by silence: a drop for the adaptive limit.
+    pub fn asks_for_less(self) -> bool {
+        match self {
+            Outcome::Answered { status, .. } => matches!(status, 429 | 503),
+            Outcome::Failed { failure } => failure == Failure::Timeout,
+        }
+    }
+
+    /// Whether this speaks of a receiver that is down or overwhelmed, and not of one request.
+    pub fn is_outage(self) -> bool {
+        match self {
+            Outcome::Answered { status, .. } => status >= 500 || status == 429,
+            Outcome::Failed { failure } => match failure {
+                Failure::Timeout
+                | Failure::DnsError
+                | Failure::ConnectError
+                | Failure::TlsError
+                | Failure::ProtocolError
+                | Failure::ConnectionLost => true,
+                Failure::BlockedAddress | Failure::InternalError | Failure::Interrupted => false,
+            },
+        }
+    }
+}
+
+fn class_of_status(status: u16, retry_on: RetryOn) -> Class {
+    match (status, retry_on) {
+        (200..300, _) => Class::Delivered,
+        (500.. | 408 | 409 | 425 | 429, _) => Class::Retry,
+        (_, RetryOn::Transient) | (410, RetryOn::AnyFailureButGone) => Class::Terminal,
+        (_, RetryOn::AnyFailure | RetryOn::AnyFailureButGone) => Class::Retry,
+    }
+}
+
+impl Failure {
+    /// The word on the wire and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Failure::Timeout => "timeout",
+            Failure::DnsError => "dns_error",
+            Failure::ConnectError => "connect_error",
+            Failure::TlsError => "tls_error",
+            Failure::ProtocolError => "protocol_error",
+            Failure::ConnectionLost => "connection_lost",
+            Failure::BlockedAddress => "blocked_address",
+            Failure::InternalError => "internal_error",
+            Failure::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl Class {
+    /// The word on the wire and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Delivered => "delivered",
+            Class::Retry => "retry",
+            Class::Terminal => "terminal",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Answered { status, .. } => write!(f, "{status}"),
+            Outcome::Failed { failure } => f.write_str(failure.as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16) -> Outcome {
+        Outcome::Answered { status, retry_after_seconds: None }
+    }
+
+    /// The table of seed 002, for every status that HTTP can carry.
+    #[test]
+    fn transient_policy_follows_the_published_table_for_every_status() {
+        for status in 200..=599 {
+            let expected = match status {
+                200..=299 => Class::Delivered,
+                408 | 409 | 425 | 429 | 500..=599 => Class::Retry,
+                _ => Class::Terminal,
+            };
+            assert_eq!(answered(status).class(RetryOn::Transient), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_other_policies_retry_whatever_is_not_success() {
+        for status in 200..=599 {
+            let delivered = (200..300).contains(&status);
+            let any = if delivered { Class::Delivered } else { Class::Retry };
+            let but_gone = if status == 410 { Class::Terminal } else { any };
+            assert_eq!(answered(status).class(RetryOn::AnyFailure), any, "{status}");
+            assert_eq!(answered(status).class(RetryOn::AnyFailureButGone), but_gone, "{status}");
+        }
+    }
+
+    #[test]
+    fn silence_is_worth_another_attempt_and_a_blocked_address_is_not() {
+        use Failure::{
+            BlockedAddress, ConnectError, ConnectionLost, DnsError, InternalError, Interrupted,
+            ProtocolError, Timeout, TlsError,
+        };
+        for retry_on in [RetryOn::Transient, RetryOn::AnyFailure, RetryOn::AnyFailureButGone] {
+            for failure in [
+                Timeout,
+                DnsError,
+                ConnectError,
+                TlsError,
+                ProtocolError,
+                ConnectionLost,
+                InternalError,
+                Interrupted,
+            ] {
+                assert_eq!(Outcome::Failed { failure }.class(retry_on), Class::Retry);
+            }
+            assert_eq!(Outcome::Failed { failure: BlockedAddress }.class(retry_on), Class::Terminal);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! How long what is finished is remembered.
+
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// How long finished things are kept. Nothing unfinished is ever forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Delivered and cancelled deliveries, their attempts, and events with nothing left to point at.
+    pub finished: Duration,
+    /// Dead letters that were neither replayed nor discarded.
+    pub dead: Duration,
+}
+
+/// The moments before which things may be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cutoffs {
+    /// For what is finished.
+    pub finished_before: Timestamp,
+    /// For dead letters.
+    pub dead_before: Timestamp,
+    /// For idempotency records: those that ended by then.
+    pub keys_ended_by: Timestamp,
+}
+
+impl Default for Retention {
+    /// 30 days for the finished, 90 for the dead.
+    fn default() -> Retention {
+        let day = Duration::from_hours(24);
+        Retention { finished: 30 * day, dead: 90 * day }
+    }
+}
+
+impl Retention {
+    /// The cutoffs at a time. The dead are kept at least as long as the finished.
+    pub fn cutoffs(&self, now: Timestamp) -> Cutoffs {
+        Cutoffs {
+            finished_before: now.saturating_sub(self.finished),
+            dead_before: now.saturating_sub(self.dead.max(self.finished)),
+            keys_ended_by: now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dead_outlive_the_finished() {
+        let now = Timestamp::from_seconds(1_000_000_000);
+        let hour = Duration::from_hours(1);
+        let cutoffs = Retention { finished: 2 * hour, dead: hour }.cutoffs(now);
+        assert_eq!(cutoffs.finished_before, now.saturating_sub(2 * hour));
+        assert_eq!(cutoffs.dead_before, now.saturating_sub(2 * hour));
+    }
+}

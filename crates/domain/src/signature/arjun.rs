@@ -1,0 +1,31 @@
+//! The `x-arjun-*` headers of the v2 API: `sha256=<hex>` over the raw body (seed 002).
+
+use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER_PERMISSIVE;
+
+use super::{ToSign, mac};
+
+pub(super) const SIGNATURE: &str = "x-arjun-signature";
+/// What comes before the digits.
+const PREFIX: &str = "sha256=";
+/// What a well-formed value is, for messages.
+pub(super) const SHAPE: &str = "sha256= and 64 hex digits";
+
+pub(super) fn sign(key: &hmac::Key, request: &ToSign<'_>, headers: &mut Vec<(&'static str, String)>) {
+    headers.push((SIGNATURE, value(&mac(key, &[request.body]))));
+    headers.push(("x-arjun-event-type", request.event_type.to_string()));
+    headers.push(("x-arjun-attempt", request.attempt.to_string()));
+}
+
+fn value(tag: &hmac::Tag) -> String {
+    let mut value = String::with_capacity(PREFIX.len() + 64);
+    value.push_str(PREFIX);
+    HEXLOWER_PERMISSIVE.encode_append(tag.as_ref(), &mut value);
+    value
+}
+
+/// The bytes behind a value, if it has the right shape.
+pub(super) fn read(value: &str) -> Option<Vec<u8>> {
+    let digits = value.strip_prefix(PREFIX)?;
+    HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok().filter(|bytes| bytes.len() == 32)
+}

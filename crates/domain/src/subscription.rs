@@ -1,0 +1,214 @@
+//! Where one subscriber receives, and which events it wants.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::PayloadFormat;
+use crate::event_type::{EventPattern, EventType};
+use crate::handle::Handle;
+use crate::headers::CustomHeaders;
+use crate::ids::SubscriptionId;
+use crate::retry::RetryPolicy;
+use crate::signature::SigningProfile;
+use crate::time::Timestamp;
+
+/// The most subscriptions that a handle may have (security 3.5).
+pub const SUBSCRIPTIONS_PER_HANDLE_MAX: usize = 50;
+/// The most event patterns that a subscription may name (security 3.5).
+pub const PATTERNS_MAX: usize = 100;
+/// The longest description, in characters.
+pub const DESCRIPTION_CHARS_MAX: usize = 500;
+/// The deadline of an attempt when the subscriber names none (contract 3.3).
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// The deadlines that a subscriber may name, in whole seconds.
+pub const TIMEOUT_SECONDS: std::ops::RangeInclusive<u32> = 1..=30;
+/// The rates that a subscriber may name, in attempts a second.
+pub const RATE_PER_SECOND: std::ops::RangeInclusive<u32> = 1..=1_000;
+/// The concurrency limits that a subscriber may name.
+pub const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=256;
+
+/// A subscription as its owner set it. Secrets are kept apart, in [`crate::secret::SigningKeys`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// Never changes.
+    pub id: SubscriptionId,
+    /// Never changes.
+    pub handle: Handle,
+    /// Where attempts go. Changes by the owner's patch.
+    pub endpoint_url: EndpointUrl,
+    /// What is wanted; not empty, without duplicates. Changes by the owner's patch.
+    pub event_types: Vec<EventPattern>,
+    /// The owner's words.
+    pub description: Option<String>,
+    /// Which headers prove the origin.
+    pub signing_profile: SigningProfile,
+    /// The shape of the body.
+    pub payload_format: PayloadFormat,
+    /// When failed attempts are repeated.
+    pub retry_policy: RetryPolicy,
+    /// Sent with every attempt.
+    pub headers: CustomHeaders,
+    /// At most so many attempts a second.
+    pub rate_limit_per_second: Option<u32>,
+    /// At most so many attempts at a time.
+    pub max_concurrency: Option<u32>,
+    /// The deadline of one attempt, in seconds.
+    pub timeout_seconds: u32,
+    /// Whether an event waits until the ones before it are settled for good.
+    pub ordered: bool,
+    /// Changes by pause and resume only. We never disable a subscription on our own (seed 002).
+    pub status: Status,
+    /// The last four characters of the newest secret.
+    pub secret_hint: String,
+    /// Where it pointed before, oldest first; at most [`PAST_ENDPOINTS_MAX`]. Grows by the owner's patch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past_endpoints: Vec<PastEndpoint>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its owner last changed it.
+    pub updated_at: Timestamp,
+}
+
+/// An address that a subscription had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastEndpoint {
+    /// The address.
+    pub url: EndpointUrl,
+    /// When it was replaced.
+    pub until: Timestamp,
+}
+
+/// How many past addresses are remembered, for replays to the original one.
+pub const PAST_ENDPOINTS_MAX: usize = 20;
+
+/// Whether deliveries go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Deliveries are attempted.
+    Active,
+    /// Deliveries are held and drain in order on resume.
+    Paused,
+}
+
+/// An endpoint's address, normalised and accepted by the egress policy of its time.
+///
+/// The channel judges the address again at every connection: names move.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EndpointUrl(Arc<str>);
+
+impl EndpointUrl {
+    /// Takes a URL in the form that the egress policy gave back.
+    pub fn vetted(normalised: &str) -> EndpointUrl {
+        EndpointUrl(normalised.into())
+    }
+
+    /// The whole URL. Its query may hold the subscriber's credentials: never log it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host, with brackets around an IPv6 address and without the port.
+    pub fn host(&self) -> &str {
+        let authority = self.authority();
+        match authority.rfind(':') {
+            Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+            _ => authority,
+        }
+    }
+
+    /// Host, port and path: what may be shown where the query may not.
+    pub fn without_query(&self) -> &str {
+        self.0.split('?').next().unwrap_or(&self.0)
+    }
+
+    fn authority(&self) -> &str {
+        let rest = self.0.split_once("://").map_or(&*self.0, |(_, rest)| rest);
+        rest.split(['/', '?']).next().unwrap_or(rest)
+    }
+}
+
+impl fmt::Debug for EndpointUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.without_query())
+    }
+}
+
+impl Subscription {
+    /// Whether this subscription wants events of this type.
+    pub fn wants(&self, event_type: &EventType) -> bool {
+        self.event_types.iter().any(|pattern| pattern.matches(event_type))
+    }
+
+    /// The address that the subscription had at a time, as far back as it is remembered.
+    pub fn endpoint_at(&self, at: Timestamp) -> &EndpointUrl {
+        self.past_endpoints.iter().find(|past| at < past.until).map_or(&self.endpoint_url, |past| &past.url)
+    }
+
+    /// Moves to another address at a time.
+    pub fn point_to(&mut self, url: EndpointUrl, at: Timestamp) {
+        if url == self.endpoint_url {
+            return;
+        }
+        let past = PastEndpoint { url: std::mem::replace(&mut self.endpoint_url, url), until: at };
+        self.past_endpoints.push(past);
+        let excess = self.past_endpoints.len().saturating_sub(PAST_ENDPOINTS_MAX);
+        self.past_endpoints.drain(..excess);
+    }
+
+    /// The deadline of one attempt, from its start to the last byte of the answer.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds.into())
+    }
+}
+
+/// Removes duplicates, keeping the first of each.
+pub fn without_duplicates(patterns: Vec<EventPattern>) -> Vec<EventPattern> {
+    let mut kept: Vec<EventPattern> = Vec::with_capacity(patterns.len());
+    for pattern in patterns {
+        if !kept.contains(&pattern) {
+            kept.push(pattern);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_found_in_every_form_of_authority() {
+        for (url, host) in [
+            ("https://hooks.example.com/a?b=c", "hooks.example.com"),
+            ("https://hooks.example.com:8443/a", "hooks.example.com"),
+            ("http://127.0.0.1:9000/", "127.0.0.1"),
+            ("https://[2606:4700::1]/", "[2606:4700::1]"),
+            ("https://[2606:4700::1]:8443/", "[2606:4700::1]"),
+        ] {
+            assert_eq!(EndpointUrl::vetted(url).host(), host);
+        }
+    }
+
+    #[test]
+    fn a_query_is_not_shown() {
+        let url = EndpointUrl::vetted("https://hooks.example.com/a?access_token=x");
+        assert_eq!(format!("{url:?}"), "https://hooks.example.com/a");
+    }
+
+    #[test]
+    fn duplicates_collapse_and_order_stays() {
+        let patterns = |names: &[&str]| {
+            names.iter().map(|n| n.parse().expect("a pattern")).collect::<Vec<EventPattern>>()
+        };
+        assert_eq!(
+            without_duplicates(patterns(&["b", "a.*", "b", "*", "a.*"])),
+            patterns(&["b", "a.*", "*"])
+        );
+    }
+}

@@ -1,0 +1,289 @@
+//! One attempt: load, sign, send, settle.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_channels::{Channel, Request};
+use angarium_domain::attempt::{AttemptRecord, Exchange};
+use angarium_domain::delivery::{DeathCause, Settlement, State};
+use angarium_domain::dispatch::{Head, Input, LaneRules};
+use angarium_domain::outcome::{Failure, Outcome};
+use angarium_domain::signature::ToSign;
+use angarium_domain::subscription::Status;
+use angarium_domain::time::Timestamp;
+use angarium_store::crash_point::{self, CrashPoint};
+use angarium_store::delivery_queue::{Lease, Leased, Settle};
+use angarium_store::directory::Entry;
+use angarium_store::event_log::Append;
+use angarium_store::{Store, StoreError};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::dispatcher::{DispatcherHandle, Work};
+use crate::ids::{IdSource, new_id};
+use crate::metrics::Metrics;
+use crate::planner::Planner;
+use crate::snapshots::{Snapshots, find};
+use crate::{Parts, Settings, notices};
+
+/// The first wait before a store that could not settle is asked again, and the longest.
+const SETTLE_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+#[derive(Clone)]
+pub(crate) struct Attempts {
+    store: Arc<dyn Store>,
+    channel: Arc<dyn Channel>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    metrics: Arc<Metrics>,
+    snapshots: Snapshots,
+    planner: Planner,
+    dispatcher: DispatcherHandle,
+    settings: Settings,
+}
+
+impl Attempts {
+    pub(crate) fn new(
+        parts: &Parts,
+        settings: Settings,
+        snapshots: Snapshots,
+        planner: Planner,
+        dispatcher: DispatcherHandle,
+    ) -> Attempts {
+        let Parts { store, channel, clock, ids, metrics } = parts.clone();
+        Attempts { store, channel, clock, ids, metrics, snapshots, planner, dispatcher, settings }
+    }
+
+    /// Sees one leased delivery through to its settlement or release, and tells the dispatcher.
+    pub(crate) async fn run(self, work: Work, out_since: Option<Timestamp>, cutoff: CancellationToken) {
+        let lane = work.0.delivery.subscription_id;
+        let ended = self.attempt(&work.0, out_since, &cutoff).await;
+        let mut inputs = Vec::with_capacity(2);
+        let outcome = match ended {
+            Ok(Ended { outcome, scheduled }) => {
+                inputs.extend(scheduled.map(Input::Scheduled));
+                outcome
+            }
+            Err(StoreError::LeaseLost) => {
+                tracing::warn!(delivery = %work.0.delivery.id, "the lease was lost; the result is dropped");
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, delivery = %work.0.delivery.id, "the delivery could not be settled; it is attempted again when its lease ends");
+                None
+            }
+        };
+        inputs.push(Input::Finished { lane, outcome });
+        self.dispatcher.tell(inputs).await;
+    }
+
+    async fn attempt(
+        &self,
+        leased: &Leased,
+        out_since: Option<Timestamp>,
+        cutoff: &CancellationToken,
+    ) -> Result<Ended, StoreError> {
+        let snapshot = self.snapshots.get(&leased.lease.handle).await?;
+        let Some(entry) = find(&snapshot, leased.delivery.subscription_id) else {
+            return self.cancel(leased).await;
+        };
+        if entry.subscription.status == Status::Paused {
+            return self.release(leased, entry).await;
+        }
+        let now = self.clock.now();
+        if let Some(settlement) =
+            out_since.and_then(|since| leased.delivery.expire(&entry.subscription.retry_policy, since, now))
+        {
+            return self.settle(leased, entry, settlement, None).await;
+        }
+        let sending = AssertUnwindSafe(self.send(leased, entry, now)).catch_unwind();
+        let exchange = tokio::select! {
+            biased;
+            exchange = sending => exchange.unwrap_or_else(|_| panicked(entry)),
+            () = cutoff.cancelled() => return self.release(leased, entry).await,
+        };
+        crash_point::reach(CrashPoint::AfterAnswerBeforeSettle);
+        self.conclude(leased, entry, now, exchange).await
+    }
+
+    async fn send(&self, leased: &Leased, entry: &Entry, now: Timestamp) -> Exchange {
+        let request = signed(leased, entry, now);
+        self.channel.send(request, entry.subscription.timeout()).await
+    }
+
+    async fn conclude(
+        &self,
+        leased: &Leased,
+        entry: &Entry,
+        started_at: Timestamp,
+        exchange: Exchange,
+    ) -> Result<Ended, StoreError> {
+        let now = self.clock.now();
+        let policy = &entry.subscription.retry_policy;
+        let settlement =
+            leased.delivery.settle(exchange.outcome, policy, now).map_err(|_| StoreError::LeaseLost)?;
+        let settlement = settlement.hastened(self.settings.retry_waits_percent, now);
+        let class = exchange.outcome.class(policy.retry_on());
+        self.metrics.attempted(exchange.outcome, class, Duration::from_micros(exchange.timing.total_us));
+        let number = leased.delivery.next_attempt();
+        let record = AttemptRecord { number, started_at, exchange, class, delay: settlement.delay };
+        self.settle(leased, entry, settlement, Some(record)).await
+    }
+
+    /// Settles, and publishes what follows from a death in the same commit.
+    async fn settle(
+        &self,
+        leased: &Leased,
+        entry: &Entry,
+        settlement: Settlement,
+        record: Option<AttemptRecord>,
+    ) -> Result<Ended, StoreError> {
+        let outcome = settlement.outcome.filter(|_| record.is_some());
+        match settlement.next {
+            State::Dead { at, cause } => {
+                self.settle_death(leased, entry, settlement, cause, at, record).await?
+            }
+            _ => {
+                self.insist(|| Settle {
+                    lease: leased.lease.clone(),
+                    settlement,
+                    record: record.clone(),
+                    follow_up: None,
+                })
+                .await?
+            }
+        }
+        self.count(leased, settlement);
+        let scheduled = match settlement.next {
+            State::Scheduled { due_at } => Some(head(&leased.lease, entry, due_at)),
+            _ => None,
+        };
+        Ok(Ended { outcome, scheduled })
+    }
+
+    async fn settle_death(
+        &self,
+        leased: &Leased,
+        entry: &Entry,
+        settlement: Settlement,
+        cause: DeathCause,
+        at: Timestamp,
+        record: Option<AttemptRecord>,
+    ) -> Result<(), StoreError> {
+        let id = new_id(&*self.ids, at);
+        let event =
+            notices::terminal_failure(id, &leased.delivery, &settlement, cause, &entry.subscription, at);
+        let handle = &leased.lease.handle;
+        loop {
+            let snapshot = self.snapshots.get(handle).await?;
+            let mut plan = self.planner.plan();
+            if let Some(event) = &event {
+                self.planner.fan_out(&mut plan, &snapshot, event);
+            }
+            let follow_up = || {
+                event.as_ref().map(|event| Append {
+                    decided_upon: vec![(handle.clone(), snapshot.version)],
+                    events: vec![event.clone()],
+                    deliveries: plan.deliveries(),
+                    ..Append::default()
+                })
+            };
+            let settle = || Settle {
+                lease: leased.lease.clone(),
+                settlement,
+                record: record.clone(),
+                follow_up: follow_up(),
+            };
+            match self.insist(settle).await {
+                Ok(()) => {
+                    self.planner.announce(plan).await;
+                    return Ok(());
+                }
+                Err(StoreError::Conflict) => self.snapshots.refresh(handle).await.map(drop)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Settles, again and again while the store is unavailable and the lease holds: the receiver
+    /// has answered, and forgetting that would send twice.
+    async fn insist(&self, settle: impl Fn() -> Settle + Send + Sync) -> Result<(), StoreError> {
+        let (mut wait, longest) = SETTLE_AGAIN;
+        loop {
+            let again = settle();
+            let until = again.lease.until;
+            match self.store.settle(again).await {
+                Err(StoreError::Unavailable { .. }) if self.clock.now() + wait < until => {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(longest);
+                }
+                settled => return settled,
+            }
+        }
+    }
+
+    /// The subscription is gone: nothing is sent.
+    pub(crate) async fn cancel(&self, leased: &Leased) -> Result<Ended, StoreError> {
+        let settlement = leased.delivery.cancel(self.clock.now());
+        self.insist(|| Settle { lease: leased.lease.clone(), settlement, record: None, follow_up: None })
+            .await?;
+        Ok(Ended { outcome: None, scheduled: None })
+    }
+
+    /// Gives the delivery back as if it had not been claimed.
+    async fn release(&self, leased: &Leased, entry: &Entry) -> Result<Ended, StoreError> {
+        let now = self.clock.now();
+        self.store.release(vec![(leased.lease.clone(), now)]).await?;
+        Ok(Ended { outcome: None, scheduled: Some(head(&leased.lease, entry, now)) })
+    }
+
+    fn count(&self, leased: &Leased, settlement: Settlement) {
+        match settlement.next {
+            State::Delivered { at } => self.metrics.delivered(at.since(leased.event.accepted_at)),
+            State::Dead { .. } => self.metrics.dead(),
+            State::Scheduled { .. } | State::InFlight { .. } | State::Cancelled { .. } => {}
+        }
+    }
+}
+
+/// How an attempt ended, for the dispatcher.
+pub(crate) struct Ended {
+    outcome: Option<Outcome>,
+    scheduled: Option<Head>,
+}
+
+fn head(lease: &Lease, entry: &Entry, due_at: Timestamp) -> Head {
+    let subscription = &entry.subscription;
+    Head { handle: lease.handle.clone(), lane: subscription.id, rules: LaneRules::of(subscription), due_at }
+}
+
+/// The request, signed at the moment of sending.
+fn signed(leased: &Leased, entry: &Entry, now: Timestamp) -> Request {
+    let Leased { delivery, event, .. } = leased;
+    let subscription = &entry.subscription;
+    let body = subscription.payload_format.body(event);
+    let to_sign = ToSign {
+        event_id: event.id,
+        event_type: &event.event_type,
+        attempt: delivery.next_attempt(),
+        at: now,
+        body: body.as_bytes(),
+    };
+    let signatures = subscription.signing_profile.headers(&entry.keys, &to_sign);
+    let mut headers = Vec::with_capacity(1 + signatures.len() + subscription.headers.iter().len());
+    headers.push(("content-type".to_owned(), subscription.payload_format.content_type().to_owned()));
+    headers.extend(signatures.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    headers.extend(subscription.headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let url = delivery.endpoint_override.as_ref().unwrap_or(&subscription.endpoint_url).clone();
+    Request { url, headers, body: Bytes::from(body) }
+}
+
+/// A panic on the way is our fault: it counts as a failed attempt, so that a delivery that always
+/// panics ends in the dead letters and not in a loop.
+fn panicked(entry: &Entry) -> Exchange {
+    let endpoint = entry.subscription.endpoint_url.without_query();
+    Exchange::failed(Failure::InternalError, endpoint, "the attempt could not be made; this is our fault")
+}

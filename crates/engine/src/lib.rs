@@ -1,0 +1,260 @@
+//! The crank of Angarium: async loops that wait, ask and carry out.
+//!
+//! No decision is made here. What happens to a delivery is decided by
+//! `angarium-domain` and written down by `angarium-store`; this crate knows
+//! when to ask. It sees no web framework and no concrete database, so the
+//! simulator runs the very same loops under a clock of its own.
+
+mod attempt;
+pub mod clock;
+mod deliveries;
+mod dispatcher;
+mod events;
+pub mod ids;
+mod intake;
+pub mod metrics;
+mod notices;
+pub mod once;
+mod planner;
+mod replays;
+mod retention;
+mod rooms;
+mod snapshots;
+mod subscriptions;
+pub mod tasks;
+mod tokens;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_channels::Channel;
+use angarium_domain::handle::Handle;
+use angarium_domain::retention::Retention;
+use angarium_store::{Store, StoreError};
+
+pub use clock::Clock;
+pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
+pub use events::{EventLife, Events};
+pub use ids::{IdSource, new_id};
+pub use intake::{AcceptError, Accepted, Intake, NewEvent};
+pub use metrics::Metrics;
+pub use once::{Answer, Once, RepeatError, RepeatKey, Reply};
+pub use replays::{NewReplay, ReplayError, ReplayJobs};
+pub use subscriptions::{
+    Described, NewSubscription, Patch, SubscriptionError, Subscriptions, Tested, WithSecret,
+};
+pub use tokens::{NewToken, TOKENS_PER_HANDLE_MAX, TokenError, TokenMade, TokenRefused, Tokens};
+
+use attempt::Attempts;
+use dispatcher::{DispatcherHandle, DispatcherLoop};
+use once::Repeats;
+use planner::Planner;
+use rooms::Rooms;
+use snapshots::Snapshots;
+use tasks::Tasks;
+
+/// What the engine is made of. Each part has a second implementation in the simulator.
+#[derive(Clone)]
+pub struct Parts {
+    /// The memory.
+    pub store: Arc<dyn Store>,
+    /// The voice.
+    pub channel: Arc<dyn Channel>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bits.
+    pub ids: Arc<dyn IdSource>,
+    /// Where figures are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// How much at a time, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Attempts under way at a time, over all lanes.
+    pub attempts_in_flight_max: usize,
+    /// Leased deliveries in memory, under way or waiting for their turn.
+    pub held_max: usize,
+    /// Attempts under way at a time in one lane, where its owner names no smaller number.
+    pub concurrency_per_subscription_max: u32,
+    /// How long a lease lasts. Longer than the wait in a lane's window and the longest attempt.
+    pub lease: Duration,
+    /// How long finished things are remembered.
+    pub retention: Retention,
+    /// Share of a policy's waits that is really waited, in percent: less than 100 for
+    /// demonstrations and tests only.
+    pub retry_waits_percent: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            attempts_in_flight_max: 1024,
+            held_max: 2048,
+            concurrency_per_subscription_max: 64,
+            lease: Duration::from_secs(90),
+            retention: Retention::default(),
+            retry_waits_percent: 100,
+        }
+    }
+}
+
+/// An attempt must end this long before its lease does.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+
+/// Who asks for a write: for the audit log and the log lines.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// In whose account.
+    pub handle: Handle,
+    /// A token's id or a JWT's subject.
+    pub actor: String,
+    /// The request that asks.
+    pub request_id: String,
+}
+
+/// A running engine. Its parts are cheap to clone and stay usable while it drains.
+pub struct Engine {
+    /// Accepting events.
+    pub intake: Intake,
+    /// Reading events.
+    pub events: Events,
+    /// Subscriptions.
+    pub subscriptions: Subscriptions,
+    /// Personal access tokens.
+    pub tokens: Tokens,
+    /// The delivery log and its dead letters.
+    pub deliveries: Deliveries,
+    /// Replay jobs.
+    pub replays: ReplayJobs,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+    store: Arc<dyn Store>,
+    dispatcher: DispatcherHandle,
+    tasks: Tasks,
+}
+
+/// How the engine is doing.
+#[derive(Debug)]
+pub struct Health {
+    /// Whether the store can write.
+    pub store: Result<(), StoreError>,
+    /// Whether the dispatcher took a turn lately.
+    pub dispatcher_moving: bool,
+    /// Whether it is on its way out.
+    pub draining: bool,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Every attempt ended by itself.
+    InTime,
+    /// The rest was cut short and released: those attempts do not count.
+    CutShort,
+}
+
+impl Engine {
+    /// Takes back what a process before us held, and starts the loops.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store: nothing runs.
+    pub async fn start(parts: Parts, settings: Settings) -> Result<Engine, StoreError> {
+        let Parts { store, clock, ids, metrics, .. } = parts.clone();
+        let now = clock.now();
+        let interrupted = store.take_back(angarium_store::delivery_queue::Held::ByAnyone, now).await?;
+        if interrupted > 0 {
+            tracing::info!(
+                interrupted,
+                "took back deliveries that were in flight when the last process ended"
+            );
+        }
+        let tasks = Tasks::new();
+        let snapshots = Snapshots::new(store.clone());
+        let rooms = Arc::new(Rooms::new());
+        let (dispatcher, inbox) = dispatcher::channel();
+        let planner = Planner::new(&parts, settings, rooms.clone(), dispatcher.clone());
+        let attempts =
+            Attempts::new(&parts, settings, snapshots.clone(), planner.clone(), dispatcher.clone());
+        let repeats = Arc::new(Repeats::new(store.clone(), clock.clone()));
+        let desk = Desk {
+            store: store.clone(),
+            clock: clock.clone(),
+            ids,
+            snapshots,
+            planner,
+            repeats,
+            tasks: tasks.clone(),
+        };
+        let replays = ReplayJobs::new(desk.clone());
+        let engine = Engine {
+            intake: Intake::new(desk.clone(), metrics.clone()),
+            events: Events::new(desk.clone()),
+            subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), dispatcher.clone()),
+            tokens: Tokens::new(desk.clone()),
+            deliveries: Deliveries::new(desk.clone()),
+            replays: replays.clone(),
+            metrics: metrics.clone(),
+            store: store.clone(),
+            dispatcher: dispatcher.clone(),
+            tasks: tasks.clone(),
+        };
+        let looped = DispatcherLoop::new(
+            &parts,
+            settings,
+            desk.snapshots.clone(),
+            rooms,
+            attempts,
+            inbox,
+            dispatcher.clone(),
+            tasks.clone(),
+        );
+        tasks.spawn(looped.run());
+        tasks.spawn(retention::run(store, clock, metrics, settings.retention, dispatcher, tasks.stopped()));
+        replays.go_on().await?;
+        Ok(engine)
+    }
+
+    /// Looks at the store and the dispatcher. Writes a row: for a probe every few seconds.
+    pub async fn health(&self) -> Health {
+        Health {
+            store: self.store.probe().await,
+            dispatcher_moving: self.dispatcher.is_moving().await,
+            draining: self.tasks.is_stopping(),
+        }
+    }
+
+    /// Starts nothing more, waits up to `grace` for what is under way, then cuts the rest short.
+    /// Everything unfinished is released: the next start finds it due.
+    pub async fn drain(&self, grace: Duration) -> Drained {
+        self.tasks.stop();
+        angarium_store::crash_point::reach(angarium_store::crash_point::CrashPoint::DuringDrain);
+        let drained = if let Ok(()) = tokio::time::timeout(grace, self.dispatcher.drain()).await {
+            Drained::InTime
+        } else {
+            self.tasks.cut_short();
+            self.dispatcher.drain().await;
+            Drained::CutShort
+        };
+        self.dispatcher.close();
+        self.tasks.finished().await;
+        drained
+    }
+}
+
+/// What every write needs: a seat at the same desk.
+#[derive(Clone)]
+struct Desk {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    snapshots: Snapshots,
+    planner: Planner,
+    repeats: Arc<Repeats>,
+    tasks: Tasks,
+}
+
+/// A write that was decided upon an old snapshot is decided again; this often, before the caller
+/// is told that the store is too busy. Every loss of the race means that somebody else won it.
+const DECISIONS_MAX: usize = 50;

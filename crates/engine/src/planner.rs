@@ -1,0 +1,158 @@
+//! From events and subscriptions to deliveries, and from deliveries to the dispatcher.
+//!
+//! Every new delivery is made here: of a published event, of a test, of a
+//! terminal failure, of a replay. There is no second way.
+
+use std::sync::Arc;
+
+use angarium_domain::delivery::{Delivery, State};
+use angarium_domain::dispatch::{Head, Input, LaneRules, Ticket};
+use angarium_domain::event::Event;
+use angarium_domain::fan_out;
+use angarium_domain::ids::DeliveryId;
+use angarium_domain::subscription::{EndpointUrl, Status, Subscription};
+use angarium_domain::time::Timestamp;
+use angarium_store::delivery_queue::{Lease, Leased};
+use angarium_store::directory::Snapshot;
+use angarium_store::event_log::BIRTH_TOKEN;
+
+use crate::clock::Clock;
+use crate::dispatcher::{DispatcherHandle, Work};
+use crate::ids::{IdSource, new_id};
+use crate::rooms::Rooms;
+use crate::{Parts, Settings};
+
+#[derive(Clone)]
+pub(crate) struct Planner {
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    rooms: Arc<Rooms>,
+    dispatcher: DispatcherHandle,
+    settings: Settings,
+}
+
+/// Deliveries that are to be appended. Dropping a plan gives its places back.
+pub(crate) struct Plan {
+    planned: Vec<(Delivery, Arc<Event>, LaneRules)>,
+    rooms: Arc<Rooms>,
+}
+
+/// What a replay adds to a delivery.
+#[derive(Default)]
+pub(crate) struct Again {
+    pub(crate) replay_of: Option<DeliveryId>,
+    pub(crate) endpoint_override: Option<EndpointUrl>,
+}
+
+impl Planner {
+    pub(crate) fn new(
+        parts: &Parts,
+        settings: Settings,
+        rooms: Arc<Rooms>,
+        dispatcher: DispatcherHandle,
+    ) -> Planner {
+        Planner { clock: parts.clock.clone(), ids: parts.ids.clone(), rooms, dispatcher, settings }
+    }
+
+    /// An empty plan.
+    pub(crate) fn plan(&self) -> Plan {
+        Plan { planned: Vec::new(), rooms: self.rooms.clone() }
+    }
+
+    /// Adds a delivery to every subscription that wants the event. Answers how many there are.
+    pub(crate) fn fan_out(&self, plan: &mut Plan, snapshot: &Snapshot, event: &Arc<Event>) -> usize {
+        let before = plan.planned.len();
+        let now = self.clock.now();
+        for entry in fan_out::matching(&snapshot.subscriptions, &event.event_type) {
+            self.add(plan, &entry.subscription, event, Again::default(), now);
+        }
+        plan.planned.len() - before
+    }
+
+    /// Adds one delivery.
+    pub(crate) fn add(
+        &self,
+        plan: &mut Plan,
+        to: &Subscription,
+        event: &Arc<Event>,
+        again: Again,
+        now: Timestamp,
+    ) -> DeliveryId {
+        let may_be_born_leased = to.status == Status::Active && !to.ordered;
+        let state = if may_be_born_leased && self.rooms.take(to.id) {
+            State::InFlight { lease_until: now + self.settings.lease }
+        } else {
+            State::Scheduled { due_at: now }
+        };
+        let delivery = Delivery {
+            id: new_id(&*self.ids, now),
+            handle: event.handle.clone(),
+            event_id: event.id,
+            event_type: event.event_type.clone(),
+            origin: event.origin,
+            subscription_id: to.id,
+            ordered: to.ordered,
+            replay_of: again.replay_of,
+            endpoint_override: again.endpoint_override,
+            state,
+            attempts_made: 0,
+            interruptions: 0,
+            last_outcome: None,
+            discarded_at: None,
+        };
+        let id = delivery.id;
+        plan.planned.push((delivery, event.clone(), LaneRules::of(to)));
+        id
+    }
+
+    /// Tells the dispatcher of deliveries that are on stable storage.
+    pub(crate) async fn announce(&self, mut plan: Plan) {
+        let inputs: Vec<_> =
+            plan.planned.drain(..).map(|(delivery, event, rules)| input(delivery, event, rules)).collect();
+        if !inputs.is_empty() {
+            self.dispatcher.tell(inputs).await;
+        }
+    }
+}
+
+fn input(delivery: Delivery, event: Arc<Event>, rules: LaneRules) -> Input<Work> {
+    let (handle, lane) = (delivery.handle.clone(), delivery.subscription_id);
+    match delivery.state {
+        State::InFlight { lease_until } => {
+            let lease = Lease {
+                handle: handle.clone(),
+                delivery_id: delivery.id,
+                token: BIRTH_TOKEN,
+                until: lease_until,
+            };
+            let work = Work(Box::new(Leased { lease, delivery, event }));
+            Input::Born { rules, ticket: Ticket { handle, lane, lease_until, work } }
+        }
+        State::Scheduled { due_at } => Input::Scheduled(Head { handle, lane, rules, due_at }),
+        State::Delivered { .. } | State::Dead { .. } | State::Cancelled { .. } => {
+            unreachable!("a new delivery is scheduled or born leased")
+        }
+    }
+}
+
+impl Plan {
+    /// How many deliveries there are.
+    pub(crate) fn deliveries_count(&self) -> usize {
+        self.planned.len()
+    }
+
+    /// The deliveries, for the append.
+    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
+        self.planned.iter().map(|(delivery, ..)| delivery.clone()).collect()
+    }
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        for (delivery, ..) in &self.planned {
+            if let State::InFlight { .. } = delivery.state {
+                self.rooms.give_back(delivery.subscription_id);
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Replay jobs: many past deliveries again, at a bounded rate.
+//!
+//! A job makes ordinary deliveries, a batch at a time, and its progress is
+//! written in the commit that makes them. After a crash it goes on where the
+//! last commit left it: no delivery is replayed twice, none is skipped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_domain::delivery::Delivery;
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::ReplayId;
+use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob, Target};
+use angarium_domain::time::Timestamp;
+use angarium_store::StoreError;
+use angarium_store::directory::Snapshot;
+use angarium_store::event_log::Append;
+use angarium_store::history::LogFilter;
+use angarium_store::write::{Context, Written};
+use tokio::time::MissedTickBehavior;
+
+use crate::deliveries::{paused_in, repetition};
+use crate::ids::new_id;
+use crate::once::{Once, RepeatError, Reply};
+use crate::planner::Plan;
+use crate::snapshots::find;
+use crate::{Caller, Desk};
+
+/// A replay job as it is asked for.
+#[derive(Debug, Clone)]
+pub struct NewReplay {
+    /// Which deliveries.
+    pub filter: DeliveryFilter,
+    /// Which endpoint settings.
+    pub to: Target,
+    /// How many deliveries a second are made at most; at least 1.
+    pub rate_per_second: u32,
+}
+
+/// Why a job was not made or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The handle has no such job.
+    #[error("there is no such replay")]
+    NotFound,
+    /// It has ended already.
+    #[error("the replay has ended already")]
+    Finished,
+    /// The idempotency key says no.
+    #[error(transparent)]
+    Repeat(#[from] RepeatError),
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The replay jobs of all handles.
+#[derive(Clone)]
+pub struct ReplayJobs {
+    desk: Desk,
+}
+
+impl ReplayJobs {
+    pub(crate) fn new(desk: Desk) -> ReplayJobs {
+        ReplayJobs { desk }
+    }
+
+    /// Goes on with the jobs of the process before us.
+    pub(crate) async fn go_on(&self) -> Result<(), StoreError> {
+        for job in self.desk.store.running_replays().await? {
+            self.spawn(job);
+        }
+        Ok(())
+    }
+
+    /// How many deliveries a job would replay. Changes nothing.
+    pub async fn dry_run(&self, handle: &Handle, filter: DeliveryFilter) -> Result<u64, StoreError> {
+        let filter = self.log_filter(handle, filter, self.desk.clock.now()).await?;
+        self.desk.store.count_replayable(handle, filter).await
+    }
+
+    /// One job of a handle, with its progress.
+    pub async fn get(&self, handle: &Handle, id: ReplayId) -> Result<Option<ReplayJob>, StoreError> {
+        self.desk.store.replay(handle, id).await
+    }
+
+    /// Begins a job.
+    pub async fn create(
+        &self,
+        caller: Caller,
+        new: NewReplay,
+        once: Once<ReplayJob>,
+    ) -> Result<Reply, ReplayError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        let now = self.desk.clock.now();
+        let job = ReplayJob {
+            id: new_id(&*self.desk.ids, now),
+            handle: caller.handle.clone(),
+            matched: self.dry_run(&caller.handle, new.filter.clone()).await?,
+            filter: new.filter,
+            to: new.to,
+            rate_per_second: new.rate_per_second,
+            replayed: 0,
+            skipped: 0,
+            cursor: None,
+            status: JobStatus::Running,
+            created_at: now,
+            finished_at: None,
+        };
+        let (answer, idempotency) = once.answer_to(&job, now);
+        let audit = caller.audit(now, "replay.created", job.id.to_string());
+        let context = Context { idempotency, audit: Some(audit) };
+        let written = self.desk.store.create_replay(job.clone(), context).await?;
+        if let Written::Done(()) = written {
+            self.spawn(job);
+        }
+        Ok(once.reply(written, answer)?)
+    }
+
+    /// Ends a job. Deliveries that it made go on.
+    pub async fn cancel(
+        &self,
+        caller: Caller,
+        id: ReplayId,
+        once: Once<ReplayJob>,
+    ) -> Result<Reply, ReplayError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<ReplayError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        let job = self.desk.store.replay(&caller.handle, id).await?.ok_or(ReplayError::NotFound)?;
+        if job.status != JobStatus::Running {
+            return Err(ReplayError::Finished);
+        }
+        let now = self.desk.clock.now();
+        let ended = ReplayJob { status: JobStatus::Cancelled, finished_at: Some(now), ..job };
+        let (answer, idempotency) = once.answer_to(&ended, now);
+        let audit = caller.audit(now, "replay.cancelled", id.to_string());
+        let context = Context { idempotency, audit: Some(audit) };
+        match self.desk.store.finish_replay(ended, context).await {
+            Err(StoreError::Conflict) => Err(ReplayError::Finished),
+            written => Ok(once.reply(written?, answer)?),
+        }
+    }
+
+    async fn log_filter(
+        &self,
+        handle: &Handle,
+        conditions: DeliveryFilter,
+        made_before: Timestamp,
+    ) -> Result<LogFilter, StoreError> {
+        let paused = paused_in(&*self.desk.snapshots.get(handle).await?);
+        let until = conditions.until.map_or(made_before, |until| until.min(made_before));
+        let conditions = DeliveryFilter { until: Some(until), ..conditions };
+        Ok(LogFilter { conditions, dead_letters: false, paused })
+    }
+
+    fn spawn(&self, job: ReplayJob) {
+        let id = job.id;
+        let this = self.clone();
+        self.desk.tasks.spawn(async move {
+            if let Err(error) = this.run(job).await {
+                tracing::warn!(%error, replay = %id, "a replay stopped; it goes on at the next start");
+            }
+        });
+    }
+
+    async fn run(&self, mut job: ReplayJob) -> Result<(), StoreError> {
+        // Five batches a second, or one delivery at a time where the rate is lower than that.
+        let batch = (job.rate_per_second / 5).clamp(1, 200);
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) * batch / job.rate_per_second.max(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stopped = self.desk.tasks.stopped();
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped.cancelled() => return Ok(()),
+                _ = ticks.tick() => {}
+            }
+            job = match self.advance(job.clone(), batch).await {
+                Ok(Some(job)) => job,
+                Ok(None) => return Ok(()),
+                Err(StoreError::Conflict) => {
+                    // Somebody changed the handle, or ended the job.
+                    self.desk.snapshots.refresh(&job.handle).await?;
+                    match self.desk.store.replay(&job.handle, job.id).await? {
+                        Some(job) if job.status == JobStatus::Running => job,
+                        _ => return Ok(()),
+                    }
+                }
+                // The store is busy or full: the next tick tries the same batch again.
+                Err(StoreError::Unavailable { .. }) => job,
+                Err(error) => return Err(error),
+            };
+        }
+    }
+
+    /// Makes one batch, and answers the job as it is after it; none when it is done.
+    async fn advance(&self, mut job: ReplayJob, batch: u32) -> Result<Option<ReplayJob>, StoreError> {
+        let filter = self.log_filter(&job.handle, job.filter.clone(), job.created_at).await?;
+        let originals = self.desk.store.replayable(&job.handle, filter, job.cursor, batch).await?;
+        let Some(last) = originals.last() else {
+            job.status = JobStatus::Completed;
+            job.finished_at = Some(self.desk.clock.now());
+            // What was matched and is not there any more was replayed, discarded or forgotten by others.
+            job.skipped = job.matched.saturating_sub(job.replayed);
+            self.desk.store.finish_replay(job, Context::default()).await?;
+            return Ok(None);
+        };
+        job.cursor = Some(last.id);
+        let snapshot = self.desk.snapshots.get(&job.handle).await?;
+        let mut plan = self.desk.planner.plan();
+        for original in &originals {
+            self.add(&mut plan, &mut job, &snapshot, original).await?;
+        }
+        let append = Append {
+            decided_upon: vec![(job.handle.clone(), snapshot.version)],
+            deliveries: plan.deliveries(),
+            job: Some(job.clone()),
+            ..Append::default()
+        };
+        self.desk.store.append(append).await?;
+        self.desk.planner.announce(plan).await;
+        Ok(Some(job))
+    }
+
+    async fn add(
+        &self,
+        plan: &mut Plan,
+        job: &mut ReplayJob,
+        snapshot: &Arc<Snapshot>,
+        original: &Delivery,
+    ) -> Result<(), StoreError> {
+        let entry = find(snapshot, original.subscription_id);
+        let event = self.desk.store.event(&job.handle, original.event_id).await?;
+        let (Some(entry), Some(event)) = (entry, event) else {
+            job.skipped += 1;
+            return Ok(());
+        };
+        let again = repetition(original, &entry.subscription, job.to);
+        self.desk.planner.add(plan, &entry.subscription, &event, again, self.desk.clock.now());
+        job.replayed += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! Chores: forgetting what is old, taking back leases whose holder is gone, looking at the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_domain::retention::Retention;
+use angarium_store::delivery_queue::Held;
+use angarium_store::{Store, StoreError};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::dispatcher::DispatcherHandle;
+use crate::metrics::Metrics;
+
+const FORGET_INTERVAL: Duration = Duration::from_mins(1);
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// Rows of one kind forgotten in one transaction: bounds the time that it holds the writer.
+const FORGET_BATCH: u32 = 500;
+/// A lease ends by itself only if its holder hangs or lost its way; the holder's own release comes
+/// first, so we look a while after the end.
+const LEASE_GRACE: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    retention: Retention,
+    dispatcher: DispatcherHandle,
+    stopped: CancellationToken,
+) {
+    let mut forget = tokio::time::interval(FORGET_INTERVAL);
+    let mut look = tokio::time::interval(LOOK_INTERVAL);
+    forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let done = tokio::select! {
+            biased;
+            () = stopped.cancelled() => return,
+            _ = forget.tick() => forget_all(&*store, &*clock, retention, &stopped).await,
+            _ = look.tick() => look_around(&*store, &*clock, &metrics, &dispatcher).await,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "a chore was not done; it comes round again");
+        }
+    }
+}
+
+async fn forget_all(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    retention: Retention,
+    stopped: &CancellationToken,
+) -> Result<(), StoreError> {
+    while !stopped.is_cancelled() {
+        let forgotten = store.forget(retention.cutoffs(clock.now()), FORGET_BATCH).await?;
+        if forgotten.total() == 0 {
+            return Ok(());
+        }
+        tracing::debug!(?forgotten, "forgot what is older than its retention");
+    }
+    Ok(())
+}
+
+async fn look_around(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    metrics: &Metrics,
+    dispatcher: &DispatcherHandle,
+) -> Result<(), StoreError> {
+    let now = clock.now();
+    metrics.oldest_due(store.oldest_due().await?.map(|due| now.since(due)));
+    let lost = store.take_back(Held::Until(now.saturating_sub(LEASE_GRACE)), now).await?;
+    if lost > 0 {
+        tracing::warn!(lost, "took back deliveries whose lease had ended");
+        dispatcher.look_again().await;
+    }
+    Ok(())
+}

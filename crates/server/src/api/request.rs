@@ -1,0 +1,109 @@
+//! What a handler gets of a request: who asks, for what, and with which words.
+
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::{Id, Kind};
+use angarium_engine::{Answer, Caller, Once, RepeatKey};
+use axum::body::Bytes;
+use axum::extract::{FromRef, FromRequest, FromRequestParts, RawPathParams, Request};
+use http::request::Parts;
+
+use crate::api::form::Form;
+use crate::api::query::Query;
+use crate::auth::Access;
+use crate::idempotency::repeat_key;
+use crate::limits::Limits;
+use crate::problem::Problem;
+use crate::request_id::RequestId;
+
+/// A request that changes nothing.
+pub(crate) struct Read {
+    /// Whose data.
+    pub(crate) handle: Handle,
+    query: Option<String>,
+}
+
+/// A request that changes something.
+pub(crate) struct Write {
+    /// Who asks, for whom.
+    pub(crate) caller: Caller,
+    body: Bytes,
+    key: Option<RepeatKey>,
+}
+
+/// The id in the path. What cannot be an id names nothing, and is answered like an unknown one.
+pub(crate) struct PathId<K>(pub(crate) Id<K>);
+
+impl Read {
+    /// The parameters of the address.
+    pub(crate) fn query(&self) -> Query<'_> {
+        Query::parse(self.query.as_deref())
+    }
+}
+
+impl Write {
+    /// The body, which must be an object.
+    pub(crate) fn form(&self) -> Result<Form<'_>, Problem> {
+        Form::parse(&self.body)
+    }
+
+    /// The body of a request whose fields may all be left out.
+    pub(crate) fn form_or_empty(&self) -> Result<Form<'_>, Problem> {
+        Form::parse_or_empty(&self.body)
+    }
+
+    /// Refuses a body that says something where nothing is to be said.
+    pub(crate) fn no_fields(&self) -> Result<(), Problem> {
+        self.form_or_empty()?.finish(Some(()))
+    }
+
+    /// The id that every 202 repeats.
+    pub(crate) fn request_id(&self) -> String {
+        self.caller.request_id.clone()
+    }
+
+    /// The caller, and the promise that this write happens once under its key.
+    pub(crate) fn into_parts<T>(self, answer: impl Fn(&T) -> Answer + Send + Sync + 'static) -> (Caller, Once<T>) {
+        (self.caller, Once { key: self.key, answer: Box::new(answer) })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Read {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Read, Problem> {
+        let handle = access(parts).handle.clone();
+        Ok(Read { handle, query: parts.uri.query().map(str::to_owned) })
+    }
+}
+
+impl<S> FromRequest<S> for Write
+where
+    S: Send + Sync,
+    Limits: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Write, Problem> {
+        let (parts, body) = request.into_parts();
+        let body = Limits::from_ref(state).read(&parts.headers, body).await?;
+        let Access { handle, actor } = access(&parts).clone();
+        let key = repeat_key(&parts.headers, &handle, &parts.method, parts.uri.path(), &body)?;
+        let request_id = parts.extensions.get::<RequestId>().expect("observe runs before every handler");
+        Ok(Write { caller: Caller { handle, actor, request_id: request_id.as_str().to_owned() }, body, key })
+    }
+}
+
+impl<S: Send + Sync, K: Kind> FromRequestParts<S> for PathId<K> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathId<K>, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+        let text = params.iter().find(|(name, _)| *name == "id").map(|(_, value)| value);
+        let id = text.expect("the route has an id").parse().map_err(|_| Problem::not_found())?;
+        Ok(PathId(id))
+    }
+}
+
+fn access(parts: &Parts) -> &Access {
+    parts.extensions.get::<Access>().expect("the route table puts a guard before every handler")
+}

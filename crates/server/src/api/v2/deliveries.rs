@@ -1,0 +1,245 @@
+//! Deliveries: the log, one delivery with its attempts, replaying one (contract 3.5).
+
+use angarium_domain::advice::{advice, explain};
+use angarium_domain::attempt::{AttemptRecord, Timing};
+use angarium_domain::delivery::{DeathCause, Delivery, State as DeliveryState, Status};
+use angarium_domain::event::Origin;
+use angarium_domain::event_type::EventType;
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::{DeliveryId, DeliveryKind, EventId, SubscriptionId};
+use angarium_domain::outcome::{Class, Failure, Outcome, RetryOn};
+use angarium_domain::replay::DeliveryFilter;
+use angarium_domain::retry::Delay;
+use angarium_domain::time::Timestamp;
+use angarium_engine::tasks::run;
+use angarium_engine::{Deliveries, DeliveryLife, Replayed, Shown};
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::api::answer::{Answered, Items, answered, found, items, json};
+use crate::api::query::Query;
+use crate::api::request::{PathId, Read, Write};
+use crate::problem::Problem;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeliveryView {
+    delivery_id: DeliveryId,
+    handle: Handle,
+    event_id: EventId,
+    event_type: EventType,
+    subscription_id: SubscriptionId,
+    status: Status,
+    origin: Origin,
+    /// How many were made, those included that a restart of ours cut short.
+    attempts: u32,
+    next_attempt_at: Option<Timestamp>,
+    created_at: Timestamp,
+    finished_at: Option<Timestamp>,
+    last_status: Option<u16>,
+    last_error: Option<Failure>,
+    reason: Option<DeathCause>,
+    replay_of: Option<DeliveryId>,
+    replayed_by: Option<DeliveryId>,
+    discarded_at: Option<Timestamp>,
+}
+
+/// A delivery with all that is known about it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeliveryLifeView {
+    #[serde(flatten)]
+    delivery: DeliveryView,
+    attempt_log: Vec<AttemptView>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AttemptView {
+    number: u32,
+    started_at: Timestamp,
+    duration_ms: f64,
+    timing: TimingView,
+    endpoint: String,
+    remote_address: Option<String>,
+    status: Option<u16>,
+    error: Option<Failure>,
+    error_detail: Option<String>,
+    response_headers: Vec<(String, String)>,
+    response_body: String,
+    response_truncated: bool,
+    class: Class,
+    why: String,
+    advice: Option<&'static str>,
+    delay: Option<Delay>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "these are the names on the wire, with their unit")]
+struct TimingView {
+    dns_ms: Option<f64>,
+    connect_ms: Option<f64>,
+    tls_ms: Option<f64>,
+    first_byte_ms: Option<f64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReplayedView<'a> {
+    delivery_id: DeliveryId,
+    event_id: EventId,
+    replay_of: DeliveryId,
+    request_id: &'a str,
+}
+
+pub(super) async fn list(
+    State(deliveries): State<Deliveries>,
+    read: Read,
+) -> Result<Json<Items<DeliveryView>>, Problem> {
+    list_of(&deliveries, &read, false).await
+}
+
+pub(super) async fn get(
+    State(deliveries): State<Deliveries>,
+    PathId(id): PathId<DeliveryKind>,
+    read: Read,
+) -> Result<Json<DeliveryLifeView>, Problem> {
+    found(deliveries.get(&read.handle, id).await?.map(DeliveryLifeView::from))
+}
+
+pub(super) async fn replay(
+    State(deliveries): State<Deliveries>,
+    PathId(id): PathId<DeliveryKind>,
+    write: Write,
+) -> Result<Answered, Problem> {
+    let mut form = write.form_or_empty()?;
+    let to = form.optional("to").unwrap_or_default();
+    let to = form.finish(Some(to))?;
+    let request_id = write.request_id();
+    let (caller, once) = write.into_parts(move |replayed: &Replayed| {
+        let Replayed { delivery_id, event_id, replay_of } = *replayed;
+        json(StatusCode::ACCEPTED, &ReplayedView { delivery_id, event_id, replay_of, request_id: &request_id })
+    });
+    answered(run(async move { deliveries.replay(caller, id, to, once).await }).await)
+}
+
+/// One page of the log, or of its dead letters.
+pub(super) async fn list_of(
+    deliveries: &Deliveries,
+    read: &Read,
+    dead_letters: bool,
+) -> Result<Json<Items<DeliveryView>>, Problem> {
+    let mut query = read.query();
+    let filter = filter_of(&mut query);
+    let name = if dead_letters { "dead-letters" } else { "deliveries" };
+    let conditions = serde_json::to_string(&filter).expect("a filter is JSON");
+    let list = format!("{} {name} {conditions}", read.handle);
+    let page = deliveries.list(&read.handle, filter, dead_letters, query.page(&list)?).await?;
+    Ok(items(page, &list, DeliveryView::from))
+}
+
+fn filter_of(query: &mut Query<'_>) -> DeliveryFilter {
+    DeliveryFilter {
+        subscription_id: query.optional("subscriptionId"),
+        event_id: query.optional("eventId"),
+        event_type: query.optional("eventType"),
+        status: query.optional("status"),
+        since: query.optional("since"),
+        until: query.optional("until"),
+    }
+}
+
+impl From<Shown> for DeliveryView {
+    fn from(shown: Shown) -> DeliveryView {
+        let delivery = shown.logged.delivery;
+        let (finished_at, reason) = end_of(&delivery);
+        let (last_status, last_error) = parts_of(delivery.last_outcome);
+        DeliveryView {
+            delivery_id: delivery.id,
+            event_id: delivery.event_id,
+            subscription_id: delivery.subscription_id,
+            status: shown.status,
+            origin: delivery.origin,
+            attempts: delivery.attempts_made + delivery.interruptions,
+            next_attempt_at: shown.next_attempt_at,
+            created_at: delivery.id.made_at(),
+            finished_at,
+            last_status,
+            last_error,
+            reason,
+            replay_of: delivery.replay_of,
+            replayed_by: shown.logged.replayed_by,
+            discarded_at: delivery.discarded_at,
+            handle: delivery.handle,
+            event_type: delivery.event_type,
+        }
+    }
+}
+
+fn end_of(delivery: &Delivery) -> (Option<Timestamp>, Option<DeathCause>) {
+    match delivery.state {
+        DeliveryState::Scheduled { .. } | DeliveryState::InFlight { .. } => (None, None),
+        DeliveryState::Delivered { at } | DeliveryState::Cancelled { at } => (Some(at), None),
+        DeliveryState::Dead { at, cause } => (Some(at), Some(cause)),
+    }
+}
+
+fn parts_of(outcome: Option<Outcome>) -> (Option<u16>, Option<Failure>) {
+    match outcome {
+        None => (None, None),
+        Some(Outcome::Answered { status, .. }) => (Some(status), None),
+        Some(Outcome::Failed { failure }) => (None, Some(failure)),
+    }
+}
+
+impl From<DeliveryLife> for DeliveryLifeView {
+    fn from(life: DeliveryLife) -> DeliveryLifeView {
+        // Of a subscription that is gone only the recorded class is left to explain.
+        let retry_on = life.subscription.map(|subscription| subscription.retry_policy.retry_on()).unwrap_or_default();
+        let attempt_log = life.attempts.into_iter().map(|attempt| AttemptView::of(attempt, retry_on)).collect();
+        DeliveryLifeView { delivery: life.shown.into(), attempt_log }
+    }
+}
+
+impl AttemptView {
+    fn of(record: AttemptRecord, retry_on: RetryOn) -> AttemptView {
+        let exchange = record.exchange;
+        let (status, error) = parts_of(Some(exchange.outcome));
+        AttemptView {
+            number: record.number,
+            started_at: record.started_at,
+            duration_ms: millis(exchange.timing.total_us),
+            timing: exchange.timing.into(),
+            endpoint: exchange.endpoint,
+            remote_address: exchange.remote_address,
+            status,
+            error,
+            error_detail: exchange.detail,
+            response_headers: exchange.response_headers,
+            response_body: exchange.response_body,
+            response_truncated: exchange.response_truncated,
+            class: record.class,
+            why: explain(&exchange.outcome, record.class, retry_on),
+            advice: advice(&exchange.outcome),
+            delay: record.delay,
+        }
+    }
+}
+
+impl From<Timing> for TimingView {
+    fn from(timing: Timing) -> TimingView {
+        TimingView {
+            dns_ms: timing.dns_us.map(millis),
+            connect_ms: timing.connect_us.map(millis),
+            tls_ms: timing.tls_us.map(millis),
+            first_byte_ms: timing.first_byte_us.map(millis),
+        }
+    }
+}
+
+fn millis(micros: u64) -> f64 {
+    micros as f64 / 1000.0
+}

@@ -1,0 +1,209 @@
+//! Events: publishing them, and what became of them (contract 2).
+
+use std::borrow::Cow;
+
+use angarium_domain::event::{Event, OccurredAt, Origin};
+use angarium_domain::event_type::EventType;
+use angarium_domain::ids::{EventId, EventKind};
+use angarium_domain::payload::{InvalidPayload, Payload};
+use angarium_domain::time::Timestamp;
+use angarium_engine::tasks::run;
+use angarium_engine::{Accepted, Answer, EventLife, Events, Intake, NewEvent};
+use angarium_store::event_log::EventFilter;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::api::answer::{Answered, Items, answered, found, items, json};
+use crate::api::form::Form;
+use crate::api::request::{PathId, Read, Write};
+use crate::api::v2::deliveries::DeliveryView;
+use crate::limits::Limits;
+use crate::problem::{Detail, Problem};
+
+/// The longest ordering key.
+const ORDERING_KEY_BYTES_MAX: usize = 128;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AcceptedView<'a> {
+    #[serde(flatten)]
+    result: ItemView<'a>,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchView<'a> {
+    events: Vec<ItemView<'a>>,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ItemView<'a> {
+    #[serde(rename_all = "camelCase")]
+    Accepted { event_id: EventId, deliveries: usize },
+    Refused { error: &'a str, message: &'a str, details: &'a [Detail] },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EventView {
+    event_id: EventId,
+    handle: String,
+    r#type: EventType,
+    occurred_at: String,
+    accepted_at: Timestamp,
+    origin: Origin,
+    ordering_key: Option<Box<str>>,
+    payload: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliveries: Option<Vec<DeliveryView>>,
+}
+
+pub(super) async fn publish(
+    State(intake): State<Intake>,
+    State(limits): State<Limits>,
+    write: Write,
+) -> Result<Answered, Problem> {
+    let event = new_event(write.form()?, &limits)?;
+    let request_id = write.request_id();
+    let (caller, once) = write.into_parts(move |accepted: &Accepted| {
+        json(StatusCode::ACCEPTED, &AcceptedView { result: ItemView::of(accepted), request_id: &request_id })
+    });
+    answered(run(async move { intake.publish(caller, event, once).await }).await)
+}
+
+pub(super) async fn publish_batch(
+    State(intake): State<Intake>,
+    State(limits): State<Limits>,
+    write: Write,
+) -> Result<Response, Problem> {
+    let read = new_events(write.form()?, &limits)?;
+    let request_id = write.request_id();
+    let (events, refused): (Vec<NewEvent>, Vec<Option<Problem>>) = split(read);
+    if events.is_empty() {
+        // Nothing is to be stored, so there is nothing to do once.
+        return Ok((StatusCode::ACCEPTED, Json(BatchView::of(&refused, &[], &request_id))).into_response());
+    }
+    let (caller, once) = write.into_parts(move |accepted: &Vec<Accepted>| -> Answer {
+        json(StatusCode::ACCEPTED, &BatchView::of(&refused, accepted, &request_id))
+    });
+    answered(run(async move { intake.publish_batch(caller, events, once).await }).await).map(IntoResponse::into_response)
+}
+
+pub(super) async fn list(State(events): State<Events>, read: Read) -> Result<Json<Items<EventView>>, Problem> {
+    let mut query = read.query();
+    let filter = EventFilter {
+        event_type: query.optional("type"),
+        since: query.optional("since"),
+        until: query.optional("until"),
+    };
+    let list = list_name(&read, &filter);
+    let page = events.list(&read.handle, filter, query.page(&list)?).await?;
+    Ok(items(page, &list, |event| EventView::of(&event)))
+}
+
+pub(super) async fn get(
+    State(events): State<Events>,
+    PathId(id): PathId<EventKind>,
+    read: Read,
+) -> Result<Json<EventView>, Problem> {
+    found(events.get(&read.handle, id).await?.map(EventView::with_deliveries))
+}
+
+fn list_name(read: &Read, filter: &EventFilter) -> String {
+    format!("{} events {:?} {:?} {:?}", read.handle, filter.event_type, filter.since, filter.until)
+}
+
+fn new_event(mut form: Form<'_>, limits: &Limits) -> Result<NewEvent, Problem> {
+    let event_type = form.required("type");
+    let payload = form.raw("payload").or_else(|| form.missing("payload"));
+    let occurred_at: Option<OccurredAt> = form.parsed("occurredAt");
+    let ordering_key = ordering_key(&mut form);
+    let (event_type, payload) = form.finish(event_type.zip(payload))?;
+    let payload = Payload::from_json(payload, limits.payload_bytes_max).map_err(|error| payload_problem(&error))?;
+    Ok(NewEvent { event_type, payload, occurred_at, ordering_key })
+}
+
+fn ordering_key(form: &mut Form<'_>) -> Option<Box<str>> {
+    let key: Cow<'_, str> = form.optional("orderingKey")?;
+    if key.is_empty() || key.len() > ORDERING_KEY_BYTES_MAX || key.chars().any(char::is_control) {
+        let bytes = key.len();
+        form.fault("orderingKey", format!("orderingKey is {bytes} bytes, the limits are 1 and {ORDERING_KEY_BYTES_MAX}, without control characters"));
+    }
+    Some(key.into())
+}
+
+fn payload_problem(error: &InvalidPayload) -> Problem {
+    match error {
+        InvalidPayload::TooLarge { .. } => Problem::too_large(error.to_string()),
+        InvalidPayload::NotAnObject | InvalidPayload::TooDeep | InvalidPayload::LoneSurrogate => {
+            Problem::invalid_field("payload", error.to_string())
+        }
+    }
+}
+
+/// Each event of a batch by itself: one that is not valid does not keep the others back.
+fn new_events(mut form: Form<'_>, limits: &Limits) -> Result<Vec<Result<NewEvent, Problem>>, Problem> {
+    let events: Option<Vec<&RawValue>> = form.required("events");
+    let most = limits.batch_events_max;
+    if let Some(count) = events.as_ref().map(Vec::len).filter(|count| *count == 0 || *count > most) {
+        form.fault("events", format!("events holds {count} events, the limits are 1 and {most}"));
+    }
+    let events = form.finish(events)?;
+    Ok(events.into_iter().map(|event| new_event(Form::of_text(event.get())?, limits)).collect())
+}
+
+/// The valid events, and for each place of the batch what was wrong with it.
+fn split(read: Vec<Result<NewEvent, Problem>>) -> (Vec<NewEvent>, Vec<Option<Problem>>) {
+    let mut events = Vec::with_capacity(read.len());
+    let refused = read.into_iter().map(|result| result.map(|event| events.push(event)).err()).collect();
+    (events, refused)
+}
+
+impl ItemView<'_> {
+    fn of(accepted: &Accepted) -> ItemView<'static> {
+        ItemView::Accepted { event_id: accepted.event_id, deliveries: accepted.deliveries }
+    }
+
+    fn refused(problem: &Problem) -> ItemView<'_> {
+        ItemView::Refused { error: &problem.code, message: &problem.message, details: &problem.details }
+    }
+}
+
+impl<'a> BatchView<'a> {
+    fn of(refused: &'a [Option<Problem>], accepted: &[Accepted], request_id: &'a str) -> BatchView<'a> {
+        let mut accepted = accepted.iter();
+        let events = refused.iter().map(|problem| match problem {
+            Some(problem) => ItemView::refused(problem),
+            None => ItemView::of(accepted.next().expect("one for each that was not refused")),
+        });
+        BatchView { events: events.collect(), request_id }
+    }
+}
+
+impl EventView {
+    fn of(event: &Event) -> EventView {
+        EventView {
+            event_id: event.id,
+            handle: event.handle.to_string(),
+            r#type: event.event_type.clone(),
+            occurred_at: event.occurred_at.to_string(),
+            accepted_at: event.accepted_at,
+            origin: event.origin,
+            ordering_key: event.ordering_key.clone(),
+            payload: RawValue::from_string(event.payload.as_str().to_owned()).expect("it was JSON when it was accepted"),
+            deliveries: None,
+        }
+    }
+
+    fn with_deliveries(life: EventLife) -> EventView {
+        let deliveries = life.deliveries.into_iter().map(DeliveryView::from).collect();
+        EventView { deliveries: Some(deliveries), ..EventView::of(&life.event) }
+    }
+}

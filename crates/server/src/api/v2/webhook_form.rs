@@ -1,0 +1,143 @@
+//! Reading what a subscriber sets: the body of creation and of change.
+
+#![expect(clippy::option_option, reason = "in a change, absent, null and a value are three different wishes")]
+
+use std::borrow::Cow;
+
+use angarium_domain::event_type::EventPattern;
+use angarium_domain::subscription::{
+    CONCURRENCY, DESCRIPTION_CHARS_MAX, PATTERNS_MAX, RATE_PER_SECOND, TIMEOUT_DEFAULT, TIMEOUT_SECONDS, without_duplicates,
+};
+use angarium_engine::{NewSubscription, Patch};
+use serde_json::value::RawValue;
+
+use crate::api::form::Form;
+use crate::problem::Problem;
+
+/// The body of `POST …/webhooks`.
+pub(super) fn new_subscription(mut form: Form<'_>) -> Result<NewSubscription, Problem> {
+    let endpoint_url: Option<String> = form.required("endpointUrl");
+    let event_types = form.raw("eventTypes").or_else(|| form.missing("eventTypes"));
+    let event_types = event_types.and_then(|list| patterns(&mut form, list));
+    let new = NewSubscription {
+        endpoint_url: endpoint_url.clone().unwrap_or_default(),
+        event_types: event_types.clone().unwrap_or_default(),
+        description: form.optional("description").map(|text| description(&mut form, text)),
+        signing_profile: form.optional("signingProfile").unwrap_or_default(),
+        payload_format: form.optional("payloadFormat").unwrap_or_default(),
+        retry_policy: form.optional("retryPolicy").unwrap_or_default(),
+        headers: form.optional("headers").unwrap_or_default(),
+        rate_limit_per_second: rate_limit(&mut form).flatten(),
+        max_concurrency: concurrency(&mut form).flatten(),
+        timeout_seconds: timeout(&mut form).unwrap_or(TIMEOUT_DEFAULT.as_secs() as u32),
+        ordered: form.optional("ordered").unwrap_or_default(),
+    };
+    form.finish(endpoint_url.and(event_types).map(|_| new))
+}
+
+/// The body of `PATCH …/webhooks/{id}`. `null` clears what can be without a value.
+pub(super) fn patch_of(mut form: Form<'_>) -> Result<Patch, Problem> {
+    let event_types = form.raw("eventTypes");
+    let patch = Patch {
+        endpoint_url: form.optional("endpointUrl"),
+        event_types: event_types.and_then(|list| patterns(&mut form, list)),
+        description: form.nullable("description").map(|text: Option<Cow<'_, str>>| {
+            text.map(|text| description(&mut form, text))
+        }),
+        signing_profile: form.optional("signingProfile"),
+        payload_format: form.optional("payloadFormat"),
+        retry_policy: form.optional("retryPolicy"),
+        headers: form.optional("headers"),
+        rate_limit_per_second: rate_limit(&mut form),
+        max_concurrency: concurrency(&mut form),
+        timeout_seconds: timeout(&mut form),
+    };
+    form.finish(Some(patch))
+}
+
+/// The patterns in a list, each with its own place in the answer if it is not one.
+fn patterns(form: &mut Form<'_>, list: &RawValue) -> Option<Vec<EventPattern>> {
+    let Ok(texts) = serde_json::from_str::<Vec<&RawValue>>(list.get()) else {
+        form.fault("eventTypes", "eventTypes must be a list of event types");
+        return None;
+    };
+    if texts.is_empty() || texts.len() > PATTERNS_MAX {
+        let count = texts.len();
+        form.fault("eventTypes", format!("eventTypes holds {count} patterns, the limits are 1 and {PATTERNS_MAX}"));
+        return None;
+    }
+    let read = texts.iter().enumerate().filter_map(|(place, text)| {
+        let pattern = serde_json::from_str::<Cow<'_, str>>(text.get()).map_err(|_| "an event type is a text".to_owned());
+        let pattern = pattern.and_then(|text| text.parse::<EventPattern>().map_err(|error| error.to_string()));
+        pattern.map_err(|message| form.fault(format!("eventTypes[{place}]"), message)).ok()
+    });
+    Some(without_duplicates(read.collect()))
+}
+
+fn description(form: &mut Form<'_>, text: Cow<'_, str>) -> String {
+    let chars = text.chars().count();
+    if chars > DESCRIPTION_CHARS_MAX {
+        form.fault("description", format!("description is {chars} characters, the limit is {DESCRIPTION_CHARS_MAX}"));
+    }
+    text.into_owned()
+}
+
+fn rate_limit(form: &mut Form<'_>) -> Option<Option<u32>> {
+    bounded(form, "rateLimitPerSecond", RATE_PER_SECOND)
+}
+
+fn concurrency(form: &mut Form<'_>) -> Option<Option<u32>> {
+    bounded(form, "maxConcurrency", CONCURRENCY)
+}
+
+fn timeout(form: &mut Form<'_>) -> Option<u32> {
+    let seconds = form.optional("timeoutSeconds");
+    form.within("timeoutSeconds", TIMEOUT_SECONDS, seconds)
+}
+
+fn bounded(form: &mut Form<'_>, field: &'static str, range: std::ops::RangeInclusive<u32>) -> Option<Option<u32>> {
+    let value = form.nullable(field)?;
+    Some(form.within(field, range, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields_at_fault(body: &str) -> Vec<String> {
+        let problem = new_subscription(Form::parse(body.as_bytes()).expect("an object")).err().expect("refused");
+        problem.details.into_iter().map(|detail| detail.field).collect()
+    }
+
+    #[test]
+    fn two_fields_make_a_subscription_and_the_rest_has_defaults() {
+        let body = br#"{"endpointUrl":"https://example.com/","eventTypes":["a","a","b.*"]}"#;
+        let new = new_subscription(Form::parse(body).expect("an object")).expect("a subscription");
+        assert_eq!(new.event_types.len(), 2);
+        assert_eq!((new.timeout_seconds, new.ordered, new.max_concurrency), (10, false, None));
+    }
+
+    #[test]
+    fn every_field_at_fault_is_named() {
+        let body = r#"{"eventTypes":["ok","not ok",3],"timeoutSeconds":31,"maxConcurrency":0,"rateLimitPerSecond":"x",
+            "signingProfile":"none","payloadFormat":1,"retryPolicy":"slow","headers":{"Host":"x"},"ordered":"yes","filter":{}}"#;
+        let mut fields = fields_at_fault(body);
+        fields.sort();
+        assert_eq!(fields, [
+            "endpointUrl", "eventTypes[1]", "eventTypes[2]", "filter", "headers", "maxConcurrency", "ordered",
+            "payloadFormat", "rateLimitPerSecond", "retryPolicy", "signingProfile", "timeoutSeconds",
+        ]);
+    }
+
+    #[test]
+    fn an_empty_list_wants_nothing_and_is_refused() {
+        assert_eq!(fields_at_fault(r#"{"endpointUrl":"https://example.com/","eventTypes":[]}"#), ["eventTypes"]);
+    }
+
+    #[test]
+    fn a_patch_tells_clearing_from_leaving_alone() {
+        let patch = patch_of(Form::parse(br#"{"description":null,"maxConcurrency":3}"#).expect("an object"));
+        let patch = patch.expect("a patch");
+        assert_eq!((patch.description, patch.max_concurrency, patch.rate_limit_per_second), (Some(None), Some(Some(3)), None));
+    }
+}

@@ -1,0 +1,199 @@
+//! Webhooks: what the engine calls subscriptions (contract 3).
+
+use std::time::Duration;
+
+use angarium_domain::event::PayloadFormat;
+use angarium_domain::event_type::EventPattern;
+use angarium_domain::handle::Handle;
+use angarium_domain::headers::CustomHeaders;
+use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId, SubscriptionKind};
+use angarium_domain::retry::RetryPolicy;
+use angarium_domain::secret::{OVERLAP_DEFAULT, OVERLAP_MAX};
+use angarium_domain::signature::SigningProfile;
+use angarium_domain::subscription::{Status, Subscription};
+use angarium_domain::time::Timestamp;
+use angarium_engine::tasks::run;
+use angarium_engine::{Answer, Described, Subscriptions, Tested, WithSecret};
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::api::answer::{Answered, answered, found, json, next_cursor, nothing};
+use crate::api::form::Form;
+use crate::api::request::{PathId, Read, Write};
+use crate::api::v2::webhook_form::{new_subscription, patch_of};
+use crate::problem::Problem;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WebhookView {
+    subscription_id: SubscriptionId,
+    handle: Handle,
+    endpoint_url: String,
+    event_types: Vec<EventPattern>,
+    status: Status,
+    description: Option<String>,
+    signing_profile: SigningProfile,
+    payload_format: PayloadFormat,
+    retry_policy: RetryPolicy,
+    headers: CustomHeaders,
+    rate_limit_per_second: Option<u32>,
+    max_concurrency: Option<u32>,
+    timeout_seconds: u32,
+    ordered: bool,
+    secret_hint: String,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    last_triggered_at: Option<Timestamp>,
+    /// In the answers to creation and rotation, and nowhere else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WebhooksView {
+    webhooks: Vec<WebhookView>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
+struct TestedView<'a> {
+    event_id: EventId,
+    delivery_id: DeliveryId,
+    request_id: &'a str,
+}
+
+pub(super) async fn create(State(subscriptions): State<Subscriptions>, write: Write) -> Result<Answered, Problem> {
+    let new = new_subscription(write.form()?)?;
+    let (caller, once) = write.into_parts(|made| with_secret(StatusCode::CREATED, made));
+    answered(run(async move { subscriptions.create(caller, new, once).await }).await)
+}
+
+pub(super) async fn list(State(subscriptions): State<Subscriptions>, read: Read) -> Result<Json<WebhooksView>, Problem> {
+    let list = format!("{} webhooks", read.handle);
+    let page = subscriptions.list(&read.handle, read.query().page(&list)?).await?;
+    let next_cursor = next_cursor(&page, &list);
+    Ok(Json(WebhooksView { webhooks: page.items.iter().map(WebhookView::of).collect(), next_cursor }))
+}
+
+pub(super) async fn get(
+    State(subscriptions): State<Subscriptions>,
+    PathId(id): PathId<SubscriptionKind>,
+    read: Read,
+) -> Result<Json<WebhookView>, Problem> {
+    found(subscriptions.get(&read.handle, id).await?.as_ref().map(WebhookView::of))
+}
+
+pub(super) async fn patch(
+    State(subscriptions): State<Subscriptions>,
+    PathId(id): PathId<SubscriptionKind>,
+    write: Write,
+) -> Result<Answered, Problem> {
+    let patch = patch_of(write.form()?)?;
+    let (caller, once) = write.into_parts(as_it_is_now);
+    answered(run(async move { subscriptions.patch(caller, id, patch, once).await }).await)
+}
+
+pub(super) async fn delete(
+    State(subscriptions): State<Subscriptions>,
+    PathId(id): PathId<SubscriptionKind>,
+    write: Write,
+) -> Result<Answered, Problem> {
+    write.no_fields()?;
+    let (caller, once) = write.into_parts(|()| nothing());
+    answered(run(async move { subscriptions.delete(caller, id, once).await }).await)
+}
+
+pub(super) async fn test(
+    State(subscriptions): State<Subscriptions>,
+    PathId(id): PathId<SubscriptionKind>,
+    write: Write,
+) -> Result<Answered, Problem> {
+    write.no_fields()?;
+    let request_id = write.request_id();
+    let (caller, once) = write.into_parts(move |tested: &Tested| {
+        let Tested { event_id, delivery_id } = *tested;
+        json(StatusCode::ACCEPTED, &TestedView { event_id, delivery_id, request_id: &request_id })
+    });
+    answered(run(async move { subscriptions.test(caller, id, once).await }).await)
+}
+
+pub(super) async fn rotate(
+    State(subscriptions): State<Subscriptions>,
+    PathId(id): PathId<SubscriptionKind>,
+    write: Write,
+) -> Result<Answered, Problem> {
+    let overlap = overlap(write.form_or_empty()?)?;
+    let (caller, once) = write.into_parts(|made| with_secret(StatusCode::OK, made));
+    answered(run(async move { subscriptions.rotate(caller, id, overlap, once).await }).await)
+}
+
+pub(super) async fn pause(
+    State(subscriptions): State<Subscriptions>,
+    PathId(id): PathId<SubscriptionKind>,
+    write: Write,
+) -> Result<Answered, Problem> {
+    write.no_fields()?;
+    let (caller, once) = write.into_parts(as_it_is_now);
+    answered(run(async move { subscriptions.pause(caller, id, once).await }).await)
+}
+
+pub(super) async fn resume(
+    State(subscriptions): State<Subscriptions>,
+    PathId(id): PathId<SubscriptionKind>,
+    write: Write,
+) -> Result<Answered, Problem> {
+    write.no_fields()?;
+    let (caller, once) = write.into_parts(as_it_is_now);
+    answered(run(async move { subscriptions.resume(caller, id, once).await }).await)
+}
+
+fn overlap(mut form: Form<'_>) -> Result<Duration, Problem> {
+    let seconds = form.optional("overlapSeconds").unwrap_or(OVERLAP_DEFAULT.as_secs() as u32);
+    let seconds = form.within("overlapSeconds", 0..=OVERLAP_MAX.as_secs() as u32, Some(seconds));
+    form.finish(seconds.map(|seconds| Duration::from_secs(seconds.into())))
+}
+
+fn with_secret(status: StatusCode, made: &WithSecret) -> Answer {
+    let view = WebhookView::new(&made.subscription, None);
+    json(status, &WebhookView { secret: Some(made.secret.clone()), ..view })
+}
+
+fn as_it_is_now(described: &Described) -> Answer {
+    json(StatusCode::OK, &WebhookView::of(described))
+}
+
+impl WebhookView {
+    fn of(described: &Described) -> WebhookView {
+        WebhookView::new(&described.subscription, described.last_triggered_at)
+    }
+
+    fn new(subscription: &Subscription, last_triggered_at: Option<Timestamp>) -> WebhookView {
+        let subscription = subscription.clone();
+        WebhookView {
+            subscription_id: subscription.id,
+            handle: subscription.handle,
+            endpoint_url: subscription.endpoint_url.as_str().to_owned(),
+            event_types: subscription.event_types,
+            status: subscription.status,
+            description: subscription.description,
+            signing_profile: subscription.signing_profile,
+            payload_format: subscription.payload_format,
+            retry_policy: subscription.retry_policy,
+            headers: subscription.headers,
+            rate_limit_per_second: subscription.rate_limit_per_second,
+            max_concurrency: subscription.max_concurrency,
+            timeout_seconds: subscription.timeout_seconds,
+            ordered: subscription.ordered,
+            secret_hint: subscription.secret_hint,
+            created_at: subscription.created_at,
+            updated_at: subscription.updated_at,
+            last_triggered_at,
+            secret: None,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Published signing keys: a JWKS in a file or behind an https address of the operator's.
+//!
+//! The address is the operator's own word, so it does not pass the guard that
+//! customers' addresses pass. It is still read with care: one deadline, one
+//! size, no redirects.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use crate::auth::jwt::JwtKey;
+
+/// How old keys may grow.
+const AGE_MAX: Duration = Duration::from_mins(10);
+/// How often an unknown `kid`, which anybody can invent, may cause a fetch.
+const UNKNOWN_KID_PAUSE: Duration = Duration::from_mins(1);
+/// The deadline of one fetch.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The largest answer.
+const BYTES_MAX: usize = 1024 * 1024;
+
+/// Where keys are published.
+pub struct Jwks {
+    place: Place,
+    /// Held during a fetch: those who come meanwhile go on with the keys that are there.
+    last_asked: Mutex<Option<Instant>>,
+}
+
+enum Place {
+    File(PathBuf),
+    Address(Uri, Arc<rustls::ClientConfig>),
+}
+
+impl Jwks {
+    /// Reads keys from a file.
+    pub fn file(path: PathBuf) -> Jwks {
+        Jwks { place: Place::File(path), last_asked: Mutex::default() }
+    }
+
+    /// Reads keys from an https address.
+    pub fn address(uri: Uri, tls: Arc<rustls::ClientConfig>) -> Jwks {
+        Jwks { place: Place::Address(uri, tls), last_asked: Mutex::default() }
+    }
+
+    /// Reads the keys now.
+    pub async fn load(&self) -> Result<Vec<JwtKey>, String> {
+        *self.last_asked.lock().await = Some(Instant::now());
+        self.read().await
+    }
+
+    /// Reads the keys if they are old. A failure is logged, and the old keys stay.
+    pub(super) async fn load_when_old(&self) -> Option<Vec<JwtKey>> {
+        self.load_after(AGE_MAX).await
+    }
+
+    /// Reads the keys because a token names one that we do not have.
+    pub(super) async fn load_for_unknown_kid(&self) -> Option<Vec<JwtKey>> {
+        self.load_after(UNKNOWN_KID_PAUSE).await
+    }
+
+    async fn load_after(&self, pause: Duration) -> Option<Vec<JwtKey>> {
+        let mut last_asked = self.last_asked.try_lock().ok()?;
+        if last_asked.is_some_and(|at| at.elapsed() < pause) {
+            return None;
+        }
+        *last_asked = Some(Instant::now());
+        self.read().await.inspect_err(|reason| tracing::warn!(reason, "the JWKS could not be read")).ok()
+    }
+
+    async fn read(&self) -> Result<Vec<JwtKey>, String> {
+        let text = match &self.place {
+            Place::File(path) => {
+                std::fs::read(path).map(Bytes::from).map_err(|error| format!("{}: {error}", path.display()))?
+            }
+            Place::Address(uri, tls) => tokio::time::timeout(DEADLINE, fetch(uri, tls.clone()))
+                .await
+                .map_err(|_| format!("{uri}: no answer within {} s", DEADLINE.as_secs()))?
+                .map_err(|error| format!("{uri}: {error}"))?,
+        };
+        keys_in(&text)
+    }
+}
+
+/// Every key of a JWKS that can verify a token.
+fn keys_in(text: &[u8]) -> Result<Vec<JwtKey>, String> {
+    let set: JwkSet = serde_json::from_slice(text).map_err(|error| format!("not a JWKS: {error}"))?;
+    let keys: Vec<JwtKey> = set.keys.iter().filter_map(usable).collect();
+    if keys.is_empty() { Err("the JWKS holds no key that we can verify with".to_owned()) } else { Ok(keys) }
+}
+
+fn usable(jwk: &Jwk) -> Option<JwtKey> {
+    let algorithm = algorithm_of(jwk)?;
+    let key = DecodingKey::from_jwk(jwk).ok()?;
+    Some(JwtKey { kid: jwk.common.key_id.clone(), algorithm, key })
+}
+
+/// The algorithm that belongs to a key's type. A symmetric key has none: whoever can read the set
+/// could sign with it.
+fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
+    match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => match jwk.common.key_algorithm {
+            None | Some(KeyAlgorithm::RS256) => Some(Algorithm::RS256),
+            Some(KeyAlgorithm::RS384) => Some(Algorithm::RS384),
+            Some(KeyAlgorithm::RS512) => Some(Algorithm::RS512),
+            Some(KeyAlgorithm::PS256) => Some(Algorithm::PS256),
+            Some(KeyAlgorithm::PS384) => Some(Algorithm::PS384),
+            Some(KeyAlgorithm::PS512) => Some(Algorithm::PS512),
+            Some(_) => None,
+        },
+        AlgorithmParameters::EllipticCurve(parameters) => match parameters.curve {
+            EllipticCurve::P256 => Some(Algorithm::ES256),
+            EllipticCurve::P384 => Some(Algorithm::ES384),
+            _ => None,
+        },
+        AlgorithmParameters::OctetKeyPair(_) => Some(Algorithm::EdDSA),
+        _ => None,
+    }
+}
+
+async fn fetch(uri: &Uri, tls: Arc<rustls::ClientConfig>) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let host = uri.host().ok_or("the address has no host")?;
+    let name = host.trim_matches(['[', ']']);
+    let tcp = TcpStream::connect((name, uri.port_u16().unwrap_or(443))).await?;
+    let stream = TlsConnector::from(tls).connect(ServerName::try_from(name.to_owned())?, tcp).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let request = Request::get(path)
+        .header("host", uri.authority().map_or(host, |authority| authority.as_str()))
+        .header("accept", "application/json")
+        .body(Empty::<Bytes>::new())?;
+    let exchange = async {
+        let response = sender.send_request(request).await?;
+        if response.status() != StatusCode::OK {
+            return Err(format!("answered {}", response.status()).into());
+        }
+        Ok(Limited::new(response.into_body(), BYTES_MAX).collect().await?.to_bytes())
+    };
+    // The connection ends with the exchange: nobody asks again for minutes.
+    tokio::pin!(connection);
+    tokio::pin!(exchange);
+    tokio::select! {
+        text = &mut exchange => text,
+        ended = &mut connection => {
+            ended?;
+            exchange.await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RSA: &str = r#"{"kty":"RSA","kid":"a","alg":"RS256","n":"sXch7Kv9","e":"AQAB"}"#;
+
+    #[test]
+    fn symmetric_keys_in_a_published_set_are_not_used() {
+        let set = format!(r#"{{"keys":[{RSA},{{"kty":"oct","kid":"b","k":"c2VjcmV0"}}]}}"#);
+        let keys = keys_in(set.as_bytes()).expect("keys");
+        assert_eq!(keys.iter().map(|key| key.kid.as_deref()).collect::<Vec<_>>(), [Some("a")]);
+    }
+
+    #[test]
+    fn a_set_without_usable_keys_is_refused() {
+        for set in ["{}", r#"{"keys":[]}"#, "[]", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#] {
+            assert!(keys_in(set.as_bytes()).is_err(), "{set}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! JSON Web Tokens: whose word we take, and what it says about roles.
+//!
+//! Every key has one algorithm, fixed when the key was configured. A token's own
+//! `alg` is never believed: it only has to agree.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use angarium_domain::access::Role;
+use angarium_domain::handle::Handle;
+use angarium_domain::time::Timestamp;
+use angarium_engine::Clock;
+use aws_lc_rs::digest::{SHA256, digest};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::auth::jwks::Jwks;
+
+/// How many verified tokens are remembered, so that a busy caller's signature is checked once.
+const REMEMBERED_MAX: usize = 4096;
+
+/// A key and the one algorithm that it verifies.
+#[derive(Clone)]
+pub struct JwtKey {
+    /// The name that tokens call it by; a key without a name may verify any token.
+    pub kid: Option<String>,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// The key.
+    pub key: DecodingKey,
+}
+
+/// What a token must say besides being signed.
+#[derive(Debug, Clone)]
+pub struct JwtRules {
+    /// The only `iss`, if set.
+    pub issuer: Option<String>,
+    /// The only `aud`, if set.
+    pub audience: Option<String>,
+    /// The claim that maps handles to roles.
+    pub roles_claim: String,
+    /// How far clocks may differ.
+    pub leeway: Duration,
+}
+
+/// Who a verified token speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The token's `sub`.
+    pub subject: String,
+    roles: HashMap<String, Role>,
+    expires_at: Timestamp,
+}
+
+/// Why a token was refused. Nobody learns more: a reason would help to forge the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JwtRefused {
+    /// It was good once.
+    Expired,
+    /// It is not ours.
+    Invalid,
+}
+
+/// Verifies tokens.
+pub struct JwtVerifier {
+    fixed: Vec<JwtKey>,
+    fetched: Option<Fetched>,
+    rules: JwtRules,
+    clock: Arc<dyn Clock>,
+    /// Shared because requests run on every thread; held for a lookup, never across an await.
+    remembered: Mutex<HashMap<[u8; 32], Arc<Person>>>,
+}
+
+struct Fetched {
+    source: Jwks,
+    keys: RwLock<Arc<Vec<JwtKey>>>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default)]
+    sub: String,
+    exp: u64,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+impl Person {
+    /// The role on a handle: by its name, or by `*`, whichever allows more.
+    pub fn role_on(&self, handle: &Handle) -> Option<Role> {
+        self.roles.get(handle.as_str()).max(self.roles.get("*")).copied()
+    }
+}
+
+impl JwtVerifier {
+    /// A verifier that knows `fixed` keys, and those of `source` once it was asked.
+    pub fn new(fixed: Vec<JwtKey>, source: Option<Jwks>, rules: JwtRules, clock: Arc<dyn Clock>) -> JwtVerifier {
+        let fetched = source.map(|source| Fetched { source, keys: RwLock::default() });
+        JwtVerifier { fixed, fetched, rules, clock, remembered: Mutex::default() }
+    }
+
+    /// Fetches the published keys for the first time.
+    pub async fn load(&self) -> Result<(), String> {
+        if let Some(fetched) = &self.fetched {
+            fetched.replace(fetched.source.load().await?);
+        }
+        Ok(())
+    }
+
+    /// Says who a token speaks for.
+    pub async fn verify(&self, token: &str) -> Result<Arc<Person>, JwtRefused> {
+        if let Some(fetched) = &self.fetched
+            && let Some(keys) = fetched.source.load_when_old().await
+        {
+            self.accept_keys(fetched, keys);
+        }
+        let name: [u8; 32] = digest(&SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes");
+        if let Some(person) = self.recall(&name)? {
+            return Ok(person);
+        }
+        let person = Arc::new(self.verify_anew(token).await?);
+        self.remember(name, person.clone());
+        Ok(person)
+    }
+
+    async fn verify_anew(&self, token: &str) -> Result<Person, JwtRefused> {
+        let kid = decode_header(token).map_err(|_| JwtRefused::Invalid)?.kid;
+        let verified = self.verify_with_any(kid.as_deref(), token);
+        if verified == Err(JwtRefused::Invalid)
+            && let Some(fetched) = self.fetched.as_ref().filter(|fetched| !fetched.knows(kid.as_deref()))
+            && let Some(keys) = fetched.source.load_for_unknown_kid().await
+        {
+            self.accept_keys(fetched, keys);
+            return self.verify_with_any(kid.as_deref(), token);
+        }
+        verified
+    }
+
+    fn verify_with_any(&self, kid: Option<&str>, token: &str) -> Result<Person, JwtRefused> {
+        let mut refused = JwtRefused::Invalid;
+        for candidate in self.candidates(kid) {
+            match self.verify_with(&candidate, token) {
+                Ok(person) => return Ok(person),
+                // Said only by a key whose signature was right.
+                Err(JwtRefused::Expired) => refused = JwtRefused::Expired,
+                Err(JwtRefused::Invalid) => {}
+            }
+        }
+        Err(refused)
+    }
+
+    /// The keys that a token may be signed with: those of its `kid`, and those without a name.
+    fn candidates(&self, kid: Option<&str>) -> Vec<JwtKey> {
+        let fetched = self.fetched.as_ref().map(Fetched::current).unwrap_or_default();
+        let fits = |key: &&JwtKey| key.kid.is_none() || kid.is_none() || key.kid.as_deref() == kid;
+        self.fixed.iter().chain(fetched.iter()).filter(fits).cloned().collect()
+    }
+
+    fn verify_with(&self, key: &JwtKey, token: &str) -> Result<Person, JwtRefused> {
+        let data = decode::<Claims>(token, &key.key, &self.validation(key.algorithm)).map_err(|error| {
+            match error.kind() {
+                ErrorKind::ExpiredSignature => JwtRefused::Expired,
+                _ => JwtRefused::Invalid,
+            }
+        })?;
+        Ok(self.person(data.claims))
+    }
+
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = self.rules.leeway.as_secs();
+        validation.validate_nbf = true;
+        let mut required = vec!["exp"];
+        if let Some(issuer) = &self.rules.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        match &self.rules.audience {
+            Some(audience) => {
+                validation.set_audience(&[audience]);
+                required.push("aud");
+            }
+            None => validation.validate_aud = false,
+        }
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+
+    fn person(&self, mut claims: Claims) -> Person {
+        let roles = match claims.others.remove(&self.rules.roles_claim) {
+            Some(Value::Object(roles)) => roles,
+            _ => Map::new(),
+        };
+        // A role that we do not know gives nothing, and takes nothing from the ones that we do.
+        let known = |(handle, role): (String, Value)| Some((handle, serde_json::from_value(role).ok()?));
+        Person {
+            subject: claims.sub.chars().filter(|c| !c.is_control()).take(128).collect(),
+            roles: roles.into_iter().filter_map(known).collect(),
+            expires_at: Timestamp::from_seconds(claims.exp.min(1 << 40) as i64) + self.rules.leeway,
+        }
+    }
+
+    fn recall(&self, name: &[u8; 32]) -> Result<Option<Arc<Person>>, JwtRefused> {
+        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        match remembered.get(name) {
+            Some(person) if person.expires_at < self.clock.now() => Err(JwtRefused::Expired),
+            found => Ok(found.cloned()),
+        }
+    }
+
+    fn remember(&self, name: [u8; 32], person: Arc<Person>) {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        // Starting over costs one verification for each token in use, and needs no order to keep.
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.clear();
+        }
+        remembered.insert(name, person);
+    }
+
+    /// Takes new keys. What was verified with the old ones is verified again.
+    fn accept_keys(&self, fetched: &Fetched, keys: Vec<JwtKey>) {
+        fetched.replace(keys);
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Fetched {
+    fn knows(&self, kid: Option<&str>) -> bool {
+        self.current().iter().any(|key| key.kid.as_deref() == kid)
+    }
+
+    fn current(&self) -> Arc<Vec<JwtKey>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, keys: Vec<JwtKey>) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+}

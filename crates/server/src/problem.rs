@@ -1,0 +1,306 @@
+//! What a caller is told when something is wrong (contract 9).
+//!
+//! A [`Problem`] travels as a response extension and becomes JSON in one place,
+//! [`crate::request_id`], because only there the request's id is known.
+
+use std::time::Duration;
+
+use angarium_channels::RefusedAddress;
+use angarium_engine::{AcceptError, DeliveryError, RepeatError, ReplayError, SubscriptionError, TokenError};
+use angarium_store::StoreError;
+use angarium_store::page::InvalidCursor;
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+/// How long a caller is asked to wait when the store cannot be written.
+const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// An answer that is not a success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The status line's code.
+    pub status: StatusCode,
+    /// The word that programs read.
+    pub code: String,
+    /// The sentence that people read.
+    pub message: String,
+    /// The fields at fault.
+    pub details: Vec<Detail>,
+    /// When asking again makes sense.
+    pub retry_after: Option<Duration>,
+}
+
+/// One field at fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Detail {
+    /// Its path, such as `eventTypes[2]`.
+    pub field: String,
+    /// What kind of fault.
+    pub code: &'static str,
+    /// The sentence that people read.
+    pub message: String,
+}
+
+#[derive(Serialize)]
+struct Shape<'a> {
+    error: &'a str,
+    message: &'a str,
+    #[serde(rename = "requestId")]
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[Detail]>::is_empty")]
+    details: &'a [Detail],
+}
+
+impl Problem {
+    /// A problem with no details.
+    pub fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Problem {
+        Problem { status, code: code.into(), message: message.into(), details: Vec::new(), retry_after: None }
+    }
+
+    /// 400: the body is not JSON, or not an object.
+    pub fn invalid_payload(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_payload", message)
+    }
+
+    /// 400: `invalid_<field>` for one field at fault, `validation_error` for several.
+    pub fn invalid(details: Vec<Detail>) -> Problem {
+        let (code, message) = match details.as_slice() {
+            [only] => (format!("invalid_{}", outermost(&only.field)), only.message.clone()),
+            several => ("validation_error".to_owned(), format!("{} fields are not valid", several.len())),
+        };
+        Problem { details, ..Problem::new(StatusCode::BAD_REQUEST, code, message) }
+    }
+
+    /// 400 for one field.
+    pub fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Problem {
+        Problem::invalid(vec![Detail { field: field.into(), code: "invalid", message: message.into() }])
+    }
+
+    /// 401 with a code that says what is wrong with the credential.
+    pub fn unauthorized(code: &'static str, message: &'static str) -> Problem {
+        Problem::new(StatusCode::UNAUTHORIZED, code, message)
+    }
+
+    /// 404. The same for what does not exist and for what belongs to another handle.
+    pub fn not_found() -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
+    }
+
+    /// 409 with what stands in the way.
+    pub fn conflict(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::CONFLICT, "conflict", message)
+    }
+
+    /// 413 with the limit that was passed.
+    pub fn too_large(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
+    }
+
+    /// 500. Says nothing: what happened is in the log, under the request's id.
+    pub fn internal() -> Problem {
+        let message = "something went wrong on our side; the request id finds it in the log";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
+    }
+
+    /// 503: nothing was accepted, and asking again is safe.
+    pub fn unavailable(retry_after: Duration) -> Problem {
+        let message = "nothing was stored; try again later, with the same idempotency key";
+        Problem {
+            retry_after: Some(retry_after),
+            ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", message)
+        }
+    }
+
+    /// The JSON text.
+    pub fn body(&self, request_id: &str) -> Vec<u8> {
+        let shape =
+            Shape { error: &self.code, message: &self.message, request_id, details: &self.details };
+        serde_json::to_vec(&shape).expect("text is always JSON")
+    }
+
+    /// Fills a response's head and body. Headers that are there already, such as `allow`, stay.
+    pub(crate) fn render(&self, request_id: &str, response: &Response) -> Response {
+        let allow = response.headers().get(ALLOW).cloned();
+        let mut response = (self.status, self.body(request_id)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(allow) = allow {
+            headers.insert(ALLOW, allow);
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(wait) = self.retry_after {
+            // Rounded up: a caller who comes back too early is refused again.
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
+        }
+        response
+    }
+}
+
+/// The name of the field in the body that holds `path`, reduced to what fits in a code.
+fn outermost(path: &str) -> String {
+    let end = path.find(['.', '[']).unwrap_or(path.len());
+    let word = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+    path[..end].chars().filter(word).take(64).collect()
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        match error {
+            StoreError::Unavailable { reason } => {
+                tracing::error!(reason, "the store is unavailable");
+                Problem::unavailable(STORE_RETRY_AFTER)
+            }
+            // The engine decides again after a conflict; one that comes this far lost every round.
+            StoreError::Conflict => Problem::unavailable(STORE_RETRY_AFTER),
+            StoreError::LeaseLost => {
+                tracing::error!("a request met a lost lease, which only attempts have");
+                Problem::internal()
+            }
+            StoreError::Corrupt { reason } => {
+                tracing::error!(reason, "the store is corrupt");
+                Problem::internal()
+            }
+        }
+    }
+}
+
+impl From<RepeatError> for Problem {
+    fn from(error: RepeatError) -> Problem {
+        match error {
+            RepeatError::StillRunning => {
+                Problem::conflict("the first request with this idempotency key is still running")
+            }
+            RepeatError::Reused => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "this idempotency key was used with another body",
+            ),
+        }
+    }
+}
+
+impl From<AcceptError> for Problem {
+    fn from(error: AcceptError) -> Problem {
+        match error {
+            AcceptError::Repeat(error) => error.into(),
+            AcceptError::Overloaded { retry_after } => Problem::unavailable(retry_after),
+            AcceptError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SubscriptionError> for Problem {
+    fn from(error: SubscriptionError) -> Problem {
+        match error {
+            SubscriptionError::NotFound => Problem::not_found(),
+            SubscriptionError::RefusedAddress(RefusedAddress { reason }) => {
+                Problem::invalid_field("endpointUrl", reason)
+            }
+            SubscriptionError::TooMany { limit } => {
+                Problem::conflict(format!("the handle has {limit} webhooks, which is the limit"))
+            }
+            SubscriptionError::KeyKind => {
+                Problem::conflict("this signing profile needs another kind of key; make a new webhook")
+            }
+            SubscriptionError::Repeat(error) => error.into(),
+            SubscriptionError::Overloaded { retry_after } => Problem::unavailable(retry_after),
+            SubscriptionError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Problem {
+        match error {
+            TokenError::NotFound => Problem::not_found(),
+            TokenError::TooMany { limit } => {
+                Problem::conflict(format!("the handle has {limit} tokens, which is the limit"))
+            }
+            TokenError::Repeat(error) => error.into(),
+            TokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeliveryError> for Problem {
+    fn from(error: DeliveryError) -> Problem {
+        match error {
+            DeliveryError::NotFound => Problem::not_found(),
+            DeliveryError::NotReplayable(reason) => Problem::conflict(reason.to_string()),
+            DeliveryError::SubscriptionGone => {
+                Problem::conflict("its webhook was deleted, so there is nowhere to send it")
+            }
+            DeliveryError::Repeat(error) => error.into(),
+            DeliveryError::Overloaded { retry_after } => Problem::unavailable(retry_after),
+            DeliveryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Problem {
+        match error {
+            ReplayError::NotFound => Problem::not_found(),
+            ReplayError::Finished => Problem::conflict("the replay has ended"),
+            ReplayError::Repeat(error) => error.into(),
+            ReplayError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<InvalidCursor> for Problem {
+    fn from(error: InvalidCursor) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_cursor", error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bad(field: &str) -> Detail {
+        Detail { field: field.to_owned(), code: "invalid", message: format!("{field} is odd") }
+    }
+
+    #[test]
+    fn one_bad_field_names_itself_in_the_code_and_several_do_not() {
+        let one = Problem::invalid(vec![bad("eventTypes[2]")]);
+        assert_eq!((one.code.as_str(), one.message.as_str()), ("invalid_eventTypes", "eventTypes[2] is odd"));
+        let two = Problem::invalid(vec![bad("a"), bad("b")]);
+        assert_eq!((two.code.as_str(), two.details.len()), ("validation_error", 2));
+    }
+
+    #[test]
+    fn a_code_holds_no_more_of_a_strange_field_than_a_word() {
+        let odd = Problem::invalid(vec![bad(&format!("x\r\n\"{}", "y".repeat(500)))]);
+        assert_eq!(odd.code, format!("invalid_x{}", "y".repeat(63)));
+    }
+
+    #[test]
+    fn the_text_has_the_published_shape() {
+        let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here");
+        assert_eq!(
+            String::from_utf8(problem.body("req_1")).expect("text"),
+            r#"{"error":"not_found","message":"there is nothing here","requestId":"req_1"}"#
+        );
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_to_whole_seconds() {
+        let problem = Problem::unavailable(Duration::from_millis(1200));
+        let response = problem.render("req_1", &Response::default());
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+    }
+}

@@ -1,0 +1,176 @@
+//! The whole service in one value: started from settings, stopped in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_channels::Channel;
+use angarium_channels::egress::AddressPolicy;
+use angarium_channels::webhook::{self, WebhookChannel};
+use angarium_engine::clock::SystemClock;
+use angarium_engine::ids::RandomIds;
+use angarium_engine::{Clock, Drained, Engine, Metrics, Parts};
+use angarium_store::sqlite::{self, SqliteStore};
+use angarium_store::{Store, StoreError};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use secrecy::SecretString;
+
+use crate::api;
+use crate::auth::Authority;
+use crate::auth::keys::{VerifierError, verifier};
+use crate::keyring::{self, KeyError};
+use crate::listener::Listener;
+use crate::settings::{EgressSettings, Settings};
+use crate::state::{App, Sources};
+
+/// The part of the grace that is kept for attempts when connections linger.
+const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
+
+/// A running service.
+pub struct Service {
+    listener: Listener,
+    engine: Arc<Engine>,
+    grace: Duration,
+}
+
+/// Why the service did not start. Nothing runs then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database's folder cannot be made.
+    #[error("the folder of {path} cannot be made")]
+    Folder {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A key is missing or broken.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// JWTs cannot be verified.
+    #[error(transparent)]
+    Verifier(#[from] VerifierError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operator's certificate authorities cannot be read.
+    #[error("egress.extra_ca_file {path} cannot be read: {reason}")]
+    Certificates {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Webhooks cannot be sent.
+    #[error("webhooks cannot be sent: {0}")]
+    Channel(String),
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Service {
+    /// Starts the service on the database that the settings name.
+    pub async fn start(settings: &Settings) -> Result<Service, StartError> {
+        let path = &settings.store.path;
+        keyring::make_folder(path).map_err(|source| StartError::Folder { path: path.clone(), source })?;
+        let key = keyring::master_key(&settings.store)?;
+        let secret = jwt_secret(settings)?;
+        let metrics = Arc::new(Metrics::new());
+        let counted = metrics.clone();
+        let observer: sqlite::Observer = Arc::new(move |jobs, took| counted.committed(jobs, took));
+        let store_settings = sqlite::Settings { observer: Some(observer), ..sqlite::Settings::default() };
+        let store = SqliteStore::open(path, &key, store_settings)?;
+        Service::assemble(Arc::new(store), metrics, settings, secret.as_ref()).await
+    }
+
+    /// Starts the service on a store that is open already, with the secret that JWTs are signed with.
+    pub async fn start_on(
+        store: Arc<dyn Store>,
+        settings: &Settings,
+        jwt_secret: Option<&SecretString>,
+    ) -> Result<Service, StartError> {
+        Service::assemble(store, Arc::new(Metrics::new()), settings, jwt_secret).await
+    }
+
+    async fn assemble(
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+        settings: &Settings,
+        jwt_secret: Option<&SecretString>,
+    ) -> Result<Service, StartError> {
+        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(RandomIds) };
+        let wanted = settings.listen.address;
+        let listening = Listener::bind(wanted).await;
+        let (socket, address) = listening.map_err(|source| StartError::Listen { address: wanted, source })?;
+        let jwt = Arc::new(verifier(&settings.auth, jwt_secret, sources.clock.clone()).await?);
+        let channel = channel(&settings.egress, address, sources.clock.clone())?;
+        let Sources { clock, ids } = sources.clone();
+        let parts = Parts { store, channel, clock, ids, metrics };
+        let engine = Arc::new(Engine::start(parts, settings.engine()).await?);
+        let authority = Authority::new(jwt, engine.tokens.clone());
+        let app = App::new(engine.clone(), authority, settings.request_limits(), sources);
+        let listener = Listener::serve(socket, api::router(&app), settings.listener_limits())
+            .map_err(|source| StartError::Listen { address, source })?;
+        Ok(Service { listener, engine, grace: Duration::from_secs(settings.listen.drain_seconds) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// The engine behind it.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Accepts nothing more, then lets what is under way end.
+    pub async fn stop(self) -> Drained {
+        self.listener.stop(self.grace.min(CONNECTIONS_GRACE)).await;
+        self.engine.drain(self.grace).await
+    }
+}
+
+/// The secret that JWTs are signed with; one of our own if the settings name no key of any kind.
+fn jwt_secret(settings: &Settings) -> Result<Option<SecretString>, KeyError> {
+    let configured = keyring::configured_jwt_secret(&settings.auth)?;
+    let others = !settings.auth.public_keys.is_empty() || settings.auth.jwks.is_some();
+    if configured.is_some() || others {
+        return Ok(configured);
+    }
+    keyring::own_jwt_secret(&settings.store, &RandomIds).map(Some)
+}
+
+fn channel(
+    settings: &EgressSettings,
+    own_address: SocketAddr,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Channel>, StartError> {
+    let policy = AddressPolicy {
+        allow: settings.allow.clone(),
+        allow_http: settings.allow_http,
+        nat64: settings.nat64,
+        own_addresses: vec![own_address],
+        own_hosts: settings.own_hosts.iter().map(|host| host.to_lowercase()).collect(),
+    };
+    let extra_roots = settings.extra_ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
+    let now = Arc::new(move || clock.now());
+    let settings = webhook::Settings::new(policy, now).map_err(|error| StartError::Channel(error.to_string()))?;
+    let settings = webhook::Settings { extra_roots, ..settings };
+    let channel = WebhookChannel::new(settings).map_err(|error| StartError::Channel(error.to_string()))?;
+    Ok(Arc::new(channel))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    read.map_err(|error| StartError::Certificates { path: path.to_owned(), reason: error.to_string() })
+}

@@ -1,0 +1,187 @@
+//! Putting the layers on each other: file, environment, command line.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::Settings;
+
+/// What every variable of ours begins with: `ANGARIUM_LISTEN_ADDRESS` is `listen.address`.
+const PREFIX: &str = "ANGARIUM_";
+/// The sections that variables may set. Other variables with our prefix belong to somebody else:
+/// container platforms invent some from a service's name.
+const SECTIONS: [&str; 8] = ["listen", "store", "auth", "egress", "delivery", "retention", "limits", "log"];
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("the settings file {path} cannot be read")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("the settings file {path} is not TOML: {reason}")]
+    NotToml {
+        /// Which file.
+        path: PathBuf,
+        /// Where, and what was expected.
+        reason: String,
+    },
+    /// A value is not what its key needs, or nobody knows the key.
+    #[error("setting {path}: {reason}")]
+    Invalid {
+        /// The whole key, as `section.key`.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The variables of the process, as far as they are ours.
+#[derive(Debug, Clone, Default)]
+pub struct Environment(Vec<(String, String)>);
+
+impl Environment {
+    /// Reads the process's variables.
+    pub fn of_the_process() -> Environment {
+        let ours = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Environment::of(ours)
+    }
+
+    /// Takes variables from somewhere else.
+    pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Environment {
+        let ours = |(name, value): (String, String)| Some((name.strip_prefix(PREFIX)?.to_lowercase(), value));
+        Environment(variables.into_iter().filter_map(ours).collect())
+    }
+
+    /// One variable, by its name without our prefix.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Section, key and text of every setting.
+    fn settings(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.0.iter().filter_map(|(name, value)| {
+            let (section, key) = name.split_once('_')?;
+            SECTIONS.contains(&section).then_some((section, key, value.as_str()))
+        })
+    }
+}
+
+/// Reads the settings: the file, over it the environment, over it what the command line sets as
+/// `section.key` and a text.
+pub fn load(file: Option<&Path>, environment: &Environment, flags: &[(&str, String)]) -> Result<Settings, SettingsError> {
+    let mut table = file.map(read).transpose()?.unwrap_or_default();
+    for (section, key, text) in environment.settings() {
+        put(&mut table, section, key, text);
+    }
+    for (name, text) in flags {
+        let (section, key) = name.split_once('.').expect("flags name a section and a key");
+        put(&mut table, section, key, text);
+    }
+    let settings = understand(table)?;
+    settings.check()?;
+    Ok(settings)
+}
+
+fn read(path: &Path) -> Result<Table, SettingsError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
+    text.parse().map_err(|error: toml::de::Error| SettingsError::NotToml {
+        path: path.to_owned(),
+        reason: error.to_string().trim_end().to_owned(),
+    })
+}
+
+fn understand(table: Table) -> Result<Settings, SettingsError> {
+    serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| SettingsError::Invalid {
+        path: error.path().to_string(),
+        reason: error.into_inner().message().to_owned(),
+    })
+}
+
+fn put(table: &mut Table, section: &str, key: &str, text: &str) {
+    let value = value_of(section, key, text);
+    let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+    // What is not a section is left for the error message that it deserves.
+    if let Value::Table(section) = entry {
+        section.insert(key.to_owned(), value);
+    }
+}
+
+/// The text itself where the key wants a text, else the TOML value that the text spells.
+fn value_of(section: &str, key: &str, text: &str) -> Value {
+    let as_text = Value::String(text.to_owned());
+    let alone = Table::from_iter([(key.to_owned(), as_text.clone())]);
+    let wants_text = Settings::deserialize(Table::from_iter([(section.to_owned(), Value::Table(alone))])).is_ok();
+    if wants_text {
+        return as_text;
+    }
+    format!("value = {text}").parse().ok().and_then(|mut table: Table| table.remove("value")).unwrap_or(as_text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        Environment::of(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    fn of_file(text: &str, variables: &[(&str, &str)], flags: &[(&str, String)]) -> Result<Settings, SettingsError> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("a written file");
+        load(Some(file.path()), &environment(variables), flags)
+    }
+
+    #[test]
+    fn nothing_at_all_makes_the_default_settings() {
+        let settings = load(None, &Environment::default(), &[]).expect("settings");
+        assert_eq!(settings.listen.address.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.limits.payload_bytes_max, 262_144);
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_flags_win_over_both() {
+        let file = "[listen]\naddress = \"127.0.0.1:1\"\nconnections_max = 7\n[retention]\ndead_days = 5";
+        let variables = [("ANGARIUM_LISTEN_ADDRESS", "127.0.0.1:2"), ("ANGARIUM_RETENTION_DEAD_DAYS", "6")];
+        let settings = of_file(file, &variables, &[("listen.address", "127.0.0.1:3".to_owned())]).expect("settings");
+        assert_eq!(settings.listen.address.port(), 3);
+        assert_eq!((settings.listen.connections_max, settings.retention.dead_days), (7, 6));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_their_path() {
+        for (file, path) in [
+            ("[listen]\nadress = \"x\"", "listen.adress"),
+            ("[listen]\naddress = \"x\"", "listen"),
+            ("[listen]\naddress = 3", "listen.address"),
+            ("[egress]\nallow = [\"10.0.0.0/8:*\", \"nonsense\"]", "egress.allow"),
+            ("[delivery]\nretry_waits_percent = 0", "delivery.retry_waits_percent"),
+            ("listen = 3", "listen"),
+        ] {
+            let error = of_file(file, &[], &[]).expect_err("refused").to_string();
+            assert!(error.contains(path), "{file}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_variable_of_a_section_is_refused_and_strangers_are_ignored() {
+        assert!(load(None, &environment(&[("ANGARIUM_LISTEN_ADRESS", "x")]), &[]).is_err());
+        assert!(load(None, &environment(&[("ANGARIUM_SERVICE_HOST", "10.0.0.1"), ("ANGARIUM_PORT", "tcp://x")]), &[]).is_ok());
+    }
+
+    #[test]
+    fn texts_of_digits_stay_texts_where_a_text_is_wanted() {
+        use secrecy::ExposeSecret;
+        let variables = [("ANGARIUM_AUTH_HS256_SECRET", "00700"), ("ANGARIUM_EGRESS_ALLOW", "[\"127.0.0.0/8:*\"]"), ("ANGARIUM_EGRESS_ALLOW_HTTP", "true")];
+        let settings = load(None, &environment(&variables), &[]).expect("settings");
+        assert_eq!(settings.auth.hs256_secret.map(|s| s.0.expose_secret().to_owned()).as_deref(), Some("00700"));
+        assert_eq!((settings.egress.allow.len(), settings.egress.allow_http), (1, true));
+    }
+}

@@ -1,0 +1,66 @@
+//! What handlers may ask for. Each takes the part that it needs, and no handler takes everything.
+
+use std::sync::Arc;
+
+use angarium_engine::{Clock, Deliveries, Engine, Events, IdSource, Intake, ReplayJobs, Subscriptions, Tokens};
+use axum::extract::FromRef;
+
+use crate::auth::Authority;
+use crate::limits::Limits;
+
+/// Everything that requests are served with. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+struct Parts {
+    engine: Arc<Engine>,
+    authority: Authority,
+    limits: Limits,
+    sources: Sources,
+}
+
+/// Where time and chance come from.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    /// The wall clock.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The source of ids.
+    pub(crate) ids: Arc<dyn IdSource>,
+}
+
+impl App {
+    pub(crate) fn new(engine: Arc<Engine>, authority: Authority, limits: Limits, sources: Sources) -> App {
+        App(Arc::new(Parts { engine, authority, limits, sources }))
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.0.authority
+    }
+
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.0.sources
+    }
+}
+
+macro_rules! parts {
+    ($($part:ty = $get:expr;)*) => {$(
+        impl FromRef<App> for $part {
+            fn from_ref(app: &App) -> $part {
+                let get: fn(&Parts) -> $part = $get;
+                get(&app.0)
+            }
+        }
+    )*};
+}
+
+parts! {
+    Intake = |parts| parts.engine.intake.clone();
+    Events = |parts| parts.engine.events.clone();
+    Subscriptions = |parts| parts.engine.subscriptions.clone();
+    Tokens = |parts| parts.engine.tokens.clone();
+    Deliveries = |parts| parts.engine.deliveries.clone();
+    ReplayJobs = |parts| parts.engine.replays.clone();
+    Arc<Engine> = |parts| parts.engine.clone();
+    Limits = |parts| parts.limits;
+    Sources = |parts| parts.sources.clone();
+}

@@ -1,0 +1,22 @@
+//! Conversations over real HTTP with a real engine and a real local receiver.
+
+mod client;
+mod credentials;
+mod receiver;
+mod world;
+
+mod access;
+mod batches;
+mod dead_letters;
+mod deliveries;
+mod events;
+mod idempotency;
+mod jwt;
+mod listener;
+mod paging;
+mod problems;
+mod replays;
+mod restart;
+mod tenancy;
+mod tokens;
+mod webhooks;

@@ -1,0 +1,117 @@
+//! The service under test, in this process, and the people who talk to it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_server::service::Service;
+use angarium_server::settings::Settings;
+use angarium_store::memory::MemoryStore;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::credentials::{SECRET, jwt};
+use crate::receiver::{PATIENCE, Receiver};
+
+/// A service on a store in memory.
+pub(crate) struct World {
+    pub(crate) service: Service,
+}
+
+/// Settings that let a test reach a receiver on loopback and not wait for retries.
+pub(crate) fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.listen.address = "127.0.0.1:0".parse().expect("an address");
+    settings.listen.drain_seconds = 1;
+    settings.egress.allow = vec!["127.0.0.0/8:*".parse().expect("a rule")];
+    settings.egress.allow_http = true;
+    settings.delivery.retry_waits_percent = 1;
+    settings
+}
+
+impl World {
+    pub(crate) async fn start() -> World {
+        World::with(|_| {}).await
+    }
+
+    /// A service with other settings.
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> World {
+        let mut settings = settings();
+        change(&mut settings);
+        let store = Arc::new(MemoryStore::new());
+        let service = Service::start_on(store, &settings, Some(&SECRET.to_owned().into())).await;
+        World { service: service.expect("a running service") }
+    }
+
+    /// Somebody without a credential, outside of every handle.
+    pub(crate) fn nobody(&self) -> Client {
+        Client { address: self.service.address(), root: String::new(), bearer: None, headers: Vec::new() }
+    }
+
+    /// A person with a role on a handle, at that handle.
+    pub(crate) fn person(&self, handle: &str, role: &str) -> Client {
+        self.nobody().at(&format!("/v2/handles/{handle}")).bearing(jwt(handle, role))
+    }
+
+    /// The person whom most tests are about.
+    pub(crate) fn owner(&self) -> Client {
+        self.person("acme", "OWNER")
+    }
+
+    /// Somebody with a personal access token of `acme` with these scopes.
+    pub(crate) async fn token_holder(&self, scopes: &[&str]) -> Client {
+        let made = self.owner().post("/tokens", &json!({ "name": "test", "scopes": scopes })).await;
+        made.expect(StatusCode::CREATED);
+        self.owner().bearing(made.text_of("token"))
+    }
+}
+
+impl Client {
+    /// Makes a webhook to a path of a receiver and answers its whole description.
+    pub(crate) async fn subscribe(&self, receiver: &Receiver, path: &str, event_types: &[&str]) -> Value {
+        self.subscribe_with(&json!({ "endpointUrl": receiver.url(path), "eventTypes": event_types })).await
+    }
+
+    pub(crate) async fn subscribe_with(&self, body: &Value) -> Value {
+        self.post("/webhooks", body).await.expect(StatusCode::CREATED).json()
+    }
+
+    /// Publishes an event and answers its id.
+    pub(crate) async fn publish(&self, event_type: &str) -> String {
+        let answer = self.post("/events", &json!({ "type": event_type, "payload": { "n": 1 } })).await;
+        answer.expect(StatusCode::ACCEPTED).text_of("eventId")
+    }
+
+    /// The deliveries that a query finds, newest first.
+    pub(crate) async fn deliveries(&self, query: &str) -> Vec<Value> {
+        self.get(&format!("/deliveries{query}")).await.items()
+    }
+
+    /// Waits until a query finds so many deliveries.
+    pub(crate) async fn deliveries_when(&self, query: &str, count: usize) -> Vec<Value> {
+        eventually(|| async {
+            let found = self.deliveries(query).await;
+            (found.len() == count).then_some(found)
+        })
+        .await
+    }
+}
+
+/// The id of a subscription as its creation answered it.
+pub(crate) fn id_of(webhook: &Value) -> String {
+    webhook["subscriptionId"].as_str().expect("an id").to_owned()
+}
+
+/// Asks again and again until there is an answer. For what only the API can tell.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it happens within the limit")
+}

@@ -1,0 +1,71 @@
+//! Who is there: handles with their subscriptions and tokens.
+
+use std::sync::Arc;
+
+use angarium_domain::access::Token;
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::{SubscriptionId, TokenId};
+use angarium_domain::secret::SigningKeys;
+use angarium_domain::subscription::Subscription;
+use angarium_domain::time::Timestamp;
+use async_trait::async_trait;
+
+use crate::error::StoreError;
+use crate::write::{Context, Written};
+
+/// A subscription with its keys.
+#[derive(Clone)]
+pub struct Entry {
+    /// What its owner set.
+    pub subscription: Subscription,
+    /// What its deliveries are signed with.
+    pub keys: Arc<SigningKeys>,
+}
+
+impl AsRef<Subscription> for Entry {
+    fn as_ref(&self) -> &Subscription {
+        &self.subscription
+    }
+}
+
+/// Everything about a handle at one version.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    /// Grows by one with every change. 0: nothing was ever written about this handle.
+    pub version: u64,
+    /// By id, oldest first.
+    pub subscriptions: Vec<Arc<Entry>>,
+    /// Those not revoked, by id, oldest first.
+    pub tokens: Vec<Arc<Token>>,
+}
+
+/// A change to a handle. Each makes a new version.
+pub enum Change {
+    /// A new subscription, or a new state of one.
+    Put(Arc<Entry>),
+    /// The end of a subscription. Its scheduled deliveries become cancelled in the same commit;
+    /// those in flight are settled by whoever holds them.
+    Remove(SubscriptionId),
+    /// A new token.
+    AddToken(Token),
+    /// The end of a token.
+    RevokeToken(TokenId),
+}
+
+/// Who is there.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// A handle as it is now.
+    async fn snapshot(&self, handle: &Handle) -> Result<Snapshot, StoreError>;
+
+    /// Makes one change to a handle whose version is `version`, and answers the new version.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if the handle has another version by now. A key that was seen
+    /// before is no error: it is [`Written::Seen`], and wins over a conflict.
+    async fn change(&self, handle: &Handle, version: u64, change: Change, now: Timestamp, context: Context) -> Result<Written<u64>, StoreError>;
+
+    /// Notes that a token was used. Makes no new version.
+    async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError>;
+}

@@ -1,0 +1,69 @@
+//! The log of accepted events, and the first of the two commits in an event's path.
+
+use std::sync::Arc;
+
+use angarium_domain::delivery::Delivery;
+use angarium_domain::event::Event;
+use angarium_domain::event_type::EventType;
+use angarium_domain::handle::Handle;
+use angarium_domain::idempotency::Record;
+use angarium_domain::ids::EventId;
+use angarium_domain::replay::ReplayJob;
+use angarium_domain::time::Timestamp;
+use async_trait::async_trait;
+
+use crate::error::StoreError;
+use crate::page::{Page, PageRequest};
+use crate::write::{Context, Written};
+
+/// The fencing token of a delivery that is born leased. Later leases have higher ones.
+pub const BIRTH_TOKEN: u64 = 1;
+
+/// Events and deliveries to be written together.
+#[derive(Default)]
+pub struct Append {
+    /// The snapshot that the deliveries were fanned out from, one for each handle concerned.
+    pub decided_upon: Vec<(Handle, u64)>,
+    /// New events. A replay has none: its deliveries are of events already in the log.
+    pub events: Vec<Arc<Event>>,
+    /// New deliveries, scheduled or born leased with [`BIRTH_TOKEN`]. One that replays another
+    /// takes that one off the list of dead letters.
+    pub deliveries: Vec<Delivery>,
+    /// The progress of the replay job that made them. Refused if the job is no longer running.
+    pub job: Option<ReplayJob>,
+    /// The idempotency record and the audit entry.
+    pub context: Context,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventFilter {
+    /// Exactly this type.
+    pub event_type: Option<EventType>,
+    /// Accepted at this time or later.
+    pub since: Option<Timestamp>,
+    /// Accepted before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// The log of accepted events.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Writes everything in `append` on stable storage, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if a handle's snapshot is no longer the one named in
+    /// `decided_upon`, or the job is no longer running. A key that was seen before is no error:
+    /// it is [`Written::Seen`], and wins over a conflict.
+    async fn append(&self, append: Append) -> Result<Written<()>, StoreError>;
+
+    /// One event of a handle.
+    async fn event(&self, handle: &Handle, id: EventId) -> Result<Option<Arc<Event>>, StoreError>;
+
+    /// A handle's events, newest first.
+    async fn events(&self, handle: &Handle, filter: EventFilter, page: PageRequest) -> Result<Page<Arc<Event>>, StoreError>;
+
+    /// What was answered under an idempotency key, if it is still remembered at `now`.
+    async fn seen(&self, scope: &angarium_domain::idempotency::Scope, now: Timestamp) -> Result<Option<Record>, StoreError>;
+}

@@ -1,0 +1,102 @@
+//! Handles with their subscriptions and tokens, in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use angarium_domain::access::Token;
+use angarium_domain::delivery::State;
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::{DeliveryId, SubscriptionId, TokenId};
+use angarium_domain::time::Timestamp;
+use async_trait::async_trait;
+
+use super::{Contents, MemoryStore};
+use crate::directory::{Change, Directory, Entry, Snapshot};
+use crate::error::StoreError;
+use crate::write::{Context, Written};
+
+/// Everything about a handle.
+#[derive(Default)]
+pub(super) struct Account {
+    version: u64,
+    subscriptions: BTreeMap<SubscriptionId, Arc<Entry>>,
+    tokens: BTreeMap<TokenId, Arc<Token>>,
+}
+
+#[async_trait]
+impl Directory for MemoryStore {
+    async fn snapshot(&self, handle: &Handle) -> Result<Snapshot, StoreError> {
+        let contents = self.lock();
+        let snapshot = contents.accounts.get(handle).map(|account| Snapshot {
+            version: account.version,
+            subscriptions: account.subscriptions.values().cloned().collect(),
+            tokens: account.tokens.values().cloned().collect(),
+        });
+        Ok(snapshot.unwrap_or_default())
+    }
+
+    async fn change(
+        &self,
+        handle: &Handle,
+        version: u64,
+        change: Change,
+        now: Timestamp,
+        context: Context,
+    ) -> Result<Written<u64>, StoreError> {
+        let mut contents = self.lock();
+        if let Some(record) = contents.seen(&context) {
+            return Ok(Written::Seen(record));
+        }
+        if contents.version(handle) != version {
+            return Err(StoreError::Conflict);
+        }
+        contents.apply(handle, change, now);
+        contents.note(context);
+        Ok(Written::Done(contents.version(handle)))
+    }
+
+    async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
+        let mut contents = self.lock();
+        let token = contents.accounts.values_mut().find_map(|account| account.tokens.get_mut(&id));
+        if let Some(token) = token {
+            Arc::make_mut(token).last_used_at = Some(at);
+        }
+        Ok(())
+    }
+}
+
+impl Contents {
+    /// The version of a handle. 0: nothing was ever written about it.
+    pub(super) fn version(&self, handle: &Handle) -> u64 {
+        self.accounts.get(handle).map_or(0, |account| account.version)
+    }
+
+    fn apply(&mut self, handle: &Handle, change: Change, now: Timestamp) {
+        let account = self.accounts.entry(handle.clone()).or_default();
+        account.version += 1;
+        match change {
+            Change::Put(entry) => {
+                account.subscriptions.insert(entry.subscription.id, entry);
+            }
+            Change::Remove(id) => {
+                account.subscriptions.remove(&id);
+                self.cancel(handle, id, now);
+            }
+            Change::AddToken(token) => {
+                account.tokens.insert(token.id, Arc::new(token));
+            }
+            Change::RevokeToken(id) => {
+                account.tokens.remove(&id);
+            }
+        }
+    }
+
+    /// Cancels what is scheduled in a lane.
+    fn cancel(&mut self, handle: &Handle, subscription_id: SubscriptionId, at: Timestamp) {
+        let lane = (handle.clone(), subscription_id);
+        let scheduled: Vec<DeliveryId> = self.deliveries.scheduled(&lane).map(|(_, id)| id).collect();
+        for id in scheduled {
+            self.deliveries.change(handle, id, |row| row.delivery.state = State::Cancelled { at });
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The log of accepted events, in memory.
+
+use std::sync::Arc;
+
+use angarium_domain::event::Event;
+use angarium_domain::handle::Handle;
+use angarium_domain::idempotency::{Record, Scope};
+use angarium_domain::ids::EventId;
+use angarium_domain::replay::JobStatus;
+use angarium_domain::time::Timestamp;
+use async_trait::async_trait;
+
+use super::deliveries::Row;
+use super::{Contents, MemoryStore};
+use crate::error::StoreError;
+use crate::event_log::{Append, BIRTH_TOKEN, EventFilter, EventLog};
+use crate::page::{Page, PageRequest};
+use crate::write::Written;
+
+#[async_trait]
+impl EventLog for MemoryStore {
+    async fn append(&self, append: Append) -> Result<Written<()>, StoreError> {
+        self.lock().append(append)
+    }
+
+    async fn event(&self, handle: &Handle, id: EventId) -> Result<Option<Arc<Event>>, StoreError> {
+        Ok(self.lock().events.get(&(handle.clone(), id)).cloned())
+    }
+
+    async fn events(
+        &self,
+        handle: &Handle,
+        filter: EventFilter,
+        page: PageRequest,
+    ) -> Result<Page<Arc<Event>>, StoreError> {
+        let contents = self.lock();
+        let first = (handle.clone(), EventId::from_bytes([0; 16]));
+        let end = (handle.clone(), EventId::from_bytes(page.before.unwrap_or([0xFF; 16])));
+        let older = contents.events.range(first..end).rev().map(|(_, event)| event);
+        let items = older.filter(|event| matches(&filter, event)).take(page.limit as usize + 1).cloned().collect();
+        Ok(Page::cut(items, page.limit, |event| *event.id.as_bytes()))
+    }
+
+    async fn seen(&self, scope: &Scope, now: Timestamp) -> Result<Option<Record>, StoreError> {
+        Ok(self.lock().remembered(scope, now))
+    }
+}
+
+fn matches(filter: &EventFilter, event: &Event) -> bool {
+    filter.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type)
+        && filter.since.is_none_or(|since| event.id.made_at() >= since)
+        && filter.until.is_none_or(|until| event.id.made_at() < until)
+}
+
+impl Contents {
+    pub(super) fn append(&mut self, append: Append) -> Result<Written<()>, StoreError> {
+        if let Some(record) = self.seen(&append.context) {
+            return Ok(Written::Seen(record));
+        }
+        self.check(&append)?;
+        self.write(append);
+        Ok(Written::Done(()))
+    }
+
+    /// Whether what an append was decided upon still holds.
+    pub(super) fn check(&self, append: &Append) -> Result<(), StoreError> {
+        let current = append.decided_upon.iter().all(|(handle, version)| self.version(handle) == *version);
+        let running = append.job.as_ref().is_none_or(|job| {
+            let stored = self.replays.get(&(job.handle.clone(), job.id));
+            stored.is_some_and(|stored| stored.status == JobStatus::Running)
+        });
+        let new_events = append.events.iter().all(|e| !self.events.contains_key(&(e.handle.clone(), e.id)));
+        let new_deliveries = append.deliveries.iter().all(|d| self.deliveries.get(&d.handle, d.id).is_none());
+        let known_events = append.deliveries.iter().all(|d| {
+            let key = (d.handle.clone(), d.event_id);
+            self.events.contains_key(&key) || append.events.iter().any(|e| e.handle == d.handle && e.id == d.event_id)
+        });
+        let holds = current && running && new_events && new_deliveries && known_events;
+        if holds { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+
+    /// Writes an append that was checked.
+    pub(super) fn write(&mut self, append: Append) {
+        for event in append.events {
+            self.events.insert((event.handle.clone(), event.id), event);
+        }
+        for delivery in append.deliveries {
+            if let Some(original) = delivery.replay_of {
+                self.deliveries.change(&delivery.handle, original, |row| row.replayed_by = Some(delivery.id));
+            }
+            self.deliveries.put(Row { delivery, token: BIRTH_TOKEN, replayed_by: None });
+        }
+        if let Some(job) = append.job {
+            self.replays.insert((job.handle.clone(), job.id), job);
+        }
+        self.note(append.context);
+    }
+}

@@ -1,0 +1,86 @@
+//! The reference engine: the ports, executable, readable in one sitting.
+//!
+//! One lock around ordered maps. It forgets everything when its last handle is dropped; the
+//! simulator runs on it, and every other engine is compared with it.
+
+mod deliveries;
+mod event_log;
+mod delivery_queue;
+mod history;
+mod directory;
+mod replays;
+mod upkeep;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use angarium_domain::attempt::AttemptRecord;
+use angarium_domain::event::Event;
+use angarium_domain::handle::Handle;
+use angarium_domain::idempotency::{Record, Scope};
+use angarium_domain::ids::{DeliveryId, EventId, ReplayId};
+use angarium_domain::replay::ReplayJob;
+use angarium_domain::time::Timestamp;
+
+use crate::write::{AuditEntry, Context};
+use deliveries::Deliveries;
+use directory::Account;
+
+/// A store in memory. A clone is the same store, so that a simulation can end everything that
+/// works on it and begin again with what was written.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    /// Shared because a store is used by many tasks; every call is one short critical section, which
+    /// is what makes it one transaction.
+    contents: Arc<Mutex<Contents>>,
+}
+
+/// Everything that is remembered. The handle is part of every key that a caller can name.
+#[derive(Default)]
+struct Contents {
+    events: BTreeMap<(Handle, EventId), Arc<Event>>,
+    deliveries: Deliveries,
+    attempts: BTreeMap<(Handle, DeliveryId), Vec<AttemptRecord>>,
+    accounts: BTreeMap<Handle, Account>,
+    keys: BTreeMap<Scope, Record>,
+    replays: BTreeMap<(Handle, ReplayId), ReplayJob>,
+    audit: Vec<AuditEntry>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().expect("no call panics while it holds the lock")
+    }
+}
+
+impl Contents {
+    /// What was answered under a key, if it is still remembered at `now`.
+    fn remembered(&self, scope: &Scope, now: Timestamp) -> Option<Record> {
+        self.keys.get(scope).filter(|record| record.expires_at > now).cloned()
+    }
+
+    /// What was answered to the same write before.
+    fn seen(&self, context: &Context) -> Option<Record> {
+        let new = context.idempotency.as_ref()?;
+        self.remembered(&new.scope, new.made_at())
+    }
+
+    fn note(&mut self, context: Context) {
+        if let Some(record) = context.idempotency {
+            self.keys.insert(record.scope.clone(), record);
+        }
+        self.audit.extend(context.audit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MemoryStore;
+
+    crate::conformance_suite!(memory, ((), MemoryStore::new()));
+}

@@ -1,0 +1,170 @@
+//! Queries whose conditions depend on what the caller asks for.
+
+use angarium_domain::delivery::Status;
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::{DeliveryId, EventId, Id, SubscriptionId};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::fault::Result;
+use super::row::{CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED};
+use crate::event_log::EventFilter;
+use crate::history::LogFilter;
+
+/// A statement in the making. Each value gets the next number, so parameters are in order.
+pub(super) struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Begins with a handle's rows: no query is without one.
+    pub(super) fn of(select: &str, handle: &Handle) -> Conditions {
+        let mut conditions = Conditions { sql: format!("{select} WHERE handle = "), values: Vec::new() };
+        conditions.value(handle.as_str().to_owned());
+        conditions
+    }
+
+    /// Narrows to the events that a filter lets through.
+    pub(super) fn events(mut self, filter: &EventFilter) -> Conditions {
+        if let Some(event_type) = &filter.event_type {
+            self = self.and("event_type =", event_type.as_str().to_owned());
+        }
+        if let Some(since) = filter.since {
+            self = self.and("id >=", bytes(EventId::floor(since)));
+        }
+        if let Some(until) = filter.until {
+            self = self.and("id <", bytes(EventId::floor(until)));
+        }
+        self
+    }
+
+    /// Narrows to the deliveries that a filter lets through.
+    pub(super) fn deliveries(mut self, filter: &LogFilter) -> Conditions {
+        let wanted = &filter.conditions;
+        if let Some(id) = wanted.subscription_id {
+            self = self.and("subscription_id =", bytes(id));
+        }
+        if let Some(id) = wanted.event_id {
+            self = self.and("event_id =", bytes(id));
+        }
+        if let Some(event_type) = &wanted.event_type {
+            self = self.and("event_type =", event_type.as_str().to_owned());
+        }
+        if let Some(since) = wanted.since {
+            self = self.and("id >=", bytes(DeliveryId::floor(since)));
+        }
+        if let Some(until) = wanted.until {
+            self = self.and("id <", bytes(DeliveryId::floor(until)));
+        }
+        if let Some(status) = wanted.status {
+            self = self.status(status, &filter.paused);
+        }
+        if filter.dead_letters {
+            self = self.state(DEAD_LETTER);
+        }
+        self
+    }
+
+    /// Narrows to what may be replayed: delivered or dead, neither replayed nor discarded.
+    pub(super) fn replayable(mut self) -> Conditions {
+        self.sql += &format!(" AND state IN ({DELIVERED}, {DEAD_LETTER}) AND replayed_by IS NULL");
+        self
+    }
+
+    /// Narrows to one state. Its number stands in the statement and not in a parameter, because the
+    /// indexes of some states are chosen by it.
+    fn state(mut self, state: i64) -> Conditions {
+        self.sql += &format!(" AND state = {state}");
+        self
+    }
+
+    /// The words of the wire, taken apart again.
+    fn status(self, status: Status, paused: &[SubscriptionId]) -> Conditions {
+        const MADE: &str = "attempts_made + interruptions";
+        match status {
+            Status::Held => self.state(SCHEDULED).paused("IN", paused),
+            Status::Pending => self.state(SCHEDULED).paused("NOT IN", paused).and(&format!("{MADE} ="), 0),
+            Status::Retrying => self.state(SCHEDULED).paused("NOT IN", paused).and(&format!("{MADE} >"), 0),
+            Status::InFlight => self.state(IN_FLIGHT),
+            Status::Delivered => self.state(DELIVERED),
+            Status::Cancelled => self.state(CANCELLED),
+            Status::Dead => {
+                let mut dead = self;
+                dead.sql += &format!(" AND state IN ({DEAD_LETTER}, {DEAD_AND_DONE})");
+                dead
+            }
+        }
+    }
+
+    fn paused(mut self, operator: &str, paused: &[SubscriptionId]) -> Conditions {
+        self.sql += &format!(" AND subscription_id {operator} (");
+        for (index, id) in paused.iter().enumerate() {
+            self.sql += if index == 0 { "" } else { ", " };
+            self.value(bytes(*id));
+        }
+        self.sql += ")";
+        self
+    }
+
+    /// Adds one comparison.
+    pub(super) fn and(mut self, comparison: &str, value: impl Into<Value>) -> Conditions {
+        self.sql += &format!(" AND {comparison} ");
+        self.value(value);
+        self
+    }
+
+    /// Ends the statement with an order and a limit.
+    pub(super) fn first(mut self, order: &str, limit: u32) -> Conditions {
+        self.sql += &format!(" ORDER BY {order} LIMIT ");
+        self.value(i64::from(limit));
+        self
+    }
+
+    /// Runs the statement.
+    pub(super) fn query<T>(self, db: &Connection, read: impl Fn(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+        let mut statement = db.prepare_cached(&self.sql)?;
+        statement.query_and_then(params_from_iter(self.values), read)?.collect()
+    }
+
+    fn value(&mut self, value: impl Into<Value>) {
+        self.values.push(value.into());
+        self.sql += &format!("${}", self.values.len());
+    }
+
+    #[cfg(test)]
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+}
+
+fn bytes<K: angarium_domain::ids::Kind>(id: Id<K>) -> Vec<u8> {
+    id.as_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use angarium_domain::replay::DeliveryFilter;
+    use angarium_domain::time::Timestamp;
+
+    use super::*;
+    use crate::statements::{SELECT_DELIVERIES, appear_in_order};
+
+    #[test]
+    fn parameters_first_appear_in_order_whatever_is_asked_for() {
+        let conditions = DeliveryFilter {
+            subscription_id: Some(SubscriptionId::from_bytes([1; 16])),
+            event_id: Some(EventId::from_bytes([2; 16])),
+            event_type: "order.paid".parse().ok(),
+            status: Some(Status::Pending),
+            since: Some(Timestamp::from_seconds(1)),
+            until: Some(Timestamp::from_seconds(2)),
+        };
+        let paused = vec![SubscriptionId::from_bytes([3; 16]), SubscriptionId::from_bytes([4; 16])];
+        let filter = LogFilter { conditions, dead_letters: true, paused };
+        let handle = "acme".parse().expect("a handle");
+        let query = Conditions::of(SELECT_DELIVERIES, &handle).deliveries(&filter).first("id DESC", 50);
+        assert!(appear_in_order(query.sql()), "{}", query.sql());
+        assert_eq!(query.values.len(), 10);
+    }
+}

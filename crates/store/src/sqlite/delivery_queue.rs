@@ -1,0 +1,218 @@
+//! The queue of deliveries, in SQLite.
+
+use angarium_domain::attempt::AttemptRecord;
+use angarium_domain::delivery::{Delivery, State};
+use angarium_domain::ids::DeliveryId;
+use angarium_domain::time::Timestamp;
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Params, params};
+
+use super::SqliteStore;
+use super::event_log::{Effect, event};
+use super::fault::{Fault, Result};
+use super::row::{self, DeliveryRow, StateColumns, json, json_text};
+use crate::delivery_queue::{ClaimedLane, DeliveryQueue, Held, LaneClaim, LaneHead, Lease, Leased, Settle};
+use crate::error::StoreError;
+use crate::interruption::interrupt;
+use crate::statements;
+
+#[async_trait]
+impl DeliveryQueue for SqliteStore {
+    async fn lanes(&self) -> std::result::Result<Vec<LaneHead>, StoreError> {
+        self.read(lanes).await
+    }
+
+    async fn claim(
+        &self,
+        lanes: Vec<LaneClaim>,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> std::result::Result<Vec<ClaimedLane>, StoreError> {
+        self.write(move |db| lanes.iter().map(|lane| claim(db, lane, now, until)).collect()).await
+    }
+
+    async fn claim_made_before(
+        &self,
+        made_before: Timestamp,
+        limit: u32,
+        until: Timestamp,
+    ) -> std::result::Result<Vec<Leased>, StoreError> {
+        let floor = DeliveryId::floor(made_before);
+        self.write(move |db| {
+            let waiting = deliveries(db, statements::WAITING, params![floor.as_bytes(), limit])?;
+            waiting.into_iter().map(|row| lease(db, row, until)).collect()
+        })
+        .await
+    }
+
+    async fn settle(&self, settle: Settle) -> std::result::Result<(), StoreError> {
+        let Settle { lease, settlement, record, follow_up } = settle;
+        let delivery_id = lease.delivery_id;
+        let attempt = record.map(|record| Attempt::of(delivery_id, &record));
+        let outcome = settlement.outcome.map(|outcome| json_text(&outcome));
+        let follow_up = follow_up.map(|append| Effect::of(append, self));
+        self.write(move |db| {
+            let mut effect = None;
+            if let Some((follow_up, context)) = &follow_up {
+                require_lease(db, &lease)?;
+                // A follow-up that was seen before is in the log already; the settlement is not.
+                if context.seen(db)?.is_none() {
+                    follow_up.check(db)?;
+                    effect = Some((follow_up, context));
+                }
+            }
+            let StateColumns { state, at, cause } = settlement.next.into();
+            let settled = db.prepare_cached(statements::SETTLE)?.execute(params![
+                state,
+                at,
+                cause,
+                settlement.attempts_made,
+                outcome,
+                lease.handle.as_str(),
+                delivery_id.as_bytes(),
+                lease.token as i64,
+            ])?;
+            if settled == 0 {
+                return Err(Fault::Refused(StoreError::LeaseLost));
+            }
+            attempt.as_ref().map_or(Ok(()), |attempt| attempt.insert(db))?;
+            effect.map_or(Ok(()), |(follow_up, context)| follow_up.write(db, context))
+        })
+        .await
+    }
+
+    async fn release(&self, leases: Vec<(Lease, Timestamp)>) -> std::result::Result<(), StoreError> {
+        self.write(move |db| {
+            let mut statement = db.prepare_cached(statements::RELEASE)?;
+            for (lease, due_at) in &leases {
+                let Lease { handle, delivery_id, token, .. } = lease;
+                let key = params![due_at.as_millis(), handle.as_str(), delivery_id.as_bytes(), *token as i64];
+                statement.execute(key)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn take_back(&self, held: Held, now: Timestamp) -> std::result::Result<u64, StoreError> {
+        let void_at = match held {
+            Held::ByAnyone => i64::MAX,
+            Held::Until(time) => time.as_millis(),
+        };
+        self.write(move |db| {
+            let held = deliveries(db, statements::IN_FLIGHT, [void_at])?;
+            let count = held.len() as u64;
+            held.into_iter().try_for_each(|row| take_back(db, row.logged.delivery, now))?;
+            Ok(count)
+        })
+        .await
+    }
+}
+
+/// An attempt's row.
+struct Attempt {
+    delivery_id: DeliveryId,
+    number: u32,
+    record: Vec<u8>,
+}
+
+impl Attempt {
+    fn of(delivery_id: DeliveryId, record: &AttemptRecord) -> Attempt {
+        Attempt { delivery_id, number: record.number, record: json(record) }
+    }
+
+    fn insert(&self, db: &Connection) -> Result<()> {
+        let row = params![self.delivery_id.as_bytes(), self.number, self.record];
+        db.prepare_cached(statements::INSERT_ATTEMPT)?.execute(row)?;
+        Ok(())
+    }
+}
+
+/// One search for each lane: from the last of one to the first of the next.
+fn lanes(db: &Connection) -> Result<Vec<LaneHead>> {
+    let mut statement = db.prepare_cached(statements::NEXT_LANE)?;
+    let mut lanes: Vec<LaneHead> = Vec::new();
+    loop {
+        let (handle, subscription) =
+            lanes.last().map_or(("", [].as_slice()), |lane| (lane.handle.as_str(), lane.subscription_id.as_bytes()));
+        let mut rows = statement.query(params![handle, subscription])?;
+        let Some(row) = rows.next()? else { break };
+        let lane = LaneHead {
+            handle: row::handle(row, 0)?,
+            subscription_id: row::id(row, 1)?,
+            next_due_at: row::time(row, 2)?,
+        };
+        drop(rows);
+        lanes.push(lane);
+    }
+    Ok(lanes)
+}
+
+fn claim(db: &Connection, lane: &LaneClaim, now: Timestamp, until: Timestamp) -> Result<ClaimedLane> {
+    let (due, next_due_at) = if lane.ordered { head(db, lane, now)? } else { (due(db, lane, now)?, None) };
+    let leased = due.into_iter().map(|row| lease(db, row, until)).collect::<Result<Vec<_>>>()?;
+    let next_due_at = if lane.ordered { next_due_at } else { next_due(db, lane)? };
+    Ok(ClaimedLane { subscription_id: lane.subscription_id, leased, next_due_at })
+}
+
+fn due(db: &Connection, lane: &LaneClaim, now: Timestamp) -> Result<Vec<DeliveryRow>> {
+    let LaneClaim { handle, subscription_id, limit, .. } = lane;
+    let key = params![handle.as_str(), subscription_id.as_bytes(), now.as_millis(), limit];
+    deliveries(db, statements::DUE, key)
+}
+
+fn next_due(db: &Connection, lane: &LaneClaim) -> Result<Option<Timestamp>> {
+    let mut statement = db.prepare_cached(statements::NEXT_DUE)?;
+    let key = params![lane.handle.as_str(), lane.subscription_id.as_bytes()];
+    let next_due_at: Option<i64> = statement.query_row(key, |row| row.get(0)).optional()?;
+    Ok(next_due_at.map(Timestamp::from_millis))
+}
+
+/// The head of a lane that must stay in order: to be leased, or when it is due.
+fn head(db: &Connection, lane: &LaneClaim, now: Timestamp) -> Result<(Vec<DeliveryRow>, Option<Timestamp>)> {
+    let key = params![lane.handle.as_str(), lane.subscription_id.as_bytes()];
+    let head = deliveries(db, statements::HEAD, key)?;
+    match head.first().map(|row| row.logged.delivery.state) {
+        Some(State::Scheduled { due_at }) if due_at <= now && lane.limit > 0 => Ok((head, None)),
+        Some(State::Scheduled { due_at }) => Ok((Vec::new(), Some(due_at))),
+        _ => Ok((Vec::new(), None)),
+    }
+}
+
+fn lease(db: &Connection, row: DeliveryRow, until: Timestamp) -> Result<Leased> {
+    let mut delivery = row.logged.delivery;
+    let token = row.token + 1;
+    let key = params![until.as_millis(), token as i64, delivery.handle.as_str(), delivery.id.as_bytes()];
+    db.prepare_cached(statements::LEASE)?.execute(key)?;
+    delivery.state = State::InFlight { lease_until: until };
+    let event = event(db, &delivery.handle, delivery.event_id)?
+        .ok_or_else(|| Fault::Corrupt(format!("{} has no event", delivery.id)))?;
+    let lease = Lease { handle: delivery.handle.clone(), delivery_id: delivery.id, token, until };
+    Ok(Leased { lease, delivery, event })
+}
+
+fn require_lease(db: &Connection, lease: &Lease) -> Result<()> {
+    let key = params![lease.handle.as_str(), lease.delivery_id.as_bytes(), lease.token as i64];
+    let holds = db.prepare_cached(statements::HOLDS)?.exists(key)?;
+    if holds { Ok(()) } else { Err(Fault::Refused(StoreError::LeaseLost)) }
+}
+
+fn take_back(db: &Connection, mut delivery: Delivery, now: Timestamp) -> Result<()> {
+    let record = interrupt(&mut delivery, now);
+    let StateColumns { state, at, .. } = delivery.state.into();
+    db.prepare_cached(statements::TAKE_BACK)?.execute(params![
+        state,
+        at,
+        delivery.interruptions,
+        delivery.last_outcome.map(|outcome| json_text(&outcome)),
+        delivery.handle.as_str(),
+        delivery.id.as_bytes(),
+    ])?;
+    Attempt::of(delivery.id, &record).insert(db)
+}
+
+/// Reads them all before anything is written: a search must not meet its own changes.
+fn deliveries(db: &Connection, sql: &str, key: impl Params) -> Result<Vec<DeliveryRow>> {
+    let mut statement = db.prepare_cached(sql)?;
+    statement.query_and_then(key, row::delivery)?.collect()
+}

@@ -1,0 +1,162 @@
+//! Handles with their subscriptions and tokens, in SQLite.
+
+use std::sync::Arc;
+
+use angarium_domain::access::Token;
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::{SubscriptionId, TokenId};
+use angarium_domain::secret::SigningKeys;
+use angarium_domain::subscription::Subscription;
+use angarium_domain::time::Timestamp;
+use async_trait::async_trait;
+use rusqlite::{Connection, Row, params};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::SqliteStore;
+use super::context::SealedContext;
+use super::event_log::version;
+use super::fault::{Fault, Result};
+use super::row::{self, from_json, json};
+use crate::directory::{Change, Directory, Entry, Snapshot};
+use crate::error::StoreError;
+use crate::seal::MasterKey;
+use crate::statements;
+use crate::write::{Context, Written};
+
+#[async_trait]
+impl Directory for SqliteStore {
+    async fn snapshot(&self, handle: &Handle) -> std::result::Result<Snapshot, StoreError> {
+        let handle = handle.clone();
+        let key = self.key().clone();
+        self.read(move |db| snapshot(db, &handle, &key)).await
+    }
+
+    async fn change(
+        &self,
+        handle: &Handle,
+        version: u64,
+        change: Change,
+        now: Timestamp,
+        context: Context,
+    ) -> std::result::Result<Written<u64>, StoreError> {
+        let handle = handle.clone();
+        let change = SealedChange::of(change, &handle, self.key());
+        let context = SealedContext::new(context, self.key());
+        self.write_once(context, move |db, context| {
+            let next = next_version(db, &handle, version)?;
+            change.write(db, &handle, now)?;
+            db.prepare_cached(statements::PUT_VERSION)?.execute(params![handle.as_str(), next as i64])?;
+            context.note(db)?;
+            Ok(next)
+        })
+        .await
+    }
+
+    async fn touch_token(&self, id: TokenId, at: Timestamp) -> std::result::Result<(), StoreError> {
+        self.write(move |db| {
+            db.prepare_cached(statements::TOUCH_TOKEN)?.execute(params![at.as_millis(), id.as_bytes()])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A [`Change`] as it goes to disk.
+enum SealedChange {
+    Put { id: SubscriptionId, subscription: Vec<u8>, keys: Vec<u8> },
+    Remove(SubscriptionId),
+    AddToken { id: TokenId, token: Vec<u8>, last_used_at: Option<Timestamp> },
+    RevokeToken(TokenId),
+}
+
+impl SealedChange {
+    fn of(change: Change, handle: &Handle, key: &MasterKey) -> SealedChange {
+        match change {
+            Change::Put(entry) => {
+                let id = entry.subscription.id;
+                let keys = entry.keys.to_stored();
+                SealedChange::Put {
+                    id,
+                    subscription: key.seal(&subscription_row(handle, id), &json(&entry.subscription)),
+                    keys: key.seal(&keys_row(handle, id), keys.expose_secret().as_bytes()),
+                }
+            }
+            Change::Remove(id) => SealedChange::Remove(id),
+            Change::AddToken(token) => {
+                SealedChange::AddToken { id: token.id, token: json(&token), last_used_at: token.last_used_at }
+            }
+            Change::RevokeToken(id) => SealedChange::RevokeToken(id),
+        }
+    }
+
+    fn write(&self, db: &Connection, handle: &Handle, now: Timestamp) -> Result<()> {
+        let handle = handle.as_str();
+        match self {
+            SealedChange::Put { id, subscription, keys } => {
+                let row = params![handle, id.as_bytes(), subscription, keys];
+                db.prepare_cached(statements::PUT_SUBSCRIPTION)?.execute(row)?;
+            }
+            SealedChange::Remove(id) => {
+                db.prepare_cached(statements::REMOVE_SUBSCRIPTION)?.execute(params![handle, id.as_bytes()])?;
+                let lane = params![now.as_millis(), handle, id.as_bytes()];
+                db.prepare_cached(statements::CANCEL_SCHEDULED)?.execute(lane)?;
+            }
+            SealedChange::AddToken { id, token, last_used_at } => {
+                let row = params![handle, id.as_bytes(), token, last_used_at.map(Timestamp::as_millis)];
+                db.prepare_cached(statements::ADD_TOKEN)?.execute(row)?;
+            }
+            SealedChange::RevokeToken(id) => {
+                db.prepare_cached(statements::REVOKE_TOKEN)?.execute(params![handle, id.as_bytes()])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn next_version(db: &Connection, handle: &Handle, decided_upon: u64) -> Result<u64> {
+    if version(db, handle)? == decided_upon {
+        Ok(decided_upon + 1)
+    } else {
+        Err(Fault::Refused(StoreError::Conflict))
+    }
+}
+
+fn snapshot(db: &Connection, handle: &Handle, key: &MasterKey) -> Result<Snapshot> {
+    let mut subscriptions = db.prepare_cached(statements::SUBSCRIPTIONS)?;
+    let mut tokens = db.prepare_cached(statements::TOKENS)?;
+    Ok(Snapshot {
+        version: version(db, handle)?,
+        subscriptions: subscriptions
+            .query_and_then([handle.as_str()], |row| entry(row, handle, key).map(Arc::new))?
+            .collect::<Result<_>>()?,
+        tokens: tokens.query_and_then([handle.as_str()], |row| token(row).map(Arc::new))?.collect::<Result<_>>()?,
+    })
+}
+
+fn entry(row: &Row<'_>, handle: &Handle, key: &MasterKey) -> Result<Entry> {
+    let id: SubscriptionId = row::id(row, 0)?;
+    let open = |name: String, column: usize| {
+        let sealed = row.get_ref(column)?.as_bytes()?;
+        key.open(&name, sealed).map_err(|error| Fault::corrupt(&id.to_string(), error))
+    };
+    let subscription: Subscription = from_json(&open(subscription_row(handle, id), 1)?)?;
+    let keys = String::from_utf8(open(keys_row(handle, id), 2)?)
+        .map_err(|error| Fault::corrupt(&id.to_string(), error.utf8_error()))?;
+    let keys = SigningKeys::from_stored(&SecretString::from(keys))
+        .map_err(|error| Fault::corrupt(&id.to_string(), error))?;
+    Ok(Entry { subscription, keys: Arc::new(keys) })
+}
+
+fn token(row: &Row<'_>) -> Result<Token> {
+    let token: Token = from_json(row.get_ref(0)?.as_bytes()?)?;
+    let last_used_at = row.get::<_, Option<i64>>(1)?.map(Timestamp::from_millis);
+    Ok(Token { last_used_at, ..token })
+}
+
+fn subscription_row(handle: &Handle, id: SubscriptionId) -> String {
+    format!("subscription\n{handle}\n{id}")
+}
+
+fn keys_row(handle: &Handle, id: SubscriptionId) -> String {
+    format!("keys\n{handle}\n{id}")
+}

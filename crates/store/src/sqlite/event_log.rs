@@ -1,0 +1,145 @@
+//! The log of accepted events, in SQLite.
+
+use std::sync::Arc;
+
+use angarium_domain::delivery::Delivery;
+use angarium_domain::event::Event;
+use angarium_domain::handle::Handle;
+use angarium_domain::idempotency::{Record, Scope};
+use angarium_domain::ids::EventId;
+use angarium_domain::replay::ReplayJob;
+use angarium_domain::time::Timestamp;
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::SqliteStore;
+use super::conditions::Conditions;
+use super::context::{SealedContext, remembered};
+use super::fault::{Fault, Result};
+use super::replays::{move_replay, replay_runs};
+use super::row;
+use crate::error::StoreError;
+use crate::event_log::{Append, EventFilter, EventLog};
+use crate::page::{Page, PageRequest};
+use crate::statements;
+use crate::write::Written;
+
+/// An [`Append`] without its context, which is sealed apart.
+pub(super) struct Effect {
+    decided_upon: Vec<(Handle, u64)>,
+    events: Vec<Arc<Event>>,
+    deliveries: Vec<Delivery>,
+    job: Option<ReplayJob>,
+}
+
+#[async_trait]
+impl EventLog for SqliteStore {
+    async fn append(&self, append: Append) -> std::result::Result<Written<()>, StoreError> {
+        let (effect, context) = Effect::of(append, self);
+        self.write_once(context, move |db, context| {
+            effect.check(db)?;
+            effect.write(db, context)
+        })
+        .await
+    }
+
+    async fn event(&self, handle: &Handle, id: EventId) -> std::result::Result<Option<Arc<Event>>, StoreError> {
+        let handle = handle.clone();
+        self.read(move |db| event(db, &handle, id)).await
+    }
+
+    async fn events(
+        &self,
+        handle: &Handle,
+        filter: EventFilter,
+        page: PageRequest,
+    ) -> std::result::Result<Page<Arc<Event>>, StoreError> {
+        let mut query = Conditions::of(statements::SELECT_EVENTS, handle).events(&filter);
+        if let Some(before) = page.before {
+            query = query.and("id <", before.to_vec());
+        }
+        let query = query.first("id DESC", page.limit + 1);
+        let items = self.read(move |db| query.query(db, row::event)).await?;
+        Ok(Page::cut(items, page.limit, |event| *event.id.as_bytes()))
+    }
+
+    async fn seen(&self, scope: &Scope, now: Timestamp) -> std::result::Result<Option<Record>, StoreError> {
+        let scope = scope.clone();
+        let record = self.read(move |db| remembered(db, &scope, now)).await?;
+        Ok(record.map(|record| record.open(self.key())).transpose()?)
+    }
+}
+
+impl Effect {
+    pub(super) fn of(append: Append, store: &SqliteStore) -> (Effect, SealedContext) {
+        let Append { decided_upon, events, deliveries, job, context } = append;
+        (Effect { decided_upon, events, deliveries, job }, SealedContext::new(context, store.key()))
+    }
+
+    /// Whether what it was decided upon still holds. Ids that are taken are found by writing.
+    pub(super) fn check(&self, db: &Connection) -> Result<()> {
+        for (handle, decided_upon) in &self.decided_upon {
+            require(version(db, handle)? == *decided_upon)?;
+        }
+        if let Some(job) = &self.job {
+            require(replay_runs(db, job)?)?;
+        }
+        for delivery in self.of_older_events() {
+            let mut exists = db.prepare_cached(statements::EVENT_EXISTS)?;
+            require(exists.exists(params![delivery.handle.as_str(), delivery.event_id.as_bytes()])?)?;
+        }
+        Ok(())
+    }
+
+    /// Writes it all, after the check.
+    pub(super) fn write(&self, db: &Connection, context: &SealedContext) -> Result<()> {
+        for event in &self.events {
+            let unreferenced = !self.deliveries.iter().any(|delivery| is_of(delivery, event));
+            row::insert_event(db, event, unreferenced)?;
+        }
+        for delivery in &self.deliveries {
+            row::insert_delivery(db, delivery)?;
+            if let Some(original) = delivery.replay_of {
+                db.prepare_cached(statements::MARK_REPLAYED)?.execute(params![
+                    delivery.id.as_bytes(),
+                    delivery.handle.as_str(),
+                    original.as_bytes()
+                ])?;
+            }
+        }
+        for delivery in self.of_older_events() {
+            db.prepare_cached(statements::REFER_TO_EVENT)?
+                .execute(params![delivery.handle.as_str(), delivery.event_id.as_bytes()])?;
+        }
+        if let Some(job) = &self.job {
+            move_replay(db, job)?;
+        }
+        context.note(db)
+    }
+
+    /// The deliveries whose events are not new.
+    fn of_older_events(&self) -> impl Iterator<Item = &Delivery> {
+        self.deliveries.iter().filter(|delivery| !self.events.iter().any(|event| is_of(delivery, event)))
+    }
+}
+
+fn is_of(delivery: &Delivery, event: &Event) -> bool {
+    delivery.event_id == event.id && delivery.handle == event.handle
+}
+
+fn require(holds: bool) -> Result<()> {
+    if holds { Ok(()) } else { Err(Fault::Refused(StoreError::Conflict)) }
+}
+
+/// The version of a handle. 0: nothing was ever written about it.
+pub(super) fn version(db: &Connection, handle: &Handle) -> Result<u64> {
+    let mut statement = db.prepare_cached(statements::VERSION)?;
+    let version: Option<i64> = statement.query_row([handle.as_str()], |row| row.get(0)).optional()?;
+    Ok(version.unwrap_or(0) as u64)
+}
+
+pub(super) fn event(db: &Connection, handle: &Handle, id: EventId) -> Result<Option<Arc<Event>>> {
+    let mut statement = db.prepare_cached(statements::EVENT)?;
+    let mut rows = statement.query_and_then(params![handle.as_str(), id.as_bytes()], row::event)?;
+    rows.next().transpose()
+}

@@ -1,0 +1,129 @@
+//! The delivery log, in SQLite.
+
+use angarium_domain::attempt::AttemptRecord;
+use angarium_domain::delivery::Delivery;
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::{DeliveryId, SubscriptionId};
+use angarium_domain::time::Timestamp;
+use async_trait::async_trait;
+use rusqlite::{Connection, Row, params};
+
+use super::SqliteStore;
+use super::conditions::Conditions;
+use super::context::SealedContext;
+use super::fault::Result;
+use super::row;
+use crate::error::StoreError;
+use crate::history::{History, LogFilter, Logged};
+use crate::page::{Page, PageRequest};
+use crate::statements;
+use crate::write::{Context, Written};
+
+#[async_trait]
+impl History for SqliteStore {
+    async fn delivery(&self, handle: &Handle, id: DeliveryId) -> std::result::Result<Option<Logged>, StoreError> {
+        let handle = handle.clone();
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(statements::DELIVERY)?;
+            let mut rows = statement.query_and_then(params![handle.as_str(), id.as_bytes()], logged)?;
+            rows.next().transpose()
+        })
+        .await
+    }
+
+    async fn deliveries(
+        &self,
+        handle: &Handle,
+        filter: LogFilter,
+        page: PageRequest,
+    ) -> std::result::Result<Page<Logged>, StoreError> {
+        let mut query = Conditions::of(statements::SELECT_DELIVERIES, handle).deliveries(&filter);
+        if let Some(before) = page.before {
+            query = query.and("id <", before.to_vec());
+        }
+        let query = query.first("id DESC", page.limit + 1);
+        let items = self.read(move |db| query.query(db, logged)).await?;
+        Ok(Page::cut(items, page.limit, |logged: &Logged| *logged.delivery.id.as_bytes()))
+    }
+
+    async fn attempts(
+        &self,
+        handle: &Handle,
+        id: DeliveryId,
+    ) -> std::result::Result<Vec<AttemptRecord>, StoreError> {
+        let handle = handle.clone();
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(statements::ATTEMPTS)?;
+            let record = |row: &Row<'_>| row::from_json(row.get_ref(0)?.as_bytes()?);
+            statement.query_and_then(params![handle.as_str(), id.as_bytes()], record)?.collect()
+        })
+        .await
+    }
+
+    async fn count_replayable(&self, handle: &Handle, filter: LogFilter) -> std::result::Result<u64, StoreError> {
+        let query = Conditions::of(statements::SELECT_COUNT, handle).deliveries(&filter).replayable();
+        let count = self.read(move |db| query.query(db, |row| Ok(row.get::<_, i64>(0)?))).await?;
+        Ok(count.first().map_or(0, |count| *count as u64))
+    }
+
+    async fn replayable(
+        &self,
+        handle: &Handle,
+        filter: LogFilter,
+        after: Option<DeliveryId>,
+        limit: u32,
+    ) -> std::result::Result<Vec<Delivery>, StoreError> {
+        let mut query = Conditions::of(statements::SELECT_DELIVERIES, handle).deliveries(&filter).replayable();
+        if let Some(after) = after {
+            query = query.and("id >", after.as_bytes().to_vec());
+        }
+        let query = query.first("id", limit);
+        self.read(move |db| query.query(db, |row| Ok(row::delivery(row)?.logged.delivery))).await
+    }
+
+    async fn discard(
+        &self,
+        handle: &Handle,
+        id: DeliveryId,
+        at: Timestamp,
+        context: Context,
+    ) -> std::result::Result<Written<bool>, StoreError> {
+        let handle = handle.clone();
+        let context = SealedContext::new(context, self.key());
+        self.write_once(context, move |db, context| discard(db, &handle, id, at, context)).await
+    }
+
+    async fn last_triggered(
+        &self,
+        handle: &Handle,
+        subscriptions: Vec<SubscriptionId>,
+    ) -> std::result::Result<Vec<Option<Timestamp>>, StoreError> {
+        let handle = handle.clone();
+        self.read(move |db| {
+            let newest = |id: SubscriptionId| newest(db, &handle, id);
+            subscriptions.into_iter().map(|id| Ok(newest(id)?.map(|newest| newest.made_at()))).collect()
+        })
+        .await
+    }
+}
+
+fn logged(row: &Row<'_>) -> Result<Logged> {
+    Ok(row::delivery(row)?.logged)
+}
+
+fn discard(db: &Connection, handle: &Handle, id: DeliveryId, at: Timestamp, context: &SealedContext) -> Result<bool> {
+    let key = params![at.as_millis(), handle.as_str(), id.as_bytes()];
+    let discarded = db.prepare_cached(statements::DISCARD)?.execute(key)? > 0;
+    if discarded {
+        context.note(db)?;
+    }
+    Ok(discarded)
+}
+
+/// The newest delivery of a subscription.
+fn newest(db: &Connection, handle: &Handle, subscription: SubscriptionId) -> Result<Option<DeliveryId>> {
+    let mut statement = db.prepare_cached(statements::NEWEST)?;
+    let key = params![subscription.as_bytes(), handle.as_str()];
+    let mut rows = statement.query_and_then(key, |row| row::id(row, 0))?;
+    rows.next().transpose()
+}

@@ -1,0 +1,130 @@
+//! The embedded engine: one file, one writer, readers beside it.
+//!
+//! Everything acknowledged is on stable storage (write-ahead log, `synchronous = FULL`). Writes of
+//! many callers share one commit; reads never wait for a write. One process has the file at a time.
+
+mod schema;
+mod writer;
+mod readers;
+mod fault;
+mod row;
+mod context;
+mod conditions;
+mod event_log;
+mod delivery_queue;
+mod history;
+mod directory;
+mod replays;
+mod upkeep;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use crate::error::StoreError;
+use crate::seal::MasterKey;
+use context::{Outcome, SealedContext};
+use readers::Readers;
+use schema::Caches;
+use writer::{Limits, Writer};
+
+pub use writer::Observer;
+
+/// How a store uses its machine.
+#[derive(Clone)]
+pub struct Settings {
+    /// How many reads may run at a time, each with a connection of its own. More on many cores.
+    pub readers: usize,
+    /// How many writes may share one commit. Fewer make shorter commits, more make fewer.
+    pub group_max: usize,
+    /// How many writes may wait. One more is refused, before it is accepted.
+    pub queue_max: usize,
+    /// Page cache of each connection, in MiB. More when the database is much larger than memory
+    /// that the operating system has left for it.
+    pub cache_mib: u32,
+    /// How much of the file each reader maps into memory, in MiB.
+    pub mmap_mib: u32,
+    /// Told after each commit.
+    pub observer: Option<Observer>,
+}
+
+/// A store in one SQLite file. A clone is the same store; the file is closed with the last one.
+#[derive(Clone)]
+pub struct SqliteStore {
+    parts: Arc<Parts>,
+}
+
+/// Dropped in this order: the writer's connection is the last to close, and tidies up.
+struct Parts {
+    readers: Readers,
+    writer: Writer,
+    key: MasterKey,
+    _lock: File,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { readers: 4, group_max: 1024, queue_max: 8192, cache_mib: 64, mmap_mib: 256, observer: None }
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it, and brings its schema up to date. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] with the reason, if the file cannot be opened, is open in another
+    /// process, was written by a newer version, or was sealed with another master key.
+    pub fn open(path: &Path, key: &MasterKey, settings: Settings) -> Result<SqliteStore, StoreError> {
+        let lock = schema::lock(path)?;
+        let caches = Caches { cache_mib: settings.cache_mib, mmap_mib: settings.mmap_mib };
+        // The writer does not map the file: a bad disk shall be an error, not a signal.
+        let db = schema::open(path, key, Caches { mmap_mib: 0, ..caches })?;
+        let limits = Limits {
+            queue_max: settings.queue_max,
+            group_max: settings.group_max,
+            observer: settings.observer,
+        };
+        let writer = Writer::start(db, limits)
+            .map_err(|error| StoreError::Unavailable { reason: format!("no thread for the writer: {error}") })?;
+        let readers = Readers::new(path, settings.readers, caches);
+        Ok(SqliteStore { parts: Arc::new(Parts { readers, writer, key: key.clone(), _lock: lock }) })
+    }
+
+    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> fault::Result<T> + Send + 'static,
+    {
+        self.parts.readers.read(work).await
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> fault::Result<T> + Send + 'static,
+    {
+        self.parts.writer.write(work).await
+    }
+
+    /// Does work that a caller may repeat: once.
+    async fn write_once<T, F>(&self, context: SealedContext, work: F) -> Result<crate::write::Written<T>, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection, &SealedContext) -> fault::Result<T> + Send + 'static,
+    {
+        let outcome = self.write(move |db| match context.seen(db)? {
+            Some(record) => Ok(Outcome::Seen(record)),
+            None => work(db, &context).map(Outcome::Done),
+        });
+        outcome.await?.open(&self.parts.key)
+    }
+
+    fn key(&self) -> &MasterKey {
+        &self.parts.key
+    }
+}

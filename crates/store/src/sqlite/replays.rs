@@ -1,0 +1,74 @@
+//! Replay jobs, in SQLite.
+
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::ReplayId;
+use angarium_domain::replay::{JobStatus, ReplayJob};
+use async_trait::async_trait;
+use rusqlite::{Connection, Row, params};
+
+use super::SqliteStore;
+use super::context::SealedContext;
+use super::fault::{Fault, Result};
+use super::row::{from_json, json};
+use crate::error::StoreError;
+use crate::replays::Replays;
+use crate::statements;
+use crate::write::{Context, Written};
+
+#[async_trait]
+impl Replays for SqliteStore {
+    async fn create_replay(&self, job: ReplayJob, context: Context) -> std::result::Result<Written<()>, StoreError> {
+        let context = SealedContext::new(context, self.key());
+        self.write_once(context, move |db, context| {
+            let row = params![job.handle.as_str(), job.id.as_bytes(), is_running(&job), json(&job)];
+            db.prepare_cached(statements::INSERT_REPLAY)?.execute(row)?;
+            context.note(db)
+        })
+        .await
+    }
+
+    async fn replay(&self, handle: &Handle, id: ReplayId) -> std::result::Result<Option<ReplayJob>, StoreError> {
+        let handle = handle.clone();
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(statements::REPLAY)?;
+            let mut rows = statement.query_and_then(params![handle.as_str(), id.as_bytes()], job)?;
+            rows.next().transpose()
+        })
+        .await
+    }
+
+    async fn running_replays(&self) -> std::result::Result<Vec<ReplayJob>, StoreError> {
+        self.read(|db| db.prepare_cached(statements::RUNNING_REPLAYS)?.query_and_then([], job)?.collect()).await
+    }
+
+    async fn finish_replay(&self, job: ReplayJob, context: Context) -> std::result::Result<Written<()>, StoreError> {
+        let context = SealedContext::new(context, self.key());
+        self.write_once(context, move |db, context| {
+            if move_replay(db, &job)? {
+                context.note(db)
+            } else {
+                Err(Fault::Refused(StoreError::Conflict))
+            }
+        })
+        .await
+    }
+}
+
+/// Writes a running job's new state. Answers false, and writes nothing, if it is not running.
+pub(super) fn move_replay(db: &Connection, job: &ReplayJob) -> Result<bool> {
+    let row = params![is_running(job), json(job), job.handle.as_str(), job.id.as_bytes()];
+    Ok(db.prepare_cached(statements::MOVE_REPLAY)?.execute(row)? > 0)
+}
+
+pub(super) fn replay_runs(db: &Connection, job: &ReplayJob) -> Result<bool> {
+    let mut statement = db.prepare_cached(statements::REPLAY_RUNS)?;
+    Ok(statement.exists(params![job.handle.as_str(), job.id.as_bytes()])?)
+}
+
+fn is_running(job: &ReplayJob) -> bool {
+    job.status == JobStatus::Running
+}
+
+fn job(row: &Row<'_>) -> Result<ReplayJob> {
+    from_json(row.get_ref(0)?.as_bytes()?)
+}

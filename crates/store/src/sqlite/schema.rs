@@ -1,0 +1,150 @@
+//! Opening a database: what must be true of it before anything is read or written.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::crash_point::{CrashPoint, reach};
+use crate::error::StoreError;
+use crate::seal::MasterKey;
+use crate::statements;
+
+#[expect(clippy::unwrap_used, reason = "the code that the macro makes")]
+mod migrations {
+    refinery::embed_migrations!("src/sqlite/migrations");
+}
+
+/// The first release of SQLite that cannot lose committed rows when a write meets a checkpoint.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// The row that says which master key the store was sealed with.
+const KEY_CHECK: &str = "key check";
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages in the log of writes before they are moved to the database: 40 MiB.
+const CHECKPOINT_PAGES: u32 = 10_000;
+/// How long the file of the log of writes may stay after a checkpoint.
+const JOURNAL_BYTES: u32 = 128 * 1024 * 1024;
+
+/// How much memory a connection may use.
+#[derive(Clone, Copy)]
+pub(super) struct Caches {
+    pub(super) cache_mib: u32,
+    pub(super) mmap_mib: u32,
+}
+
+impl Caches {
+    pub(super) fn apply(self, db: &Connection) -> rusqlite::Result<()> {
+        db.busy_timeout(BUSY_TIMEOUT)?;
+        db.pragma_update(None, "cache_size", -i64::from(self.cache_mib) * 1024)?;
+        db.pragma_update(None, "mmap_size", i64::from(self.mmap_mib) * 1024 * 1024)?;
+        db.pragma_update(None, "temp_store", "memory")?;
+        db.set_prepared_statement_cache_capacity(128);
+        Ok(())
+    }
+}
+
+/// Opens a database for its one writer, and brings its schema up to date.
+pub(super) fn open(path: &Path, key: &MasterKey, caches: Caches) -> Result<Connection, StoreError> {
+    check_version(rusqlite::version_number())?;
+    let mut db = Connection::open(path).map_err(|error| refused(path, error))?;
+    configure(&db, caches).map_err(|error| refused(path, error))?;
+    migrate(&mut db, path)?;
+    check_key(&db, key, path)?;
+    Ok(db)
+}
+
+/// Takes the database for this process. The lock ends with the process, however that ends.
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    let beside = lock_path(path);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&beside);
+    let file = file.map_err(|error| refused(&beside, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(refused(path, "another process has it open")),
+        Err(TryLockError::Error(error)) => Err(refused(&beside, error)),
+    }
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
+fn check_version(found: i32) -> Result<(), StoreError> {
+    if found >= SQLITE_VERSION_MIN {
+        return Ok(());
+    }
+    let reason = format!(
+        "SQLite {found} may lose committed rows when a write meets a checkpoint, {SQLITE_VERSION_MIN} is the first that does not"
+    );
+    Err(StoreError::Unavailable { reason })
+}
+
+fn configure(db: &Connection, caches: Caches) -> rusqlite::Result<()> {
+    caches.apply(db)?;
+    db.pragma_update(None, "journal_mode", "wal")?;
+    // What was acknowledged survives a power failure.
+    db.pragma_update(None, "synchronous", "full")?;
+    db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    db.pragma_update(None, "journal_size_limit", JOURNAL_BYTES)?;
+    // Integrity is the store's own: a check per row would cost a search per row.
+    db.pragma_update(None, "foreign_keys", false)
+}
+
+/// Brings the schema up to date, each step in a transaction of its own: after a crash the next
+/// start goes on with the step that was not finished.
+fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let runner = migrations::migrations::runner();
+    let newest = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0);
+    let found = schema_version(db).map_err(|error| refused(path, error))?;
+    if found > i64::from(newest) {
+        let reason = format!("it was written by a newer version (schema {found}, this one knows up to {newest})");
+        return Err(refused(path, reason));
+    }
+    reach(CrashPoint::DuringMigration);
+    for step in runner.run_iter(db) {
+        step.map_err(|error| refused(path, error))?;
+        reach(CrashPoint::DuringMigration);
+    }
+    Ok(())
+}
+
+/// The newest migration that the database has seen. 0: none.
+fn schema_version(db: &Connection) -> rusqlite::Result<i64> {
+    if !db.table_exists(None, "refinery_schema_history")? {
+        return Ok(0);
+    }
+    db.query_row("SELECT COALESCE(MAX(version), 0) FROM refinery_schema_history", [], |row| row.get(0))
+}
+
+/// Refuses a master key that is not the one that the store was sealed with.
+fn check_key(db: &Connection, key: &MasterKey, path: &Path) -> Result<(), StoreError> {
+    let sealed: Option<Vec<u8>> = db
+        .query_row(statements::META, [KEY_CHECK], |row| row.get(0))
+        .optional()
+        .map_err(|error| refused(path, error))?;
+    match sealed {
+        Some(sealed) => key.open(KEY_CHECK, &sealed).map(drop).map_err(|error| refused(path, error)),
+        None => db
+            .execute(statements::PUT_META, params![KEY_CHECK, key.seal(KEY_CHECK, b"")])
+            .map(drop)
+            .map_err(|error| refused(path, error)),
+    }
+}
+
+fn refused(path: &Path, why: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable { reason: format!("{} cannot be opened: {why}", path.display()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_linked_sqlite_does_not_lose_committed_rows() {
+        assert!(check_version(rusqlite::version_number()).is_ok());
+        assert!(check_version(3_051_002).is_err());
+    }
+}

@@ -1,0 +1,160 @@
+//! The statements of the SQL engines, each said once.
+//!
+//! None of them decides: every state, time and count is given to it. Parameters are `$1` to `$n`
+//! and first appear in that order, because SQLite numbers them by first appearance: only so may
+//! they be bound by position. Delivery states are the numbers that the schema explains.
+
+macro_rules! delivery_columns {
+    () => {
+        "handle, id, event_id, event_type, origin, subscription_id, ordered, replay_of, endpoint_override, \
+         state, state_at, cause, attempts_made, interruptions, last_outcome, discarded_at, token, replayed_by"
+    };
+}
+
+macro_rules! event_columns {
+    () => {
+        "handle, id, event_type, occurred_at, accepted_at, origin, ordering_key, payload"
+    };
+}
+
+macro_rules! statements {
+    ($($name:ident = $($sql:expr),+;)*) => {
+        $(pub(crate) const $name: &str = concat!($($sql),+);)*
+
+        #[cfg(test)]
+        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name),)*];
+    };
+}
+
+// Writes in general.
+statements! {
+    META = "SELECT value FROM meta WHERE name = $1";
+    PUT_META = "INSERT INTO meta (name, value) VALUES ($1, $2)
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    SEEN = "SELECT fingerprint, status, body, expires_at FROM idempotency WHERE scope = $1 AND expires_at > $2";
+    REMEMBER = "INSERT INTO idempotency (scope, fingerprint, status, body, expires_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (scope) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status,
+            body = excluded.body, expires_at = excluded.expires_at";
+    AUDIT = "INSERT INTO audit (at, handle, actor, action, object, request_id) VALUES ($1, $2, $3, $4, $5, $6)";
+
+    // The event log.
+    VERSION = "SELECT version FROM accounts WHERE handle = $1";
+    INSERT_EVENT = "INSERT INTO events (", event_columns!(), ", unreferenced)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    EVENT = "SELECT ", event_columns!(), " FROM events WHERE handle = $1 AND id = $2";
+    EVENT_EXISTS = "SELECT 1 FROM events WHERE handle = $1 AND id = $2";
+    REFER_TO_EVENT = "UPDATE events SET unreferenced = 0 WHERE handle = $1 AND id = $2 AND unreferenced = 1";
+    INSERT_DELIVERY = "INSERT INTO deliveries (", delivery_columns!(), ")
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+    MARK_REPLAYED = "UPDATE deliveries SET replayed_by = $1, state = CASE state WHEN 4 THEN 5 ELSE state END
+        WHERE handle = $2 AND id = $3";
+
+    // The delivery queue.
+    NEXT_LANE = "SELECT handle, subscription_id, state_at FROM deliveries
+        WHERE state = 0 AND (handle, subscription_id) > ($1, $2)
+        ORDER BY handle, subscription_id, state_at LIMIT 1";
+    DUE = "SELECT ", delivery_columns!(), " FROM deliveries
+        WHERE handle = $1 AND subscription_id = $2 AND state = 0 AND state_at <= $3
+        ORDER BY state_at, id LIMIT $4";
+    NEXT_DUE = "SELECT state_at FROM deliveries WHERE handle = $1 AND subscription_id = $2 AND state = 0
+        ORDER BY state_at, id LIMIT 1";
+    HEAD = "SELECT ", delivery_columns!(), " FROM deliveries
+        WHERE handle = $1 AND subscription_id = $2 AND ordered = 1 AND state <= 1
+        ORDER BY id LIMIT 1";
+    WAITING = "SELECT ", delivery_columns!(), " FROM deliveries
+        WHERE state = 0 AND id < $1 ORDER BY id, handle LIMIT $2";
+    IN_FLIGHT = "SELECT ", delivery_columns!(), " FROM deliveries WHERE state = 1 AND state_at <= $1";
+    LEASE = "UPDATE deliveries SET state = 1, state_at = $1, token = $2 WHERE handle = $3 AND id = $4";
+    HOLDS = "SELECT 1 FROM deliveries WHERE handle = $1 AND id = $2 AND token = $3 AND state = 1";
+    SETTLE = "UPDATE deliveries
+        SET state = $1, state_at = $2, cause = $3, attempts_made = $4, last_outcome = COALESCE($5, last_outcome)
+        WHERE handle = $6 AND id = $7 AND token = $8 AND state = 1";
+    RELEASE = "UPDATE deliveries SET state = 0, state_at = $1
+        WHERE handle = $2 AND id = $3 AND token = $4 AND state = 1";
+    TAKE_BACK = "UPDATE deliveries SET state = $1, state_at = $2, interruptions = $3, last_outcome = $4
+        WHERE handle = $5 AND id = $6";
+    INSERT_ATTEMPT = "INSERT INTO attempts (delivery_id, number, record) VALUES ($1, $2, $3)";
+
+    // The delivery log.
+    DELIVERY = "SELECT ", delivery_columns!(), " FROM deliveries WHERE handle = $1 AND id = $2";
+    ATTEMPTS = "SELECT record FROM attempts
+        WHERE EXISTS (SELECT 1 FROM deliveries WHERE handle = $1 AND id = $2) AND delivery_id = $2
+        ORDER BY number";
+    DISCARD = "UPDATE deliveries SET state = 5, discarded_at = $1 WHERE handle = $2 AND id = $3 AND state = 4";
+    NEWEST = "SELECT id FROM deliveries WHERE subscription_id = $1 AND handle = $2 ORDER BY id DESC LIMIT 1";
+
+    // The directory.
+    PUT_VERSION = "INSERT INTO accounts (handle, version) VALUES ($1, $2)
+        ON CONFLICT (handle) DO UPDATE SET version = excluded.version";
+    SUBSCRIPTIONS = "SELECT id, subscription, keys FROM subscriptions WHERE handle = $1 ORDER BY id";
+    PUT_SUBSCRIPTION = "INSERT INTO subscriptions (handle, id, subscription, keys) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (handle, id) DO UPDATE SET subscription = excluded.subscription, keys = excluded.keys";
+    REMOVE_SUBSCRIPTION = "DELETE FROM subscriptions WHERE handle = $1 AND id = $2";
+    CANCEL_SCHEDULED = "UPDATE deliveries SET state = 3, state_at = $1
+        WHERE handle = $2 AND subscription_id = $3 AND state = 0";
+    TOKENS = "SELECT token, last_used_at FROM tokens WHERE handle = $1 ORDER BY id";
+    ADD_TOKEN = "INSERT INTO tokens (handle, id, token, last_used_at) VALUES ($1, $2, $3, $4)";
+    REVOKE_TOKEN = "DELETE FROM tokens WHERE handle = $1 AND id = $2";
+    TOUCH_TOKEN = "UPDATE tokens SET last_used_at = $1 WHERE id = $2";
+
+    // Replay jobs.
+    INSERT_REPLAY = "INSERT INTO replays (handle, id, running, job) VALUES ($1, $2, $3, $4)";
+    REPLAY = "SELECT job FROM replays WHERE handle = $1 AND id = $2";
+    REPLAY_RUNS = "SELECT 1 FROM replays WHERE handle = $1 AND id = $2 AND running = 1";
+    RUNNING_REPLAYS = "SELECT job FROM replays WHERE running = 1 ORDER BY handle, id";
+    MOVE_REPLAY = "UPDATE replays SET running = $1, job = $2 WHERE handle = $3 AND id = $4 AND running = 1";
+
+    // Upkeep.
+    FINISHED = "SELECT handle, id, event_id FROM deliveries
+        WHERE state >= 2 AND state = $1 AND state_at < $2 ORDER BY state_at LIMIT $3";
+    FORGET_ATTEMPTS = "DELETE FROM attempts WHERE delivery_id = $1";
+    FORGET_DELIVERY = "DELETE FROM deliveries WHERE handle = $1 AND id = $2";
+    UNREFER_TO_EVENT = "UPDATE events SET unreferenced = 1 WHERE handle = $1 AND id = $2
+        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = $2 AND deliveries.handle = $1)";
+    FORGET_EVENTS = "DELETE FROM events WHERE (handle, id) IN
+        (SELECT handle, id FROM events WHERE unreferenced = 1 AND id < $1 ORDER BY id LIMIT $2)";
+    FORGET_KEYS = "DELETE FROM idempotency WHERE scope IN
+        (SELECT scope FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
+    COUNT_EVENTS = "SELECT COUNT(*) FROM events";
+    COUNT_DELIVERIES = "SELECT state, COUNT(*) FROM deliveries GROUP BY state";
+}
+
+/// The beginning of a query over a handle's events; conditions follow.
+pub(crate) const SELECT_EVENTS: &str = concat!("SELECT ", event_columns!(), " FROM events");
+/// The beginning of a query over a handle's deliveries; conditions follow.
+pub(crate) const SELECT_DELIVERIES: &str = concat!("SELECT ", delivery_columns!(), " FROM deliveries");
+/// The beginning of a count of a handle's deliveries; conditions follow.
+pub(crate) const SELECT_COUNT: &str = "SELECT COUNT(*) FROM deliveries";
+
+/// Whether the parameters of a statement first appear as `$1`, `$2` and so on.
+#[cfg(test)]
+pub(crate) fn appear_in_order(sql: &str) -> bool {
+    let mut highest = 0;
+    sql.split('$').skip(1).all(|rest| {
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        let number: usize = digits.parse().unwrap_or(usize::MAX);
+        let in_order = number <= highest + 1;
+        highest = highest.max(number);
+        in_order && number > 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_of_every_statement_first_appear_in_order() {
+        for (name, sql) in ALL {
+            assert!(appear_in_order(sql), "{name}: {sql}");
+        }
+    }
+
+    #[test]
+    fn parameters_out_of_order_are_noticed() {
+        for sql in ["SELECT $2, $1", "SELECT $1, $3", "SELECT $0", "SELECT $x"] {
+            assert!(!appear_in_order(sql), "{sql}");
+        }
+        assert!(appear_in_order("SELECT $1, $2, $1, $3"));
+    }
+}

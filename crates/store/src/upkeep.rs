@@ -1,0 +1,60 @@
+//! Looking after the store itself.
+
+use angarium_domain::retention::Cutoffs;
+use angarium_domain::time::Timestamp;
+use async_trait::async_trait;
+
+use crate::error::StoreError;
+
+/// What was forgotten in one batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Forgotten {
+    /// Deliveries, with their attempts.
+    pub deliveries: u64,
+    /// Events without deliveries.
+    pub events: u64,
+    /// Idempotency records.
+    pub keys: u64,
+}
+
+impl Forgotten {
+    /// How many rows in all.
+    pub fn total(&self) -> u64 {
+        self.deliveries + self.events + self.keys
+    }
+}
+
+/// How much is where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Census {
+    /// Events in the log.
+    pub events: u64,
+    /// Deliveries waiting.
+    pub scheduled: u64,
+    /// Deliveries leased.
+    pub in_flight: u64,
+    /// Deliveries delivered.
+    pub delivered: u64,
+    /// Deliveries given up.
+    pub dead: u64,
+    /// Deliveries cancelled.
+    pub cancelled: u64,
+}
+
+/// Looking after the store.
+#[async_trait]
+pub trait Upkeep: Send + Sync {
+    /// Forgets finished things older than the cutoffs: at most `limit` of each kind, so that no
+    /// batch holds the store for long. Never forgets anything unfinished, nor an event that still
+    /// has a delivery.
+    async fn forget(&self, cutoffs: Cutoffs, limit: u32) -> Result<Forgotten, StoreError>;
+
+    /// Makes a small durable write, to know whether it can.
+    async fn probe(&self) -> Result<(), StoreError>;
+
+    /// When the earliest delivery is due, over all lanes.
+    async fn oldest_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Counts everything. Reads the whole store: for tools, not for requests.
+    async fn census(&self) -> Result<Census, StoreError>;
+}

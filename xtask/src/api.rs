@@ -1,0 +1,153 @@
+//! The few API calls that trials make, over HTTP and by the published contract alone.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Method, Request,
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
+};
+use jsonwebtoken::{EncodingKey, Header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::{clock, product, wire::Line};
+
+/// The tenant of every trial.
+pub(crate) const HANDLE: &str = "trial";
+
+/// States in which a delivery still waits for something.
+const UNSETTLED: &[&str] = &["pending", "in_flight", "retrying", "held"];
+
+/// A caller with a token.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    address: SocketAddr,
+    bearer: HeaderValue,
+}
+
+/// A subscription as created.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Subscribed {
+    pub(crate) subscription_id: String,
+    pub(crate) secret: String,
+}
+
+/// A delivery as listed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Delivery {
+    pub(crate) event_id: String,
+    pub(crate) subscription_id: String,
+    pub(crate) status: String,
+    pub(crate) attempts: u32,
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    #[serde(alias = "items")]
+    deliveries: Vec<Delivery>,
+    next_cursor: Option<String>,
+}
+
+impl Api {
+    /// A caller with every right on [`HANDLE`].
+    pub(crate) fn at(address: SocketAddr) -> Result<Api> {
+        let expires = clock::since_epoch() + Duration::from_hours(12);
+        let claims = json!({ "sub": "xtask", "exp": expires.as_secs(), "handles": { HANDLE: "OWNER" } });
+        let key = EncodingKey::from_secret(product::JWT_SECRET.as_bytes());
+        let token = jsonwebtoken::encode(&Header::default(), &claims, &key)?;
+        Ok(Api { address, bearer: HeaderValue::try_from(format!("Bearer {token}"))? })
+    }
+
+    /// A request on the handle, ready to send.
+    pub(crate) fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body.into()));
+        *request.method_mut() = method;
+        *request.uri_mut() =
+            format!("/v2/handles/{HANDLE}{path}").try_into().expect("paths of trials are written in ASCII");
+        let headers = request.headers_mut();
+        headers.insert(HOST, HeaderValue::from_static("angarium"));
+        headers.insert(AUTHORIZATION, self.bearer.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request
+    }
+
+    /// One call on a connection of its own; anything but success is an error with the answer in it.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let shown = format!("{method} {path}");
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let answer =
+            Line::to(self.address).send(self.request(method, path, body)).await.context(shown.clone())?;
+        let text = String::from_utf8_lossy(answer.body());
+        ensure!(answer.status().is_success(), "{shown} was answered {}: {text}", answer.status());
+        if text.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&text).context(shown) }
+    }
+
+    /// Subscribes `url` to `event_types`; `more` holds further fields of the request.
+    pub(crate) async fn subscribe(&self, url: &str, event_types: &[&str], more: Value) -> Result<Subscribed> {
+        let mut body = json!({ "endpointUrl": url, "eventTypes": event_types });
+        if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+            body.extend(more);
+        }
+        Ok(serde_json::from_value(self.call(Method::POST, "/webhooks", Some(&body)).await?)?)
+    }
+
+    /// Gives a subscription a new secret; the old one signs beside it for a day.
+    pub(crate) async fn rotate_secret(&self, subscription_id: &str) -> Result<String> {
+        let path = format!("/webhooks/{subscription_id}/rotate-secret");
+        let answer = self.call(Method::POST, &path, Some(&json!({}))).await?;
+        Ok(answer["secret"].as_str().context("the rotation's answer has no secret")?.to_owned())
+    }
+
+    /// Publishes one event and returns its id.
+    pub(crate) async fn publish(&self, event_type: &str, payload: &Value) -> Result<String> {
+        let body = json!({ "type": event_type, "payload": payload });
+        let answer = self.call(Method::POST, "/events", Some(&body)).await?;
+        Ok(answer["eventId"].as_str().context("the answer has no eventId")?.to_owned())
+    }
+
+    /// Waits until no delivery waits for anything; fails with the state that does not empty.
+    pub(crate) async fn quiet_within(&self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while let Some(state) = self.unsettled().await? {
+            if Instant::now() >= deadline {
+                bail!("some deliveries were still {state} after {limit:?}");
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    async fn unsettled(&self) -> Result<Option<&'static str>> {
+        for state in UNSETTLED {
+            let page = self.page(&format!("/deliveries?limit=1&status={state}")).await?;
+            if !page.deliveries.is_empty() {
+                return Ok(Some(state));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every delivery of the handle.
+    pub(crate) async fn deliveries(&self) -> Result<Vec<Delivery>> {
+        let mut all = Vec::new();
+        let mut path = "/deliveries?limit=100".to_owned();
+        loop {
+            let page = self.page(&path).await?;
+            all.extend(page.deliveries);
+            let Some(cursor) = page.next_cursor else { return Ok(all) };
+            path = format!("/deliveries?limit=100&cursor={cursor}");
+        }
+    }
+
+    async fn page(&self, path: &str) -> Result<Page> {
+        Ok(serde_json::from_value(self.call(Method::GET, path, None).await?)?)
+    }
+}

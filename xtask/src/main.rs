@@ -1,0 +1,101 @@
+//! `cargo xtask`: checks, measurements and trials of this repository.
+
+mod bench;
+mod chaos;
+mod check;
+mod crash_points;
+mod measure;
+mod tidy;
+mod verify_libraries;
+
+mod lane;
+mod ledger;
+mod producer;
+mod trial;
+mod witness;
+
+mod api;
+mod clock;
+mod product;
+mod random;
+mod receiver;
+mod source;
+mod statistics;
+mod wire;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Checks, measurements and trials of this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything that continuous integration runs
+    ///
+    /// Format, tidy, clippy, tests and simulation; with --full also the release binary in chaos, at crash
+    /// points, in its demo, and against the official libraries. Prints each step's time and stops at the
+    /// first failure.
+    Check(check::CheckArgs),
+
+    /// The rules that compilers do not check
+    ///
+    /// Dependency arrows between our crates, crates that may not be in the tree, SQL outside of the store,
+    /// modules that are drawers, files that no module leads to, notes without a number, folders of
+    /// somebody's machine.
+    Tidy,
+
+    /// Sizes of files and functions beside those of good models; never fails
+    Measure,
+
+    /// What the release binary does on this machine, beside what the machine can do
+    ///
+    /// Generator, product and receiver share the machine, so the ceilings in the same table say how much
+    /// of it they leave. Fails only if something accepted did not arrive.
+    Bench(bench::BenchArgs),
+
+    /// Kills the release binary at random moments under load, and compares all ledgers
+    ///
+    /// The producer notes every 202 and asks again under the same key when an answer was lost; the receiver
+    /// notes every request; the API lists every delivery. Fails if anything was lost, is stuck, was invented
+    /// or came changed. A failure names the seed that repeats it.
+    Chaos(chaos::ChaosArgs),
+
+    /// Ends the release binary at each named place, and compares all ledgers
+    ///
+    /// Every place must really be reached, as often as --hits says, and nothing may be lost by it.
+    CrashPoints(crash_points::CrashPointsArgs),
+
+    /// Verifies real deliveries with the official Standard Webhooks libraries
+    ///
+    /// Installs them with pip and npm under target/verify. Covers every profile with a shared secret,
+    /// before and during a rotation, with changed bodies and foreign secrets as counter-checks.
+    VerifyLibraries(verify_libraries::VerifyArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Err(error) = run(Arguments::parse().command).await else { return ExitCode::SUCCESS };
+    // The chain of reasons, and no stack: what failed is the thing tried, seldom the tool.
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Check(args) => check::run(args).await,
+        Command::Tidy => tidy::run(),
+        Command::Measure => measure::run(),
+        Command::Bench(args) => bench::run(args).await,
+        Command::Chaos(args) => chaos::run(args).await,
+        Command::CrashPoints(args) => crash_points::run(args).await,
+        Command::VerifyLibraries(args) => verify_libraries::run(args).await,
+    }
+}
