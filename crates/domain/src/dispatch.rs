@@ -300,9 +300,15 @@ impl<W> Dispatcher<W> {
                 self.consider(head.lane, now);
             }
             Input::Claimed(lanes) => {
-                lanes.into_iter().for_each(|claimed| self.claimed(claimed, now, commands))
+                for claimed in lanes {
+                    self.claimed(claimed, now, commands);
+                }
             }
-            Input::ClaimFailed(lanes) => lanes.into_iter().for_each(|id| self.claim_failed(id, now)),
+            Input::ClaimFailed(lanes) => {
+                for id in lanes {
+                    self.claim_failed(id, now);
+                }
+            }
             Input::Finished { lane, outcome } => self.finished(lane, outcome, now, commands),
             Input::Changed { handle, lane, rules } => self.changed(&handle, lane, rules, now, commands),
             Input::Removed(id) => self.removed(id, commands),

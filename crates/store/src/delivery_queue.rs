@@ -58,7 +58,8 @@ pub struct LaneClaim {
     pub subscription_id: SubscriptionId,
     /// At most so many.
     pub limit: u32,
-    /// Claim only the oldest unfinished delivery, and only if it is due and not in flight.
+    /// Claim only the oldest unfinished delivery, and only if it is due and not in flight. Looks at
+    /// the deliveries that were made to wait for each other ([`Delivery::ordered`]) and at no others.
     pub ordered: bool,
 }
 
@@ -109,13 +110,15 @@ pub trait DeliveryQueue: Send + Sync {
     ///
     /// No two live leases share a delivery. Each lane costs in proportion to its limit, whatever
     /// its backlog. The answer names every lane of the claim once, in its order.
-    async fn claim(&self, lanes: Vec<LaneClaim>, now: Timestamp, until: Timestamp) -> Result<Vec<ClaimedLane>, StoreError>;
+    async fn claim(
+        &self,
+        lanes: Vec<LaneClaim>,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<ClaimedLane>, StoreError>;
 
-    /// Leases scheduled deliveries made before a time, whatever their lane and due time: the ones
-    /// to be given up without an attempt. Oldest first, at most `limit`.
-    async fn claim_made_before(&self, made_before: Timestamp, limit: u32, until: Timestamp) -> Result<Vec<Leased>, StoreError>;
-
-    /// Commits a decision with its record and what follows from it, and ends the lease.
+    /// Commits a decision with its record and what follows from it, and ends the lease. A follow-up
+    /// whose key was seen before is left out: it is in the log already.
     ///
     /// # Errors
     ///
@@ -128,7 +131,7 @@ pub trait DeliveryQueue: Send + Sync {
     async fn release(&self, leases: Vec<(Lease, Timestamp)>) -> Result<(), StoreError>;
 
     /// Takes back leases whose holder is gone. Their deliveries are due at `now`; each counts one
-    /// interruption more, and has an attempt record that says so.
+    /// interruption more, and has an attempt record and a last outcome that say so.
     ///
     /// Returns how many there were.
     async fn take_back(&self, held: Held, now: Timestamp) -> Result<u64, StoreError>;

@@ -64,7 +64,14 @@ pub trait Directory: Send + Sync {
     ///
     /// [`StoreError::Conflict`] if the handle has another version by now. A key that was seen
     /// before is no error: it is [`Written::Seen`], and wins over a conflict.
-    async fn change(&self, handle: &Handle, version: u64, change: Change, now: Timestamp, context: Context) -> Result<Written<u64>, StoreError>;
+    async fn change(
+        &self,
+        handle: &Handle,
+        version: u64,
+        change: Change,
+        now: Timestamp,
+        context: Context,
+    ) -> Result<Written<u64>, StoreError>;
 
     /// Notes that a token was used. Makes no new version.
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError>;

@@ -24,7 +24,8 @@ pub const BIRTH_TOKEN: u64 = 1;
 pub struct Append {
     /// The snapshot that the deliveries were fanned out from, one for each handle concerned.
     pub decided_upon: Vec<(Handle, u64)>,
-    /// New events. A replay has none: its deliveries are of events already in the log.
+    /// New events. A replay has none: its deliveries are of events already in the log. An id is made
+    /// when its event is accepted: lists and retention go by the id's time.
     pub events: Vec<Arc<Event>>,
     /// New deliveries, scheduled or born leased with [`BIRTH_TOKEN`]. One that replays another
     /// takes that one off the list of dead letters.
@@ -54,7 +55,8 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     ///
     /// [`StoreError::Conflict`] if a handle's snapshot is no longer the one named in
-    /// `decided_upon`, or the job is no longer running. A key that was seen before is no error:
+    /// `decided_upon`, the job is no longer running, the event of a delivery is not in the log any
+    /// more, or an id is taken. A key that was seen before is no error:
     /// it is [`Written::Seen`], and wins over a conflict.
     async fn append(&self, append: Append) -> Result<Written<()>, StoreError>;
 
@@ -62,8 +64,17 @@ pub trait EventLog: Send + Sync {
     async fn event(&self, handle: &Handle, id: EventId) -> Result<Option<Arc<Event>>, StoreError>;
 
     /// A handle's events, newest first.
-    async fn events(&self, handle: &Handle, filter: EventFilter, page: PageRequest) -> Result<Page<Arc<Event>>, StoreError>;
+    async fn events(
+        &self,
+        handle: &Handle,
+        filter: EventFilter,
+        page: PageRequest,
+    ) -> Result<Page<Arc<Event>>, StoreError>;
 
     /// What was answered under an idempotency key, if it is still remembered at `now`.
-    async fn seen(&self, scope: &angarium_domain::idempotency::Scope, now: Timestamp) -> Result<Option<Record>, StoreError>;
+    async fn seen(
+        &self,
+        scope: &angarium_domain::idempotency::Scope,
+        now: Timestamp,
+    ) -> Result<Option<Record>, StoreError>;
 }

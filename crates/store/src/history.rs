@@ -39,7 +39,12 @@ pub trait History: Send + Sync {
     async fn delivery(&self, handle: &Handle, id: DeliveryId) -> Result<Option<Logged>, StoreError>;
 
     /// A handle's deliveries, newest first.
-    async fn deliveries(&self, handle: &Handle, filter: LogFilter, page: PageRequest) -> Result<Page<Logged>, StoreError>;
+    async fn deliveries(
+        &self,
+        handle: &Handle,
+        filter: LogFilter,
+        page: PageRequest,
+    ) -> Result<Page<Logged>, StoreError>;
 
     /// Every attempt of a delivery, by number.
     async fn attempts(&self, handle: &Handle, id: DeliveryId) -> Result<Vec<AttemptRecord>, StoreError>;
@@ -48,11 +53,28 @@ pub trait History: Send + Sync {
     async fn count_replayable(&self, handle: &Handle, filter: LogFilter) -> Result<u64, StoreError>;
 
     /// The first of those after `after`, from old to new.
-    async fn replayable(&self, handle: &Handle, filter: LogFilter, after: Option<DeliveryId>, limit: u32) -> Result<Vec<Delivery>, StoreError>;
+    async fn replayable(
+        &self,
+        handle: &Handle,
+        filter: LogFilter,
+        after: Option<DeliveryId>,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Takes a dead letter off the list. Answers whether it was on it.
-    async fn discard(&self, handle: &Handle, id: DeliveryId, at: Timestamp, context: Context) -> Result<Written<bool>, StoreError>;
+    /// Takes a dead letter off the list. Answers whether it was on it; if not, nothing is written,
+    /// neither the key nor the audit entry.
+    async fn discard(
+        &self,
+        handle: &Handle,
+        id: DeliveryId,
+        at: Timestamp,
+        context: Context,
+    ) -> Result<Written<bool>, StoreError>;
 
     /// When the newest delivery of each subscription of a handle was made, as far back as the log goes.
-    async fn last_triggered(&self, handle: &Handle, subscriptions: Vec<SubscriptionId>) -> Result<Vec<Option<Timestamp>>, StoreError>;
+    async fn last_triggered(
+        &self,
+        handle: &Handle,
+        subscriptions: Vec<SubscriptionId>,
+    ) -> Result<Vec<Option<Timestamp>>, StoreError>;
 }

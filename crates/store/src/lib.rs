@@ -5,22 +5,22 @@
 //! Nothing above this crate may assume one process, one writer, or a
 //! transaction that spans two calls.
 
-pub mod error;
-pub mod page;
-pub mod write;
-pub mod event_log;
-pub mod delivery_queue;
-pub mod history;
-pub mod directory;
-pub mod replays;
-pub mod upkeep;
-pub mod crash_point;
-mod interruption;
-pub mod seal;
-mod statements;
-pub mod memory;
-pub mod sqlite;
 pub mod conformance;
+pub mod crash_point;
+pub mod delivery_queue;
+pub mod directory;
+pub mod error;
+pub mod event_log;
+pub mod history;
+mod interruption;
+pub mod memory;
+pub mod page;
+pub mod replays;
+pub mod seal;
+pub mod sqlite;
+mod statements;
+pub mod upkeep;
+pub mod write;
 
 pub use delivery_queue::DeliveryQueue;
 pub use directory::Directory;

@@ -12,6 +12,10 @@ use crate::write::{Context, Written};
 #[async_trait]
 pub trait Replays: Send + Sync {
     /// Writes a new job.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if its id is taken.
     async fn create_replay(&self, job: ReplayJob, context: Context) -> Result<Written<()>, StoreError>;
 
     /// One job of a handle.

@@ -165,7 +165,9 @@ mod tests {
     fn hex_and_base64_name_the_same_key() {
         let hex = "07".repeat(32);
         let base64 = BASE64.encode(&[7; 32]);
-        for text in [hex.clone(), hex.to_uppercase(), format!(" {hex}\n"), base64.clone(), format!("{base64}\n")] {
+        for text in
+            [hex.clone(), hex.to_uppercase(), format!(" {hex}\n"), base64.clone(), format!("{base64}\n")]
+        {
             assert_eq!(MasterKey::parse(&text).map(|k| k.id()), Ok(key(7).id()), "{text}");
         }
         let (generated, text) = MasterKey::generate();

@@ -1,8 +1,9 @@
 //! The statements of the SQL engines, each said once.
 //!
 //! None of them decides: every state, time and count is given to it. Parameters are `$1` to `$n`
-//! and first appear in that order, because SQLite numbers them by first appearance: only so may
-//! they be bound by position. Delivery states are the numbers that the schema explains.
+//! and first appear in that order, because `SQLite` numbers them by first appearance: only so may
+//! they be bound by position. Delivery states are the numbers that the schema explains. Searches
+//! that must not read more than they answer name their index: they fail when it is missing.
 
 macro_rules! delivery_columns {
     () => {
@@ -50,20 +51,20 @@ statements! {
         WHERE handle = $2 AND id = $3";
 
     // The delivery queue.
-    NEXT_LANE = "SELECT handle, subscription_id, state_at FROM deliveries
+    NEXT_LANE = "SELECT handle, subscription_id, state_at FROM deliveries INDEXED BY deliveries_due
         WHERE state = 0 AND (handle, subscription_id) > ($1, $2)
         ORDER BY handle, subscription_id, state_at LIMIT 1";
-    DUE = "SELECT ", delivery_columns!(), " FROM deliveries
+    DUE = "SELECT ", delivery_columns!(), " FROM deliveries INDEXED BY deliveries_due
         WHERE handle = $1 AND subscription_id = $2 AND state = 0 AND state_at <= $3
         ORDER BY state_at, id LIMIT $4";
-    NEXT_DUE = "SELECT state_at FROM deliveries WHERE handle = $1 AND subscription_id = $2 AND state = 0
+    NEXT_DUE = "SELECT state_at FROM deliveries INDEXED BY deliveries_due
+        WHERE handle = $1 AND subscription_id = $2 AND state = 0
         ORDER BY state_at, id LIMIT 1";
-    HEAD = "SELECT ", delivery_columns!(), " FROM deliveries
+    HEAD = "SELECT ", delivery_columns!(), " FROM deliveries INDEXED BY deliveries_in_order
         WHERE handle = $1 AND subscription_id = $2 AND ordered = 1 AND state <= 1
         ORDER BY id LIMIT 1";
-    WAITING = "SELECT ", delivery_columns!(), " FROM deliveries
-        WHERE state = 0 AND id < $1 ORDER BY id, handle LIMIT $2";
-    IN_FLIGHT = "SELECT ", delivery_columns!(), " FROM deliveries WHERE state = 1 AND state_at <= $1";
+    IN_FLIGHT = "SELECT ", delivery_columns!(), " FROM deliveries INDEXED BY deliveries_in_flight
+        WHERE state = 1 AND state_at <= $1";
     LEASE = "UPDATE deliveries SET state = 1, state_at = $1, token = $2 WHERE handle = $3 AND id = $4";
     HOLDS = "SELECT 1 FROM deliveries WHERE handle = $1 AND id = $2 AND token = $3 AND state = 1";
     SETTLE = "UPDATE deliveries
@@ -81,7 +82,8 @@ statements! {
         WHERE EXISTS (SELECT 1 FROM deliveries WHERE handle = $1 AND id = $2) AND delivery_id = $2
         ORDER BY number";
     DISCARD = "UPDATE deliveries SET state = 5, discarded_at = $1 WHERE handle = $2 AND id = $3 AND state = 4";
-    NEWEST = "SELECT id FROM deliveries WHERE subscription_id = $1 AND handle = $2 ORDER BY id DESC LIMIT 1";
+    NEWEST = "SELECT id FROM deliveries INDEXED BY deliveries_by_subscription
+        WHERE subscription_id = $1 AND handle = $2 ORDER BY id DESC LIMIT 1";
 
     // The directory.
     PUT_VERSION = "INSERT INTO accounts (handle, version) VALUES ($1, $2)
@@ -90,7 +92,7 @@ statements! {
     PUT_SUBSCRIPTION = "INSERT INTO subscriptions (handle, id, subscription, keys) VALUES ($1, $2, $3, $4)
         ON CONFLICT (handle, id) DO UPDATE SET subscription = excluded.subscription, keys = excluded.keys";
     REMOVE_SUBSCRIPTION = "DELETE FROM subscriptions WHERE handle = $1 AND id = $2";
-    CANCEL_SCHEDULED = "UPDATE deliveries SET state = 3, state_at = $1
+    CANCEL_SCHEDULED = "UPDATE deliveries INDEXED BY deliveries_due SET state = 3, state_at = $1
         WHERE handle = $2 AND subscription_id = $3 AND state = 0";
     TOKENS = "SELECT token, last_used_at FROM tokens WHERE handle = $1 ORDER BY id";
     ADD_TOKEN = "INSERT INTO tokens (handle, id, token, last_used_at) VALUES ($1, $2, $3, $4)";
@@ -105,7 +107,7 @@ statements! {
     MOVE_REPLAY = "UPDATE replays SET running = $1, job = $2 WHERE handle = $3 AND id = $4 AND running = 1";
 
     // Upkeep.
-    FINISHED = "SELECT handle, id, event_id FROM deliveries
+    FINISHED = "SELECT handle, id, event_id FROM deliveries INDEXED BY deliveries_finished
         WHERE state >= 2 AND state = $1 AND state_at < $2 ORDER BY state_at LIMIT $3";
     FORGET_ATTEMPTS = "DELETE FROM attempts WHERE delivery_id = $1";
     FORGET_DELIVERY = "DELETE FROM deliveries WHERE handle = $1 AND id = $2";

@@ -64,8 +64,9 @@ impl Deliveries {
 
     /// Whether the lease is the newest of its delivery and was neither settled nor released.
     pub(super) fn holds(&self, lease: &Lease) -> bool {
-        self.get(&lease.handle, lease.delivery_id)
-            .is_some_and(|row| row.token == lease.token && matches!(row.delivery.state, State::InFlight { .. }))
+        self.get(&lease.handle, lease.delivery_id).is_some_and(|row| {
+            row.token == lease.token && matches!(row.delivery.state, State::InFlight { .. })
+        })
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Row> {

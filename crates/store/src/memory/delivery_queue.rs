@@ -6,7 +6,7 @@ use angarium_domain::ids::DeliveryId;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 
-use super::deliveries::{Key, Lane, Row};
+use super::deliveries::{Key, Row};
 use super::{Contents, MemoryStore};
 use crate::delivery_queue::{ClaimedLane, DeliveryQueue, Held, LaneClaim, LaneHead, Lease, Leased, Settle};
 use crate::error::StoreError;
@@ -31,25 +31,7 @@ impl DeliveryQueue for MemoryStore {
         until: Timestamp,
     ) -> Result<Vec<ClaimedLane>, StoreError> {
         let mut contents = self.lock();
-        Ok(lanes.into_iter().map(|claim| contents.claim(claim, now, until)).collect())
-    }
-
-    async fn claim_made_before(
-        &self,
-        made_before: Timestamp,
-        limit: u32,
-        until: Timestamp,
-    ) -> Result<Vec<Leased>, StoreError> {
-        let mut contents = self.lock();
-        let lanes: Vec<Lane> = contents.deliveries.lanes().map(|(lane, _)| lane.clone()).collect();
-        let scheduled = lanes.iter().flat_map(|lane| {
-            let handle = lane.0.clone();
-            contents.deliveries.scheduled(lane).map(move |(_, id)| (id, handle.clone()))
-        });
-        let mut old: Vec<(DeliveryId, Handle)> = scheduled.filter(|(id, _)| id.made_at() < made_before).collect();
-        old.sort();
-        old.truncate(limit as usize);
-        Ok(old.into_iter().map(|(id, handle)| contents.lease(&handle, id, until)).collect())
+        Ok(lanes.iter().map(|claim| contents.claim(claim, now, until)).collect())
     }
 
     async fn settle(&self, settle: Settle) -> Result<(), StoreError> {
@@ -83,7 +65,7 @@ impl DeliveryQueue for MemoryStore {
 }
 
 impl Contents {
-    fn claim(&mut self, claim: LaneClaim, now: Timestamp, until: Timestamp) -> ClaimedLane {
+    fn claim(&mut self, claim: &LaneClaim, now: Timestamp, until: Timestamp) -> ClaimedLane {
         let lane = (claim.handle.clone(), claim.subscription_id);
         let due: Vec<DeliveryId> = if claim.ordered {
             let head = self.deliveries.head(&lane).filter(|head| is_due(head, now));
@@ -146,7 +128,9 @@ impl Contents {
 fn due_at(row: &Row) -> Option<Timestamp> {
     match row.delivery.state {
         State::Scheduled { due_at } => Some(due_at),
-        State::InFlight { .. } | State::Delivered { .. } | State::Dead { .. } | State::Cancelled { .. } => None,
+        State::InFlight { .. } | State::Delivered { .. } | State::Dead { .. } | State::Cancelled { .. } => {
+            None
+        }
     }
 }
 

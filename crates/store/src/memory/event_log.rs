@@ -37,7 +37,8 @@ impl EventLog for MemoryStore {
         let first = (handle.clone(), EventId::from_bytes([0; 16]));
         let end = (handle.clone(), EventId::from_bytes(page.before.unwrap_or([0xFF; 16])));
         let older = contents.events.range(first..end).rev().map(|(_, event)| event);
-        let items = older.filter(|event| matches(&filter, event)).take(page.limit as usize + 1).cloned().collect();
+        let items =
+            older.filter(|event| matches(&filter, event)).take(page.limit as usize + 1).cloned().collect();
         Ok(Page::cut(items, page.limit, |event| *event.id.as_bytes()))
     }
 
@@ -73,7 +74,8 @@ impl Contents {
         let new_deliveries = append.deliveries.iter().all(|d| self.deliveries.get(&d.handle, d.id).is_none());
         let known_events = append.deliveries.iter().all(|d| {
             let key = (d.handle.clone(), d.event_id);
-            self.events.contains_key(&key) || append.events.iter().any(|e| e.handle == d.handle && e.id == d.event_id)
+            self.events.contains_key(&key)
+                || append.events.iter().any(|e| e.handle == d.handle && e.id == d.event_id)
         });
         let holds = current && running && new_events && new_deliveries && known_events;
         if holds { Ok(()) } else { Err(StoreError::Conflict) }

@@ -41,7 +41,8 @@ impl History for MemoryStore {
 
     async fn count_replayable(&self, handle: &Handle, filter: LogFilter) -> Result<u64, StoreError> {
         let contents = self.lock();
-        let matching = contents.deliveries.of(handle).filter(|row| may_be_replayed(row) && matches(&filter, row));
+        let matching =
+            contents.deliveries.of(handle).filter(|row| may_be_replayed(row) && matches(&filter, row));
         Ok(matching.count() as u64)
     }
 
@@ -53,7 +54,8 @@ impl History for MemoryStore {
         limit: u32,
     ) -> Result<Vec<Delivery>, StoreError> {
         let contents = self.lock();
-        let newer = contents.deliveries.of(handle).filter(|row| after.is_none_or(|after| row.delivery.id > after));
+        let newer =
+            contents.deliveries.of(handle).filter(|row| after.is_none_or(|after| row.delivery.id > after));
         let matching = newer.filter(|row| may_be_replayed(row) && matches(&filter, row));
         Ok(matching.take(limit as usize).map(|row| row.delivery.clone()).collect())
     }
@@ -85,7 +87,9 @@ impl History for MemoryStore {
         let contents = self.lock();
         let newest = |subscription: SubscriptionId| {
             let mut newer = contents.deliveries.of(handle).rev();
-            newer.find(|row| row.delivery.subscription_id == subscription).map(|row| row.delivery.id.made_at())
+            newer
+                .find(|row| row.delivery.subscription_id == subscription)
+                .map(|row| row.delivery.id.made_at())
         };
         Ok(subscriptions.into_iter().map(newest).collect())
     }

@@ -4,10 +4,10 @@
 //! simulator runs on it, and every other engine is compared with it.
 
 mod deliveries;
-mod event_log;
 mod delivery_queue;
-mod history;
 mod directory;
+mod event_log;
+mod history;
 mod replays;
 mod upkeep;
 
@@ -82,5 +82,5 @@ impl Contents {
 mod tests {
     use super::MemoryStore;
 
-    crate::conformance_suite!(memory, ((), MemoryStore::new()));
+    crate::conformance_suite!(promises, ((), MemoryStore::new()));
 }

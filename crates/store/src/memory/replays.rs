@@ -26,7 +26,8 @@ impl Replays for MemoryStore {
     }
 
     async fn finish_replay(&self, job: ReplayJob, context: Context) -> Result<Written<()>, StoreError> {
-        let is_running = |stored: Option<&ReplayJob>| stored.is_some_and(|job| job.status == JobStatus::Running);
+        let is_running =
+            |stored: Option<&ReplayJob>| stored.is_some_and(|job| job.status == JobStatus::Running);
         self.lock().write_replay(job, context, is_running)
     }
 }

@@ -63,9 +63,10 @@ impl Contents {
     fn forget_events(&mut self, cutoffs: Cutoffs, limit: u32) -> u64 {
         let used: BTreeSet<(Handle, EventId)> =
             self.deliveries.all().map(|row| (row.delivery.handle.clone(), row.delivery.event_id)).collect();
-        let old = self.events.iter().filter(|(key, event)| {
-            event.id.made_at() < cutoffs.finished_before && !used.contains(key)
-        });
+        let old = self
+            .events
+            .iter()
+            .filter(|(key, event)| event.id.made_at() < cutoffs.finished_before && !used.contains(key));
         let keys: Vec<(Handle, EventId)> = old.map(|(key, _)| key.clone()).take(limit as usize).collect();
         for key in &keys {
             self.events.remove(key);
@@ -89,6 +90,8 @@ fn may_be_forgotten(row: &Row, cutoffs: Cutoffs) -> bool {
     match row.delivery.state {
         State::Scheduled { .. } | State::InFlight { .. } => false,
         State::Dead { at, .. } if row.is_dead_letter() => at < cutoffs.dead_before,
-        State::Delivered { at } | State::Cancelled { at } | State::Dead { at, .. } => at < cutoffs.finished_before,
+        State::Delivered { at } | State::Cancelled { at } | State::Dead { at, .. } => {
+            at < cutoffs.finished_before
+        }
     }
 }

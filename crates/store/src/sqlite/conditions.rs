@@ -6,7 +6,7 @@ use angarium_domain::ids::{DeliveryId, EventId, Id, SubscriptionId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::fault::Result;
+use super::fault::Tried;
 use super::row::{CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED};
 use crate::event_log::EventFilter;
 use crate::history::LogFilter;
@@ -39,8 +39,16 @@ impl Conditions {
         self
     }
 
-    /// Narrows to the deliveries that a filter lets through.
-    pub(super) fn deliveries(mut self, filter: &LogFilter) -> Conditions {
+    /// Begins with those of a handle's deliveries that a filter lets through.
+    pub(super) fn of_deliveries(select: &str, handle: &Handle, filter: &LogFilter) -> Conditions {
+        match index_for(filter) {
+            Some(index) => Conditions::of(&format!("{select} INDEXED BY {index}"), handle),
+            None => Conditions::of(select, handle),
+        }
+        .deliveries(filter)
+    }
+
+    fn deliveries(mut self, filter: &LogFilter) -> Conditions {
         let wanted = &filter.conditions;
         if let Some(id) = wanted.subscription_id {
             self = self.and("subscription_id =", bytes(id));
@@ -67,16 +75,14 @@ impl Conditions {
     }
 
     /// Narrows to what may be replayed: delivered or dead, neither replayed nor discarded.
-    pub(super) fn replayable(mut self) -> Conditions {
-        self.sql += &format!(" AND state IN ({DELIVERED}, {DEAD_LETTER}) AND replayed_by IS NULL");
-        self
+    pub(super) fn replayable(self) -> Conditions {
+        self.clause(&format!("state IN ({DELIVERED}, {DEAD_LETTER}) AND replayed_by IS NULL"))
     }
 
     /// Narrows to one state. Its number stands in the statement and not in a parameter, because the
     /// indexes of some states are chosen by it.
-    fn state(mut self, state: i64) -> Conditions {
-        self.sql += &format!(" AND state = {state}");
-        self
+    fn state(self, state: i64) -> Conditions {
+        self.clause(&format!("state = {state}"))
     }
 
     /// The words of the wire, taken apart again.
@@ -89,52 +95,76 @@ impl Conditions {
             Status::InFlight => self.state(IN_FLIGHT),
             Status::Delivered => self.state(DELIVERED),
             Status::Cancelled => self.state(CANCELLED),
-            Status::Dead => {
-                let mut dead = self;
-                dead.sql += &format!(" AND state IN ({DEAD_LETTER}, {DEAD_AND_DONE})");
-                dead
-            }
+            Status::Dead => self.clause(&format!("state IN ({DEAD_LETTER}, {DEAD_AND_DONE})")),
         }
     }
 
     fn paused(mut self, operator: &str, paused: &[SubscriptionId]) -> Conditions {
-        self.sql += &format!(" AND subscription_id {operator} (");
+        self = self.clause(&format!("subscription_id {operator} ("));
         for (index, id) in paused.iter().enumerate() {
-            self.sql += if index == 0 { "" } else { ", " };
+            self.sql.push_str(if index == 0 { "" } else { ", " });
             self.value(bytes(*id));
         }
-        self.sql += ")";
+        self.sql.push(')');
         self
     }
 
     /// Adds one comparison.
     pub(super) fn and(mut self, comparison: &str, value: impl Into<Value>) -> Conditions {
-        self.sql += &format!(" AND {comparison} ");
+        self = self.clause(comparison);
+        self.sql.push(' ');
         self.value(value);
+        self
+    }
+
+    /// Adds a condition without a value.
+    fn clause(mut self, condition: &str) -> Conditions {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
         self
     }
 
     /// Ends the statement with an order and a limit.
     pub(super) fn first(mut self, order: &str, limit: u32) -> Conditions {
-        self.sql += &format!(" ORDER BY {order} LIMIT ");
+        for part in [" ORDER BY ", order, " LIMIT "] {
+            self.sql.push_str(part);
+        }
         self.value(i64::from(limit));
         self
     }
 
     /// Runs the statement.
-    pub(super) fn query<T>(self, db: &Connection, read: impl Fn(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+    pub(super) fn query<T>(self, db: &Connection, read: impl Fn(&Row<'_>) -> Tried<T>) -> Tried<Vec<T>> {
         let mut statement = db.prepare_cached(&self.sql)?;
         statement.query_and_then(params_from_iter(self.values), read)?.collect()
     }
 
     fn value(&mut self, value: impl Into<Value>) {
         self.values.push(value.into());
-        self.sql += &format!("${}", self.values.len());
+        self.sql.push('$');
+        self.sql.push_str(&self.values.len().to_string());
     }
 
     #[cfg(test)]
     pub(super) fn sql(&self) -> &str {
         &self.sql
+    }
+}
+
+/// The index that a filter asks for, where the planner, who knows no numbers, would read the whole
+/// log: few deliveries wait, are dead, or belong to one event.
+fn index_for(filter: &LogFilter) -> Option<&'static str> {
+    let wanted = &filter.conditions;
+    match wanted.status {
+        // Nothing is held. SQLite sees that there is nothing to search for, and refuses to be told how.
+        Some(Status::Held) if filter.paused.is_empty() => None,
+        _ if wanted.event_id.is_some() => Some("deliveries_by_event"),
+        _ if filter.dead_letters => Some("deliveries_dead_letters"),
+        Some(Status::Pending | Status::Retrying | Status::Held) => Some("deliveries_due"),
+        Some(Status::InFlight) => Some("deliveries_in_flight"),
+        Some(Status::Delivered | Status::Dead | Status::Cancelled) | None => {
+            wanted.subscription_id.map(|_| "deliveries_by_subscription")
+        }
     }
 }
 
@@ -163,7 +193,7 @@ mod tests {
         let paused = vec![SubscriptionId::from_bytes([3; 16]), SubscriptionId::from_bytes([4; 16])];
         let filter = LogFilter { conditions, dead_letters: true, paused };
         let handle = "acme".parse().expect("a handle");
-        let query = Conditions::of(SELECT_DELIVERIES, &handle).deliveries(&filter).first("id DESC", 50);
+        let query = Conditions::of_deliveries(SELECT_DELIVERIES, &handle, &filter).first("id DESC", 50);
         assert!(appear_in_order(query.sql()), "{}", query.sql());
         assert_eq!(query.values.len(), 10);
     }

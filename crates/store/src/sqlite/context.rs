@@ -5,7 +5,7 @@ use angarium_domain::time::Timestamp;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::fault::{Fault, Result};
+use super::fault::{Fault, Tried};
 use crate::error::StoreError;
 use crate::seal::MasterKey;
 use crate::statements;
@@ -50,14 +50,14 @@ impl SealedContext {
     }
 
     /// What was answered to the same write before.
-    pub(super) fn seen(&self, db: &Connection) -> Result<Option<SealedRecord>> {
+    pub(super) fn seen(&self, db: &Connection) -> Tried<Option<SealedRecord>> {
         match &self.record {
             Some(record) => remembered(db, &record.scope, self.made_at),
             None => Ok(None),
         }
     }
 
-    pub(super) fn note(&self, db: &Connection) -> Result<()> {
+    pub(super) fn note(&self, db: &Connection) -> Tried<()> {
         if let Some(record) = &self.record {
             db.prepare_cached(statements::REMEMBER)?.execute(params![
                 record.scope.as_str(),
@@ -82,7 +82,7 @@ impl SealedContext {
 }
 
 /// What was answered under a key, if it is still remembered at `now`.
-pub(super) fn remembered(db: &Connection, scope: &Scope, now: Timestamp) -> Result<Option<SealedRecord>> {
+pub(super) fn remembered(db: &Connection, scope: &Scope, now: Timestamp) -> Tried<Option<SealedRecord>> {
     let mut statement = db.prepare_cached(statements::SEEN)?;
     let record = statement.query_row(params![scope.as_str(), now.as_millis()], |row| {
         Ok(SealedRecord {
@@ -97,7 +97,7 @@ pub(super) fn remembered(db: &Connection, scope: &Scope, now: Timestamp) -> Resu
 }
 
 impl SealedRecord {
-    pub(super) fn open(self, key: &MasterKey) -> Result<Record> {
+    pub(super) fn open(self, key: &MasterKey) -> Tried<Record> {
         let body = key
             .open(&row_name(&self.scope), &self.sealed_body)
             .map_err(|error| Fault::corrupt(&format!("the answer to {:?}", self.scope.as_str()), error))?;
@@ -112,7 +112,7 @@ impl SealedRecord {
 }
 
 impl<T> Outcome<T> {
-    pub(super) fn open(self, key: &MasterKey) -> std::result::Result<Written<T>, StoreError> {
+    pub(super) fn open(self, key: &MasterKey) -> Result<Written<T>, StoreError> {
         match self {
             Outcome::Done(value) => Ok(Written::Done(value)),
             Outcome::Seen(record) => Ok(Written::Seen(record.open(key)?)),

@@ -1,15 +1,16 @@
-//! The queue of deliveries, in SQLite.
+//! The queue of deliveries, in `SQLite`.
 
 use angarium_domain::attempt::AttemptRecord;
-use angarium_domain::delivery::{Delivery, State};
+use angarium_domain::delivery::{Delivery, Settlement, State};
 use angarium_domain::ids::DeliveryId;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::SqliteStore;
+use super::context::SealedContext;
 use super::event_log::{Effect, event};
-use super::fault::{Fault, Result};
+use super::fault::{Fault, Tried};
 use super::row::{self, DeliveryRow, StateColumns, json, json_text};
 use crate::delivery_queue::{ClaimedLane, DeliveryQueue, Held, LaneClaim, LaneHead, Lease, Leased, Settle};
 use crate::error::StoreError;
@@ -18,7 +19,7 @@ use crate::statements;
 
 #[async_trait]
 impl DeliveryQueue for SqliteStore {
-    async fn lanes(&self) -> std::result::Result<Vec<LaneHead>, StoreError> {
+    async fn lanes(&self) -> Result<Vec<LaneHead>, StoreError> {
         self.read(lanes).await
     }
 
@@ -27,61 +28,16 @@ impl DeliveryQueue for SqliteStore {
         lanes: Vec<LaneClaim>,
         now: Timestamp,
         until: Timestamp,
-    ) -> std::result::Result<Vec<ClaimedLane>, StoreError> {
+    ) -> Result<Vec<ClaimedLane>, StoreError> {
         self.write(move |db| lanes.iter().map(|lane| claim(db, lane, now, until)).collect()).await
     }
 
-    async fn claim_made_before(
-        &self,
-        made_before: Timestamp,
-        limit: u32,
-        until: Timestamp,
-    ) -> std::result::Result<Vec<Leased>, StoreError> {
-        let floor = DeliveryId::floor(made_before);
-        self.write(move |db| {
-            let waiting = deliveries(db, statements::WAITING, params![floor.as_bytes(), limit])?;
-            waiting.into_iter().map(|row| lease(db, row, until)).collect()
-        })
-        .await
+    async fn settle(&self, settle: Settle) -> Result<(), StoreError> {
+        let settling = Settling::of(settle, self);
+        self.write(move |db| settling.write(db)).await
     }
 
-    async fn settle(&self, settle: Settle) -> std::result::Result<(), StoreError> {
-        let Settle { lease, settlement, record, follow_up } = settle;
-        let delivery_id = lease.delivery_id;
-        let attempt = record.map(|record| Attempt::of(delivery_id, &record));
-        let outcome = settlement.outcome.map(|outcome| json_text(&outcome));
-        let follow_up = follow_up.map(|append| Effect::of(append, self));
-        self.write(move |db| {
-            let mut effect = None;
-            if let Some((follow_up, context)) = &follow_up {
-                require_lease(db, &lease)?;
-                // A follow-up that was seen before is in the log already; the settlement is not.
-                if context.seen(db)?.is_none() {
-                    follow_up.check(db)?;
-                    effect = Some((follow_up, context));
-                }
-            }
-            let StateColumns { state, at, cause } = settlement.next.into();
-            let settled = db.prepare_cached(statements::SETTLE)?.execute(params![
-                state,
-                at,
-                cause,
-                settlement.attempts_made,
-                outcome,
-                lease.handle.as_str(),
-                delivery_id.as_bytes(),
-                lease.token as i64,
-            ])?;
-            if settled == 0 {
-                return Err(Fault::Refused(StoreError::LeaseLost));
-            }
-            attempt.as_ref().map_or(Ok(()), |attempt| attempt.insert(db))?;
-            effect.map_or(Ok(()), |(follow_up, context)| follow_up.write(db, context))
-        })
-        .await
-    }
-
-    async fn release(&self, leases: Vec<(Lease, Timestamp)>) -> std::result::Result<(), StoreError> {
+    async fn release(&self, leases: Vec<(Lease, Timestamp)>) -> Result<(), StoreError> {
         self.write(move |db| {
             let mut statement = db.prepare_cached(statements::RELEASE)?;
             for (lease, due_at) in &leases {
@@ -94,7 +50,7 @@ impl DeliveryQueue for SqliteStore {
         .await
     }
 
-    async fn take_back(&self, held: Held, now: Timestamp) -> std::result::Result<u64, StoreError> {
+    async fn take_back(&self, held: Held, now: Timestamp) -> Result<u64, StoreError> {
         let void_at = match held {
             Held::ByAnyone => i64::MAX,
             Held::Until(time) => time.as_millis(),
@@ -106,6 +62,67 @@ impl DeliveryQueue for SqliteStore {
             Ok(count)
         })
         .await
+    }
+}
+
+/// A [`Settle`] as it goes to disk.
+struct Settling {
+    lease: Lease,
+    settlement: Settlement,
+    outcome: Option<String>,
+    attempt: Option<Attempt>,
+    follow_up: Option<(Effect, SealedContext)>,
+}
+
+impl Settling {
+    fn of(settle: Settle, store: &SqliteStore) -> Settling {
+        let Settle { lease, settlement, record, follow_up } = settle;
+        Settling {
+            outcome: settlement.outcome.map(|outcome| json_text(&outcome)),
+            attempt: record.map(|record| Attempt::of(lease.delivery_id, &record)),
+            follow_up: follow_up.map(|append| Effect::of(append, store)),
+            lease,
+            settlement,
+        }
+    }
+
+    fn write(&self, db: &Connection) -> Tried<()> {
+        let follow_up = self.checked_follow_up(db)?;
+        self.end_lease(db)?;
+        if let Some(attempt) = &self.attempt {
+            attempt.insert(db)?;
+        }
+        match follow_up {
+            Some((effect, context)) => effect.write(db, context),
+            None => Ok(()),
+        }
+    }
+
+    /// What follows, unless it was seen before: then it is in the log already, and the settlement
+    /// is not. Looks before anything is written.
+    fn checked_follow_up(&self, db: &Connection) -> Tried<Option<&(Effect, SealedContext)>> {
+        let Some((effect, context)) = &self.follow_up else { return Ok(None) };
+        require_lease(db, &self.lease)?;
+        if context.seen(db)?.is_some() {
+            return Ok(None);
+        }
+        effect.check(db)?;
+        Ok(self.follow_up.as_ref())
+    }
+
+    fn end_lease(&self, db: &Connection) -> Tried<()> {
+        let StateColumns { state, at, cause } = self.settlement.next.into();
+        let settled = db.prepare_cached(statements::SETTLE)?.execute(params![
+            state,
+            at,
+            cause,
+            self.settlement.attempts_made,
+            self.outcome,
+            self.lease.handle.as_str(),
+            self.lease.delivery_id.as_bytes(),
+            self.lease.token as i64,
+        ])?;
+        if settled == 0 { Err(Fault::Refused(StoreError::LeaseLost)) } else { Ok(()) }
     }
 }
 
@@ -121,7 +138,7 @@ impl Attempt {
         Attempt { delivery_id, number: record.number, record: json(record) }
     }
 
-    fn insert(&self, db: &Connection) -> Result<()> {
+    fn insert(&self, db: &Connection) -> Tried<()> {
         let row = params![self.delivery_id.as_bytes(), self.number, self.record];
         db.prepare_cached(statements::INSERT_ATTEMPT)?.execute(row)?;
         Ok(())
@@ -129,12 +146,13 @@ impl Attempt {
 }
 
 /// One search for each lane: from the last of one to the first of the next.
-fn lanes(db: &Connection) -> Result<Vec<LaneHead>> {
+fn lanes(db: &Connection) -> Tried<Vec<LaneHead>> {
     let mut statement = db.prepare_cached(statements::NEXT_LANE)?;
     let mut lanes: Vec<LaneHead> = Vec::new();
     loop {
-        let (handle, subscription) =
-            lanes.last().map_or(("", [].as_slice()), |lane| (lane.handle.as_str(), lane.subscription_id.as_bytes()));
+        let (handle, subscription) = lanes
+            .last()
+            .map_or(("", [].as_slice()), |lane| (lane.handle.as_str(), lane.subscription_id.as_bytes()));
         let mut rows = statement.query(params![handle, subscription])?;
         let Some(row) = rows.next()? else { break };
         let lane = LaneHead {
@@ -148,20 +166,20 @@ fn lanes(db: &Connection) -> Result<Vec<LaneHead>> {
     Ok(lanes)
 }
 
-fn claim(db: &Connection, lane: &LaneClaim, now: Timestamp, until: Timestamp) -> Result<ClaimedLane> {
+fn claim(db: &Connection, lane: &LaneClaim, now: Timestamp, until: Timestamp) -> Tried<ClaimedLane> {
     let (due, next_due_at) = if lane.ordered { head(db, lane, now)? } else { (due(db, lane, now)?, None) };
-    let leased = due.into_iter().map(|row| lease(db, row, until)).collect::<Result<Vec<_>>>()?;
+    let leased = due.into_iter().map(|row| lease(db, row, until)).collect::<Tried<Vec<_>>>()?;
     let next_due_at = if lane.ordered { next_due_at } else { next_due(db, lane)? };
     Ok(ClaimedLane { subscription_id: lane.subscription_id, leased, next_due_at })
 }
 
-fn due(db: &Connection, lane: &LaneClaim, now: Timestamp) -> Result<Vec<DeliveryRow>> {
+fn due(db: &Connection, lane: &LaneClaim, now: Timestamp) -> Tried<Vec<DeliveryRow>> {
     let LaneClaim { handle, subscription_id, limit, .. } = lane;
     let key = params![handle.as_str(), subscription_id.as_bytes(), now.as_millis(), limit];
     deliveries(db, statements::DUE, key)
 }
 
-fn next_due(db: &Connection, lane: &LaneClaim) -> Result<Option<Timestamp>> {
+fn next_due(db: &Connection, lane: &LaneClaim) -> Tried<Option<Timestamp>> {
     let mut statement = db.prepare_cached(statements::NEXT_DUE)?;
     let key = params![lane.handle.as_str(), lane.subscription_id.as_bytes()];
     let next_due_at: Option<i64> = statement.query_row(key, |row| row.get(0)).optional()?;
@@ -169,7 +187,7 @@ fn next_due(db: &Connection, lane: &LaneClaim) -> Result<Option<Timestamp>> {
 }
 
 /// The head of a lane that must stay in order: to be leased, or when it is due.
-fn head(db: &Connection, lane: &LaneClaim, now: Timestamp) -> Result<(Vec<DeliveryRow>, Option<Timestamp>)> {
+fn head(db: &Connection, lane: &LaneClaim, now: Timestamp) -> Tried<(Vec<DeliveryRow>, Option<Timestamp>)> {
     let key = params![lane.handle.as_str(), lane.subscription_id.as_bytes()];
     let head = deliveries(db, statements::HEAD, key)?;
     match head.first().map(|row| row.logged.delivery.state) {
@@ -179,7 +197,7 @@ fn head(db: &Connection, lane: &LaneClaim, now: Timestamp) -> Result<(Vec<Delive
     }
 }
 
-fn lease(db: &Connection, row: DeliveryRow, until: Timestamp) -> Result<Leased> {
+fn lease(db: &Connection, row: DeliveryRow, until: Timestamp) -> Tried<Leased> {
     let mut delivery = row.logged.delivery;
     let token = row.token + 1;
     let key = params![until.as_millis(), token as i64, delivery.handle.as_str(), delivery.id.as_bytes()];
@@ -191,13 +209,13 @@ fn lease(db: &Connection, row: DeliveryRow, until: Timestamp) -> Result<Leased> 
     Ok(Leased { lease, delivery, event })
 }
 
-fn require_lease(db: &Connection, lease: &Lease) -> Result<()> {
+fn require_lease(db: &Connection, lease: &Lease) -> Tried<()> {
     let key = params![lease.handle.as_str(), lease.delivery_id.as_bytes(), lease.token as i64];
     let holds = db.prepare_cached(statements::HOLDS)?.exists(key)?;
     if holds { Ok(()) } else { Err(Fault::Refused(StoreError::LeaseLost)) }
 }
 
-fn take_back(db: &Connection, mut delivery: Delivery, now: Timestamp) -> Result<()> {
+fn take_back(db: &Connection, mut delivery: Delivery, now: Timestamp) -> Tried<()> {
     let record = interrupt(&mut delivery, now);
     let StateColumns { state, at, .. } = delivery.state.into();
     db.prepare_cached(statements::TAKE_BACK)?.execute(params![
@@ -212,7 +230,7 @@ fn take_back(db: &Connection, mut delivery: Delivery, now: Timestamp) -> Result<
 }
 
 /// Reads them all before anything is written: a search must not meet its own changes.
-fn deliveries(db: &Connection, sql: &str, key: impl Params) -> Result<Vec<DeliveryRow>> {
+fn deliveries(db: &Connection, sql: &str, key: impl Params) -> Tried<Vec<DeliveryRow>> {
     let mut statement = db.prepare_cached(sql)?;
     statement.query_and_then(key, row::delivery)?.collect()
 }

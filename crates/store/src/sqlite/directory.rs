@@ -1,4 +1,4 @@
-//! Handles with their subscriptions and tokens, in SQLite.
+//! Handles with their subscriptions and tokens, in `SQLite`.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::SqliteStore;
 use super::context::SealedContext;
 use super::event_log::version;
-use super::fault::{Fault, Result};
+use super::fault::{Fault, Tried};
 use super::row::{self, from_json, json};
 use crate::directory::{Change, Directory, Entry, Snapshot};
 use crate::error::StoreError;
@@ -25,7 +25,7 @@ use crate::write::{Context, Written};
 
 #[async_trait]
 impl Directory for SqliteStore {
-    async fn snapshot(&self, handle: &Handle) -> std::result::Result<Snapshot, StoreError> {
+    async fn snapshot(&self, handle: &Handle) -> Result<Snapshot, StoreError> {
         let handle = handle.clone();
         let key = self.key().clone();
         self.read(move |db| snapshot(db, &handle, &key)).await
@@ -38,7 +38,7 @@ impl Directory for SqliteStore {
         change: Change,
         now: Timestamp,
         context: Context,
-    ) -> std::result::Result<Written<u64>, StoreError> {
+    ) -> Result<Written<u64>, StoreError> {
         let handle = handle.clone();
         let change = SealedChange::of(change, &handle, self.key());
         let context = SealedContext::new(context, self.key());
@@ -52,7 +52,7 @@ impl Directory for SqliteStore {
         .await
     }
 
-    async fn touch_token(&self, id: TokenId, at: Timestamp) -> std::result::Result<(), StoreError> {
+    async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
         self.write(move |db| {
             db.prepare_cached(statements::TOUCH_TOKEN)?.execute(params![at.as_millis(), id.as_bytes()])?;
             Ok(())
@@ -89,7 +89,7 @@ impl SealedChange {
         }
     }
 
-    fn write(&self, db: &Connection, handle: &Handle, now: Timestamp) -> Result<()> {
+    fn write(&self, db: &Connection, handle: &Handle, now: Timestamp) -> Tried<()> {
         let handle = handle.as_str();
         match self {
             SealedChange::Put { id, subscription, keys } => {
@@ -97,7 +97,8 @@ impl SealedChange {
                 db.prepare_cached(statements::PUT_SUBSCRIPTION)?.execute(row)?;
             }
             SealedChange::Remove(id) => {
-                db.prepare_cached(statements::REMOVE_SUBSCRIPTION)?.execute(params![handle, id.as_bytes()])?;
+                db.prepare_cached(statements::REMOVE_SUBSCRIPTION)?
+                    .execute(params![handle, id.as_bytes()])?;
                 let lane = params![now.as_millis(), handle, id.as_bytes()];
                 db.prepare_cached(statements::CANCEL_SCHEDULED)?.execute(lane)?;
             }
@@ -113,7 +114,7 @@ impl SealedChange {
     }
 }
 
-fn next_version(db: &Connection, handle: &Handle, decided_upon: u64) -> Result<u64> {
+fn next_version(db: &Connection, handle: &Handle, decided_upon: u64) -> Tried<u64> {
     if version(db, handle)? == decided_upon {
         Ok(decided_upon + 1)
     } else {
@@ -121,19 +122,21 @@ fn next_version(db: &Connection, handle: &Handle, decided_upon: u64) -> Result<u
     }
 }
 
-fn snapshot(db: &Connection, handle: &Handle, key: &MasterKey) -> Result<Snapshot> {
+fn snapshot(db: &Connection, handle: &Handle, key: &MasterKey) -> Tried<Snapshot> {
     let mut subscriptions = db.prepare_cached(statements::SUBSCRIPTIONS)?;
     let mut tokens = db.prepare_cached(statements::TOKENS)?;
     Ok(Snapshot {
         version: version(db, handle)?,
         subscriptions: subscriptions
             .query_and_then([handle.as_str()], |row| entry(row, handle, key).map(Arc::new))?
-            .collect::<Result<_>>()?,
-        tokens: tokens.query_and_then([handle.as_str()], |row| token(row).map(Arc::new))?.collect::<Result<_>>()?,
+            .collect::<Tried<_>>()?,
+        tokens: tokens
+            .query_and_then([handle.as_str()], |row| token(row).map(Arc::new))?
+            .collect::<Tried<_>>()?,
     })
 }
 
-fn entry(row: &Row<'_>, handle: &Handle, key: &MasterKey) -> Result<Entry> {
+fn entry(row: &Row<'_>, handle: &Handle, key: &MasterKey) -> Tried<Entry> {
     let id: SubscriptionId = row::id(row, 0)?;
     let open = |name: String, column: usize| {
         let sealed = row.get_ref(column)?.as_bytes()?;
@@ -147,7 +150,7 @@ fn entry(row: &Row<'_>, handle: &Handle, key: &MasterKey) -> Result<Entry> {
     Ok(Entry { subscription, keys: Arc::new(keys) })
 }
 
-fn token(row: &Row<'_>) -> Result<Token> {
+fn token(row: &Row<'_>) -> Tried<Token> {
     let token: Token = from_json(row.get_ref(0)?.as_bytes()?)?;
     let last_used_at = row.get::<_, Option<i64>>(1)?.map(Timestamp::from_millis);
     Ok(Token { last_used_at, ..token })

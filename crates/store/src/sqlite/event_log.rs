@@ -1,5 +1,6 @@
-//! The log of accepted events, in SQLite.
+//! The log of accepted events, in `SQLite`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use angarium_domain::delivery::Delivery;
@@ -15,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::SqliteStore;
 use super::conditions::Conditions;
 use super::context::{SealedContext, remembered};
-use super::fault::{Fault, Result};
+use super::fault::{Fault, Tried};
 use super::replays::{move_replay, replay_runs};
 use super::row;
 use crate::error::StoreError;
@@ -29,12 +30,16 @@ pub(super) struct Effect {
     decided_upon: Vec<(Handle, u64)>,
     events: Vec<Arc<Event>>,
     deliveries: Vec<Delivery>,
+    /// Where in `deliveries` those are whose events are in the log already.
+    of_older_events: Vec<usize>,
+    /// For each event, whether no delivery points at it.
+    unreferenced: Vec<bool>,
     job: Option<ReplayJob>,
 }
 
 #[async_trait]
 impl EventLog for SqliteStore {
-    async fn append(&self, append: Append) -> std::result::Result<Written<()>, StoreError> {
+    async fn append(&self, append: Append) -> Result<Written<()>, StoreError> {
         let (effect, context) = Effect::of(append, self);
         self.write_once(context, move |db, context| {
             effect.check(db)?;
@@ -43,7 +48,7 @@ impl EventLog for SqliteStore {
         .await
     }
 
-    async fn event(&self, handle: &Handle, id: EventId) -> std::result::Result<Option<Arc<Event>>, StoreError> {
+    async fn event(&self, handle: &Handle, id: EventId) -> Result<Option<Arc<Event>>, StoreError> {
         let handle = handle.clone();
         self.read(move |db| event(db, &handle, id)).await
     }
@@ -53,7 +58,7 @@ impl EventLog for SqliteStore {
         handle: &Handle,
         filter: EventFilter,
         page: PageRequest,
-    ) -> std::result::Result<Page<Arc<Event>>, StoreError> {
+    ) -> Result<Page<Arc<Event>>, StoreError> {
         let mut query = Conditions::of(statements::SELECT_EVENTS, handle).events(&filter);
         if let Some(before) = page.before {
             query = query.and("id <", before.to_vec());
@@ -63,7 +68,7 @@ impl EventLog for SqliteStore {
         Ok(Page::cut(items, page.limit, |event| *event.id.as_bytes()))
     }
 
-    async fn seen(&self, scope: &Scope, now: Timestamp) -> std::result::Result<Option<Record>, StoreError> {
+    async fn seen(&self, scope: &Scope, now: Timestamp) -> Result<Option<Record>, StoreError> {
         let scope = scope.clone();
         let record = self.read(move |db| remembered(db, &scope, now)).await?;
         Ok(record.map(|record| record.open(self.key())).transpose()?)
@@ -73,11 +78,18 @@ impl EventLog for SqliteStore {
 impl Effect {
     pub(super) fn of(append: Append, store: &SqliteStore) -> (Effect, SealedContext) {
         let Append { decided_upon, events, deliveries, job, context } = append;
-        (Effect { decided_upon, events, deliveries, job }, SealedContext::new(context, store.key()))
+        // Told apart here, so that the one thread that writes need not.
+        let new: HashSet<EventId> = events.iter().map(|event| event.id).collect();
+        let wanted: HashSet<EventId> = deliveries.iter().map(|delivery| delivery.event_id).collect();
+        let of_older_events =
+            (0..deliveries.len()).filter(|at| !new.contains(&deliveries[*at].event_id)).collect();
+        let unreferenced = events.iter().map(|event| !wanted.contains(&event.id)).collect();
+        let effect = Effect { decided_upon, events, deliveries, of_older_events, unreferenced, job };
+        (effect, SealedContext::new(context, store.key()))
     }
 
     /// Whether what it was decided upon still holds. Ids that are taken are found by writing.
-    pub(super) fn check(&self, db: &Connection) -> Result<()> {
+    pub(super) fn check(&self, db: &Connection) -> Tried<()> {
         for (handle, decided_upon) in &self.decided_upon {
             require(version(db, handle)? == *decided_upon)?;
         }
@@ -92,10 +104,9 @@ impl Effect {
     }
 
     /// Writes it all, after the check.
-    pub(super) fn write(&self, db: &Connection, context: &SealedContext) -> Result<()> {
-        for event in &self.events {
-            let unreferenced = !self.deliveries.iter().any(|delivery| is_of(delivery, event));
-            row::insert_event(db, event, unreferenced)?;
+    pub(super) fn write(&self, db: &Connection, context: &SealedContext) -> Tried<()> {
+        for (event, unreferenced) in self.events.iter().zip(&self.unreferenced) {
+            row::insert_event(db, event, *unreferenced)?;
         }
         for delivery in &self.deliveries {
             row::insert_delivery(db, delivery)?;
@@ -119,26 +130,22 @@ impl Effect {
 
     /// The deliveries whose events are not new.
     fn of_older_events(&self) -> impl Iterator<Item = &Delivery> {
-        self.deliveries.iter().filter(|delivery| !self.events.iter().any(|event| is_of(delivery, event)))
+        self.of_older_events.iter().map(|at| &self.deliveries[*at])
     }
 }
 
-fn is_of(delivery: &Delivery, event: &Event) -> bool {
-    delivery.event_id == event.id && delivery.handle == event.handle
-}
-
-fn require(holds: bool) -> Result<()> {
+fn require(holds: bool) -> Tried<()> {
     if holds { Ok(()) } else { Err(Fault::Refused(StoreError::Conflict)) }
 }
 
 /// The version of a handle. 0: nothing was ever written about it.
-pub(super) fn version(db: &Connection, handle: &Handle) -> Result<u64> {
+pub(super) fn version(db: &Connection, handle: &Handle) -> Tried<u64> {
     let mut statement = db.prepare_cached(statements::VERSION)?;
     let version: Option<i64> = statement.query_row([handle.as_str()], |row| row.get(0)).optional()?;
     Ok(version.unwrap_or(0) as u64)
 }
 
-pub(super) fn event(db: &Connection, handle: &Handle, id: EventId) -> Result<Option<Arc<Event>>> {
+pub(super) fn event(db: &Connection, handle: &Handle, id: EventId) -> Tried<Option<Arc<Event>>> {
     let mut statement = db.prepare_cached(statements::EVENT)?;
     let mut rows = statement.query_and_then(params![handle.as_str(), id.as_bytes()], row::event)?;
     rows.next().transpose()

@@ -15,7 +15,8 @@ pub(super) enum Fault {
     Corrupt(String),
 }
 
-pub(super) type Result<T> = std::result::Result<T, Fault>;
+/// What came of trying it.
+pub(super) type Tried<T> = Result<T, Fault>;
 
 impl Fault {
     /// A stored value that cannot be read back.
@@ -36,8 +37,6 @@ impl Fault {
                     | ErrorCode::PermissionDenied
                     | ErrorCode::DatabaseBusy
                     | ErrorCode::DatabaseLocked
-                    | ErrorCode::DatabaseCorrupt
-                    | ErrorCode::NotADatabase
                     | ErrorCode::OutOfMemory
                     | ErrorCode::FileLockingProtocolFailed
             )

@@ -1,4 +1,4 @@
-//! The delivery log, in SQLite.
+//! The delivery log, in `SQLite`.
 
 use angarium_domain::attempt::AttemptRecord;
 use angarium_domain::delivery::Delivery;
@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, params};
 use super::SqliteStore;
 use super::conditions::Conditions;
 use super::context::SealedContext;
-use super::fault::Result;
+use super::fault::Tried;
 use super::row;
 use crate::error::StoreError;
 use crate::history::{History, LogFilter, Logged};
@@ -21,7 +21,7 @@ use crate::write::{Context, Written};
 
 #[async_trait]
 impl History for SqliteStore {
-    async fn delivery(&self, handle: &Handle, id: DeliveryId) -> std::result::Result<Option<Logged>, StoreError> {
+    async fn delivery(&self, handle: &Handle, id: DeliveryId) -> Result<Option<Logged>, StoreError> {
         let handle = handle.clone();
         self.read(move |db| {
             let mut statement = db.prepare_cached(statements::DELIVERY)?;
@@ -36,8 +36,8 @@ impl History for SqliteStore {
         handle: &Handle,
         filter: LogFilter,
         page: PageRequest,
-    ) -> std::result::Result<Page<Logged>, StoreError> {
-        let mut query = Conditions::of(statements::SELECT_DELIVERIES, handle).deliveries(&filter);
+    ) -> Result<Page<Logged>, StoreError> {
+        let mut query = Conditions::of_deliveries(statements::SELECT_DELIVERIES, handle, &filter);
         if let Some(before) = page.before {
             query = query.and("id <", before.to_vec());
         }
@@ -46,11 +46,7 @@ impl History for SqliteStore {
         Ok(Page::cut(items, page.limit, |logged: &Logged| *logged.delivery.id.as_bytes()))
     }
 
-    async fn attempts(
-        &self,
-        handle: &Handle,
-        id: DeliveryId,
-    ) -> std::result::Result<Vec<AttemptRecord>, StoreError> {
+    async fn attempts(&self, handle: &Handle, id: DeliveryId) -> Result<Vec<AttemptRecord>, StoreError> {
         let handle = handle.clone();
         self.read(move |db| {
             let mut statement = db.prepare_cached(statements::ATTEMPTS)?;
@@ -60,8 +56,8 @@ impl History for SqliteStore {
         .await
     }
 
-    async fn count_replayable(&self, handle: &Handle, filter: LogFilter) -> std::result::Result<u64, StoreError> {
-        let query = Conditions::of(statements::SELECT_COUNT, handle).deliveries(&filter).replayable();
+    async fn count_replayable(&self, handle: &Handle, filter: LogFilter) -> Result<u64, StoreError> {
+        let query = Conditions::of_deliveries(statements::SELECT_COUNT, handle, &filter).replayable();
         let count = self.read(move |db| query.query(db, |row| Ok(row.get::<_, i64>(0)?))).await?;
         Ok(count.first().map_or(0, |count| *count as u64))
     }
@@ -72,8 +68,9 @@ impl History for SqliteStore {
         filter: LogFilter,
         after: Option<DeliveryId>,
         limit: u32,
-    ) -> std::result::Result<Vec<Delivery>, StoreError> {
-        let mut query = Conditions::of(statements::SELECT_DELIVERIES, handle).deliveries(&filter).replayable();
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let mut query =
+            Conditions::of_deliveries(statements::SELECT_DELIVERIES, handle, &filter).replayable();
         if let Some(after) = after {
             query = query.and("id >", after.as_bytes().to_vec());
         }
@@ -87,7 +84,7 @@ impl History for SqliteStore {
         id: DeliveryId,
         at: Timestamp,
         context: Context,
-    ) -> std::result::Result<Written<bool>, StoreError> {
+    ) -> Result<Written<bool>, StoreError> {
         let handle = handle.clone();
         let context = SealedContext::new(context, self.key());
         self.write_once(context, move |db, context| discard(db, &handle, id, at, context)).await
@@ -97,7 +94,7 @@ impl History for SqliteStore {
         &self,
         handle: &Handle,
         subscriptions: Vec<SubscriptionId>,
-    ) -> std::result::Result<Vec<Option<Timestamp>>, StoreError> {
+    ) -> Result<Vec<Option<Timestamp>>, StoreError> {
         let handle = handle.clone();
         self.read(move |db| {
             let newest = |id: SubscriptionId| newest(db, &handle, id);
@@ -107,11 +104,17 @@ impl History for SqliteStore {
     }
 }
 
-fn logged(row: &Row<'_>) -> Result<Logged> {
+fn logged(row: &Row<'_>) -> Tried<Logged> {
     Ok(row::delivery(row)?.logged)
 }
 
-fn discard(db: &Connection, handle: &Handle, id: DeliveryId, at: Timestamp, context: &SealedContext) -> Result<bool> {
+fn discard(
+    db: &Connection,
+    handle: &Handle,
+    id: DeliveryId,
+    at: Timestamp,
+    context: &SealedContext,
+) -> Tried<bool> {
     let key = params![at.as_millis(), handle.as_str(), id.as_bytes()];
     let discarded = db.prepare_cached(statements::DISCARD)?.execute(key)? > 0;
     if discarded {
@@ -121,7 +124,7 @@ fn discard(db: &Connection, handle: &Handle, id: DeliveryId, at: Timestamp, cont
 }
 
 /// The newest delivery of a subscription.
-fn newest(db: &Connection, handle: &Handle, subscription: SubscriptionId) -> Result<Option<DeliveryId>> {
+fn newest(db: &Connection, handle: &Handle, subscription: SubscriptionId) -> Tried<Option<DeliveryId>> {
     let mut statement = db.prepare_cached(statements::NEWEST)?;
     let key = params![subscription.as_bytes(), handle.as_str()];
     let mut rows = statement.query_and_then(key, |row| row::id(row, 0))?;

@@ -3,21 +3,21 @@
 //! Everything acknowledged is on stable storage (write-ahead log, `synchronous = FULL`). Writes of
 //! many callers share one commit; reads never wait for a write. One process has the file at a time.
 
-mod schema;
-mod writer;
-mod readers;
-mod fault;
-mod row;
-mod context;
 mod conditions;
-mod event_log;
+mod context;
 mod delivery_queue;
-mod history;
 mod directory;
+mod event_log;
+mod fault;
+mod history;
+mod readers;
 mod replays;
-mod upkeep;
+mod row;
+mod schema;
 #[cfg(test)]
 mod tests;
+mod upkeep;
+mod writer;
 
 use std::fs::File;
 use std::path::Path;
@@ -52,7 +52,7 @@ pub struct Settings {
     pub observer: Option<Observer>,
 }
 
-/// A store in one SQLite file. A clone is the same store; the file is closed with the last one.
+/// A store in one `SQLite` file. A clone is the same store; the file is closed with the last one.
 #[derive(Clone)]
 pub struct SqliteStore {
     parts: Arc<Parts>,
@@ -68,7 +68,14 @@ struct Parts {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { readers: 4, group_max: 1024, queue_max: 8192, cache_mib: 64, mmap_mib: 256, observer: None }
+        Settings {
+            readers: 4,
+            group_max: 1024,
+            queue_max: 8192,
+            cache_mib: 64,
+            mmap_mib: 256,
+            observer: None,
+        }
     }
 }
 
@@ -89,8 +96,9 @@ impl SqliteStore {
             group_max: settings.group_max,
             observer: settings.observer,
         };
-        let writer = Writer::start(db, limits)
-            .map_err(|error| StoreError::Unavailable { reason: format!("no thread for the writer: {error}") })?;
+        let writer = Writer::start(db, limits).map_err(|error| StoreError::Unavailable {
+            reason: format!("no thread for the writer: {error}"),
+        })?;
         let readers = Readers::new(path, settings.readers, caches);
         Ok(SqliteStore { parts: Arc::new(Parts { readers, writer, key: key.clone(), _lock: lock }) })
     }
@@ -98,7 +106,7 @@ impl SqliteStore {
     async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> fault::Result<T> + Send + 'static,
+        F: FnOnce(&Connection) -> fault::Tried<T> + Send + 'static,
     {
         self.parts.readers.read(work).await
     }
@@ -106,16 +114,20 @@ impl SqliteStore {
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: Fn(&Connection) -> fault::Result<T> + Send + 'static,
+        F: Fn(&Connection) -> fault::Tried<T> + Send + 'static,
     {
         self.parts.writer.write(work).await
     }
 
     /// Does work that a caller may repeat: once.
-    async fn write_once<T, F>(&self, context: SealedContext, work: F) -> Result<crate::write::Written<T>, StoreError>
+    async fn write_once<T, F>(
+        &self,
+        context: SealedContext,
+        work: F,
+    ) -> Result<crate::write::Written<T>, StoreError>
     where
         T: Send + 'static,
-        F: Fn(&Connection, &SealedContext) -> fault::Result<T> + Send + 'static,
+        F: Fn(&Connection, &SealedContext) -> fault::Tried<T> + Send + 'static,
     {
         let outcome = self.write(move |db| match context.seen(db)? {
             Some(record) => Ok(Outcome::Seen(record)),

@@ -34,7 +34,7 @@ impl Readers {
     pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> fault::Result<T> + Send + 'static,
+        F: FnOnce(&Connection) -> fault::Tried<T> + Send + 'static,
     {
         let _permit = self.pool.permits.acquire().await.expect("it is never closed");
         let pool = Arc::clone(&self.pool);
@@ -45,7 +45,7 @@ impl Readers {
 }
 
 impl Pool {
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> fault::Result<T>) -> fault::Result<T> {
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> fault::Tried<T>) -> fault::Tried<T> {
         let idle = self.idle.lock().expect("nothing panics while it holds the lock").pop();
         let mut db = idle.map_or_else(|| self.open(), Ok)?;
         // The transaction ends here whatever happens: an open one would stop the checkpoints.

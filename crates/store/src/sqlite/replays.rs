@@ -1,4 +1,4 @@
-//! Replay jobs, in SQLite.
+//! Replay jobs, in `SQLite`.
 
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::ReplayId;
@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
 use super::context::SealedContext;
-use super::fault::{Fault, Result};
+use super::fault::{Fault, Tried};
 use super::row::{from_json, json};
 use crate::error::StoreError;
 use crate::replays::Replays;
@@ -17,7 +17,7 @@ use crate::write::{Context, Written};
 
 #[async_trait]
 impl Replays for SqliteStore {
-    async fn create_replay(&self, job: ReplayJob, context: Context) -> std::result::Result<Written<()>, StoreError> {
+    async fn create_replay(&self, job: ReplayJob, context: Context) -> Result<Written<()>, StoreError> {
         let context = SealedContext::new(context, self.key());
         self.write_once(context, move |db, context| {
             let row = params![job.handle.as_str(), job.id.as_bytes(), is_running(&job), json(&job)];
@@ -27,7 +27,7 @@ impl Replays for SqliteStore {
         .await
     }
 
-    async fn replay(&self, handle: &Handle, id: ReplayId) -> std::result::Result<Option<ReplayJob>, StoreError> {
+    async fn replay(&self, handle: &Handle, id: ReplayId) -> Result<Option<ReplayJob>, StoreError> {
         let handle = handle.clone();
         self.read(move |db| {
             let mut statement = db.prepare_cached(statements::REPLAY)?;
@@ -37,30 +37,27 @@ impl Replays for SqliteStore {
         .await
     }
 
-    async fn running_replays(&self) -> std::result::Result<Vec<ReplayJob>, StoreError> {
-        self.read(|db| db.prepare_cached(statements::RUNNING_REPLAYS)?.query_and_then([], job)?.collect()).await
+    async fn running_replays(&self) -> Result<Vec<ReplayJob>, StoreError> {
+        self.read(|db| db.prepare_cached(statements::RUNNING_REPLAYS)?.query_and_then([], job)?.collect())
+            .await
     }
 
-    async fn finish_replay(&self, job: ReplayJob, context: Context) -> std::result::Result<Written<()>, StoreError> {
+    async fn finish_replay(&self, job: ReplayJob, context: Context) -> Result<Written<()>, StoreError> {
         let context = SealedContext::new(context, self.key());
         self.write_once(context, move |db, context| {
-            if move_replay(db, &job)? {
-                context.note(db)
-            } else {
-                Err(Fault::Refused(StoreError::Conflict))
-            }
+            if move_replay(db, &job)? { context.note(db) } else { Err(Fault::Refused(StoreError::Conflict)) }
         })
         .await
     }
 }
 
 /// Writes a running job's new state. Answers false, and writes nothing, if it is not running.
-pub(super) fn move_replay(db: &Connection, job: &ReplayJob) -> Result<bool> {
+pub(super) fn move_replay(db: &Connection, job: &ReplayJob) -> Tried<bool> {
     let row = params![is_running(job), json(job), job.handle.as_str(), job.id.as_bytes()];
     Ok(db.prepare_cached(statements::MOVE_REPLAY)?.execute(row)? > 0)
 }
 
-pub(super) fn replay_runs(db: &Connection, job: &ReplayJob) -> Result<bool> {
+pub(super) fn replay_runs(db: &Connection, job: &ReplayJob) -> Tried<bool> {
     let mut statement = db.prepare_cached(statements::REPLAY_RUNS)?;
     Ok(statement.exists(params![job.handle.as_str(), job.id.as_bytes()])?)
 }
@@ -69,6 +66,6 @@ fn is_running(job: &ReplayJob) -> bool {
     job.status == JobStatus::Running
 }
 
-fn job(row: &Row<'_>) -> Result<ReplayJob> {
+fn job(row: &Row<'_>) -> Tried<ReplayJob> {
     from_json(row.get_ref(0)?.as_bytes()?)
 }

@@ -14,7 +14,7 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::fault::{Fault, Result};
+use super::fault::{Fault, Tried};
 use crate::event_log::BIRTH_TOKEN;
 use crate::history::Logged;
 use crate::statements;
@@ -55,7 +55,7 @@ pub(super) struct DeliveryRow {
     pub(super) token: u64,
 }
 
-pub(super) fn insert_event(db: &Connection, event: &Event, unreferenced: bool) -> Result<()> {
+pub(super) fn insert_event(db: &Connection, event: &Event, unreferenced: bool) -> Tried<()> {
     db.prepare_cached(statements::INSERT_EVENT)?.execute(params![
         event.handle.as_str(),
         event.id.as_bytes(),
@@ -70,7 +70,7 @@ pub(super) fn insert_event(db: &Connection, event: &Event, unreferenced: bool) -
     Ok(())
 }
 
-pub(super) fn insert_delivery(db: &Connection, delivery: &Delivery) -> Result<()> {
+pub(super) fn insert_delivery(db: &Connection, delivery: &Delivery) -> Tried<()> {
     let StateColumns { state, at, cause } = delivery.state.into();
     db.prepare_cached(statements::INSERT_DELIVERY)?.execute(params![
         delivery.handle.as_str(),
@@ -95,7 +95,7 @@ pub(super) fn insert_delivery(db: &Connection, delivery: &Delivery) -> Result<()
     Ok(())
 }
 
-pub(super) fn event(row: &Row<'_>) -> Result<Arc<Event>> {
+pub(super) fn event(row: &Row<'_>) -> Tried<Arc<Event>> {
     Ok(Arc::new(Event {
         handle: handle(row, 0)?,
         id: id(row, 1)?,
@@ -108,7 +108,7 @@ pub(super) fn event(row: &Row<'_>) -> Result<Arc<Event>> {
     }))
 }
 
-pub(super) fn delivery(row: &Row<'_>) -> Result<DeliveryRow> {
+pub(super) fn delivery(row: &Row<'_>) -> Tried<DeliveryRow> {
     let last_outcome = row.get_ref(14)?.as_str_or_null()?;
     let delivery = Delivery {
         handle: handle(row, 0)?,
@@ -131,7 +131,7 @@ pub(super) fn delivery(row: &Row<'_>) -> Result<DeliveryRow> {
     Ok(DeliveryRow { logged: Logged { delivery, replayed_by }, token: token as u64 })
 }
 
-fn state(row: &Row<'_>) -> Result<State> {
+fn state(row: &Row<'_>) -> Tried<State> {
     let at = time(row, 10)?;
     match row.get(9)? {
         SCHEDULED => Ok(State::Scheduled { due_at: at }),
@@ -143,24 +143,24 @@ fn state(row: &Row<'_>) -> Result<State> {
     }
 }
 
-pub(super) fn handle(row: &Row<'_>, column: usize) -> Result<Handle> {
+pub(super) fn handle(row: &Row<'_>, column: usize) -> Tried<Handle> {
     parsed(row, column)
 }
 
-pub(super) fn id<K: Kind>(row: &Row<'_>, column: usize) -> Result<Id<K>> {
+pub(super) fn id<K: Kind>(row: &Row<'_>, column: usize) -> Tried<Id<K>> {
     Ok(Id::from_bytes(row.get(column)?))
 }
 
-pub(super) fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
+pub(super) fn time(row: &Row<'_>, column: usize) -> Tried<Timestamp> {
     Ok(Timestamp::from_millis(row.get(column)?))
 }
 
-fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(row: &Row<'_>, column: usize) -> Result<T> {
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(row: &Row<'_>, column: usize) -> Tried<T> {
     row.get_ref(column)?.as_str()?.parse().map_err(|error| Fault::corrupt("a name", error))
 }
 
 /// One of a fixed set of words.
-fn word<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
+fn word<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Tried<T> {
     let text: String = row.get(column)?;
     serde_json::from_value(text.into()).map_err(|error| Fault::corrupt("a word", error))
 }
@@ -173,7 +173,7 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     json_text(value).into_bytes()
 }
 
-pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Tried<T> {
     serde_json::from_slice(bytes).map_err(|error| Fault::corrupt("a record", error))
 }
 

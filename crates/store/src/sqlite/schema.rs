@@ -11,19 +11,17 @@ use crate::error::StoreError;
 use crate::seal::MasterKey;
 use crate::statements;
 
-#[expect(clippy::unwrap_used, reason = "the code that the macro makes")]
-mod migrations {
-    refinery::embed_migrations!("src/sqlite/migrations");
-}
+refinery::embed_migrations!("src/sqlite/migrations");
 
-/// The first release of SQLite that cannot lose committed rows when a write meets a checkpoint.
+/// The first release of `SQLite` that cannot lose committed rows when a write meets a checkpoint.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// The row that says which master key the store was sealed with.
 const KEY_CHECK: &str = "key check";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pages in the log of writes before they are moved to the database: 40 MiB.
-const CHECKPOINT_PAGES: u32 = 10_000;
-/// How long the file of the log of writes may stay after a checkpoint.
+/// Pages of 4 KiB in the log of writes before they are moved to the database. Many: a page that was
+/// written often meanwhile is moved once.
+const CHECKPOINT_PAGES: u32 = 30_000;
+/// How large the file of the log of writes may stay after a checkpoint.
 const JOURNAL_BYTES: u32 = 128 * 1024 * 1024;
 
 /// How much memory a connection may use.
@@ -96,11 +94,12 @@ fn configure(db: &Connection, caches: Caches) -> rusqlite::Result<()> {
 /// Brings the schema up to date, each step in a transaction of its own: after a crash the next
 /// start goes on with the step that was not finished.
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let runner = migrations::migrations::runner();
+    let runner = migrations::runner();
     let newest = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0);
     let found = schema_version(db).map_err(|error| refused(path, error))?;
     if found > i64::from(newest) {
-        let reason = format!("it was written by a newer version (schema {found}, this one knows up to {newest})");
+        let reason =
+            format!("it was written by a newer version (schema {found}, this one knows up to {newest})");
         return Err(refused(path, reason));
     }
     reach(CrashPoint::DuringMigration);

@@ -1,1 +1,389 @@
+//! What only this engine promises.
 
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use angarium_domain::event::{Event, Origin};
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::{EventId, SubscriptionId};
+use angarium_domain::payload::Payload;
+use angarium_domain::replay::DeliveryFilter;
+use angarium_domain::time::Timestamp;
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+
+use super::conditions::Conditions;
+use super::{Settings, SqliteStore};
+use crate::conformance::{crash, directory, event_log, upkeep};
+use crate::directory::Directory;
+use crate::error::StoreError;
+use crate::event_log::{Append, EventLog};
+use crate::history::LogFilter;
+use crate::seal::MasterKey;
+use crate::statements;
+use crate::upkeep::Upkeep;
+use crate::write::Written;
+
+crate::conformance_suite!(promises, open_empty());
+
+fn key() -> MasterKey {
+    MasterKey::from_bytes([7; 32])
+}
+
+fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+    SqliteStore::open(path, &key(), Settings { cache_mib: 2, ..Settings::default() })
+}
+
+fn open_empty() -> (TempDir, SqliteStore) {
+    let folder = TempDir::new().expect("a folder");
+    let store = open(&path_in(&folder)).expect("a new store");
+    (folder, store)
+}
+
+fn path_in(folder: &TempDir) -> PathBuf {
+    folder.path().join("angarium.db")
+}
+
+#[track_caller]
+fn reason_of(result: Result<SqliteStore, StoreError>) -> String {
+    match result {
+        Ok(_) => panic!("it opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn acme() -> Handle {
+    "acme".parse().expect("a handle")
+}
+
+fn event(n: u64) -> Arc<Event> {
+    let accepted_at = Timestamp::from_seconds(1_700_000_000);
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&n.to_be_bytes());
+    Arc::new(Event {
+        id: EventId::new(accepted_at, random),
+        handle: acme(),
+        event_type: "order.paid".parse().expect("a type"),
+        occurred_at: accepted_at.into(),
+        accepted_at,
+        origin: Origin::Live,
+        ordering_key: None,
+        payload: Payload::of_our_own(&serde_json::json!({ "n": n })),
+    })
+}
+
+fn of(events: Vec<Arc<Event>>) -> Append {
+    Append { events, ..Append::default() }
+}
+
+/// Copies what is on disk while the store is open, and opens the copy: what a new process finds
+/// after this one is killed.
+fn after_a_crash(folder: &TempDir) -> (TempDir, SqliteStore) {
+    let copy = TempDir::new().expect("a folder");
+    for name in ["angarium.db", "angarium.db-wal"] {
+        std::fs::copy(folder.path().join(name), copy.path().join(name)).expect("a copy");
+    }
+    let store = open(&path_in(&copy)).expect("a store that was killed opens");
+    (copy, store)
+}
+
+#[tokio::test]
+async fn whatever_was_answered_is_there_after_a_crash() {
+    let (folder, store) = open_empty();
+    crash::whatever_was_answered_is_there_after_a_crash(&store, 11, 60, || after_a_crash(&folder)).await;
+}
+
+#[tokio::test]
+async fn writes_that_wait_together_share_a_commit() {
+    let folder = TempDir::new().expect("a folder");
+    let groups = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&groups);
+    let observer: super::Observer = Arc::new(move |jobs, _| seen.lock().expect("no panic").push(jobs));
+    let settings = Settings { observer: Some(observer), group_max: 64, ..Settings::default() };
+    let store = SqliteStore::open(&path_in(&folder), &key(), settings).expect("a new store");
+
+    let mut appends = tokio::task::JoinSet::new();
+    for n in 0..1000 {
+        let store = store.clone();
+        appends.spawn(async move { store.append(of(vec![event(n)])).await });
+    }
+    while let Some(append) = appends.join_next().await {
+        assert!(matches!(append.expect("no panic"), Ok(Written::Done(()))));
+    }
+    let groups = groups.lock().expect("no panic").clone();
+    assert_eq!(groups.iter().sum::<usize>(), 1000);
+    assert!(groups.iter().any(|jobs| *jobs > 1) && groups.iter().all(|jobs| *jobs <= 64), "{groups:?}");
+}
+
+#[tokio::test]
+async fn a_write_that_cannot_be_done_does_not_fail_the_ones_beside_it() {
+    let (_folder, store) = open_empty();
+    let mut appends = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let store = store.clone();
+        // Every tenth write has an event whose id is taken by then, after one that is new.
+        let events = if n % 10 == 9 { vec![event(1000 + n), event(0)] } else { vec![event(n)] };
+        appends.spawn(async move { (n, store.append(of(events)).await) });
+    }
+    while let Some(append) = appends.join_next().await {
+        match append.expect("no panic") {
+            (n, Ok(Written::Done(()))) => assert_ne!(n % 10, 9),
+            (n, Err(StoreError::Conflict)) => assert_eq!(n % 10, 9),
+            (n, Ok(Written::Seen(_)) | Err(_)) => panic!("write {n} was neither done nor a conflict"),
+        }
+    }
+    assert_eq!(store.census().await.expect("it counts").events, 180);
+}
+
+#[tokio::test]
+async fn a_write_beyond_the_queue_is_refused_before_it_is_accepted() {
+    let folder = TempDir::new().expect("a folder");
+    let settings = Settings { queue_max: 1, ..Settings::default() };
+    let store = SqliteStore::open(&path_in(&folder), &key(), settings).expect("a new store");
+    // One write holds the writer and one fills the queue; the third finds no room.
+    let (started, begun) = tokio::sync::oneshot::channel();
+    let started = Mutex::new(Some(started));
+    let (go_on, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let mut holding = Box::pin(store.write(move |_| {
+        let started = started.lock().expect("no panic").take();
+        started.expect("it runs once").send(()).expect("the test waits");
+        gate.lock().expect("no panic").recv().expect("the test goes on");
+        Ok(())
+    }));
+    assert!(poll_once(&mut holding).await.is_pending());
+    begun.await.expect("it began");
+    let mut waiting = Box::pin(store.probe());
+    assert!(poll_once(&mut waiting).await.is_pending());
+    assert!(matches!(store.probe().await, Err(StoreError::Unavailable { .. })));
+    go_on.send(()).expect("it waits");
+    assert!(holding.await.is_ok());
+    assert!(waiting.await.is_ok());
+}
+
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context))).await
+}
+
+#[tokio::test]
+async fn a_second_opener_is_refused_until_the_first_has_closed() {
+    let (folder, store) = open_empty();
+    let reason = reason_of(open(&path_in(&folder)));
+    assert!(reason.contains("another process has it open"), "{reason}");
+    drop(store);
+    assert!(open(&path_in(&folder)).is_ok());
+}
+
+#[tokio::test]
+async fn another_master_key_is_refused() {
+    let (folder, store) = open_empty();
+    drop(store);
+    let other = MasterKey::from_bytes([8; 32]);
+    let reason = reason_of(SqliteStore::open(&path_in(&folder), &other, Settings::default()));
+    assert!(reason.contains(&key().id()) && reason.contains(&other.id()), "{reason}");
+    assert!(open(&path_in(&folder)).is_ok());
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_refused() {
+    let (folder, store) = open_empty();
+    drop(store);
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    db.execute("UPDATE refinery_schema_history SET version = version + 1", []).expect("it writes");
+    drop(db);
+    let reason = reason_of(open(&path_in(&folder)));
+    assert!(reason.contains("written by a newer version"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    std::fs::write(path_in(&folder), "a letter home".repeat(100)).expect("it writes");
+    let reason = reason_of(open(&path_in(&folder)));
+    assert!(reason.contains("not a database"), "{reason}");
+}
+
+#[tokio::test]
+async fn sealed_columns_moved_to_another_row_do_not_open() {
+    let (folder, store) = open_empty();
+    directory::a_subscription_is_read_back_with_its_keys(&store).await;
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    let other_row =
+        "INSERT INTO subscriptions SELECT handle, zeroblob(16), subscription, keys FROM subscriptions";
+    db.execute(other_row, []).expect("it writes");
+    assert!(matches!(store.snapshot(&acme()).await, Err(StoreError::Corrupt { .. })));
+    db.execute("DELETE FROM subscriptions WHERE id = zeroblob(16)", []).expect("it writes");
+    assert!(store.snapshot(&acme()).await.is_ok());
+}
+
+#[tokio::test]
+async fn keys_moved_to_the_column_of_another_row_do_not_open() {
+    let (folder, store) = open_empty();
+    directory::a_subscription_is_read_back_with_its_keys(&store).await;
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    db.execute("UPDATE subscriptions SET keys = subscription", []).expect("it writes");
+    assert!(matches!(store.snapshot(&acme()).await, Err(StoreError::Corrupt { .. })));
+}
+
+#[tokio::test]
+async fn what_is_committed_is_synced() {
+    let (_folder, store) = open_empty();
+    let settings = store.write(|db| {
+        let journal: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        let synchronous: i64 = db.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        Ok((journal, synchronous))
+    });
+    assert_eq!(settings.await.expect("it reads"), ("wal".to_owned(), 2));
+}
+
+#[tokio::test]
+async fn no_secret_is_readable_in_the_files() {
+    let (folder, store) = open_empty();
+    directory::a_subscription_is_read_back_with_its_keys(&store).await;
+    event_log::a_key_may_be_used_again_once_it_has_ended(&store).await;
+    let keys = store.snapshot(&acme()).await.expect("it reads").subscriptions[0].keys.newest().shown();
+    drop(store);
+    let bytes = std::fs::read(path_in(&folder)).expect("it reads");
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("event.publish"), "what is no secret is there");
+    for secret in [keys.as_str(), "token=secret", "x-api-key", "the answer to k"] {
+        assert!(!holds(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_leaves_no_audit_line() {
+    let (folder, store) = open_empty();
+    event_log::an_append_decided_upon_an_old_snapshot_writes_nothing(&store).await;
+    upkeep::keys_that_have_ended_are_forgotten(&store).await;
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    let lines: i64 = db.query_row("SELECT COUNT(*) FROM audit", [], |row| row.get(0)).expect("it counts");
+    assert_eq!(lines, 1);
+}
+
+/// How a statement finds its rows.
+fn plan(db: &Connection, sql: &str) -> String {
+    let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("a statement");
+    let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
+    let rows = statement.query_map(rusqlite::params_from_iter(nulls), |row| row.get::<_, String>(3));
+    rows.expect("a plan").collect::<Result<Vec<_>, _>>().expect("a plan").join("\n")
+}
+
+#[track_caller]
+fn check_plan(db: &Connection, sql: &str, index: &str) {
+    let plan = plan(db, sql);
+    let searched = plan.contains(&format!("SEARCH deliveries USING INDEX {index} "))
+        || plan.contains(&format!("SEARCH deliveries USING COVERING INDEX {index} "));
+    assert!(searched && !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+}
+
+/// A search within one lane's part of an index costs by its limit, whatever stands in other lanes.
+#[tokio::test]
+async fn claims_search_the_index_of_their_lane_and_sort_nothing() {
+    let (folder, _store) = open_empty();
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    for (sql, index) in [
+        (statements::DUE, "deliveries_due"),
+        (statements::NEXT_DUE, "deliveries_due"),
+        (statements::NEXT_LANE, "deliveries_due"),
+        (statements::HEAD, "deliveries_in_order"),
+        (statements::IN_FLIGHT, "deliveries_in_flight"),
+        (statements::FINISHED, "deliveries_finished"),
+        (statements::NEWEST, "deliveries_by_subscription"),
+    ] {
+        check_plan(&db, sql, index);
+    }
+    // One search for each lane: it begins where the lane before it ends.
+    let next_lane = plan(&db, statements::NEXT_LANE);
+    assert!(next_lane.contains("((handle,subscription_id)>(?,?))"), "{next_lane}");
+}
+
+#[tokio::test]
+async fn pages_of_the_log_search_the_index_of_their_filter_and_sort_nothing() {
+    let (folder, _store) = open_empty();
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    let any = DeliveryFilter::default;
+    let of_subscription =
+        DeliveryFilter { subscription_id: Some(SubscriptionId::from_bytes([1; 16])), ..any() };
+    let of_event = DeliveryFilter { event_id: Some(EventId::from_bytes([1; 16])), ..any() };
+    for (conditions, dead_letters, index) in [
+        (any(), true, "deliveries_dead_letters"),
+        (of_subscription, false, "deliveries_by_subscription"),
+        (of_event, false, "deliveries_by_event"),
+    ] {
+        let filter = LogFilter { conditions, dead_letters, ..LogFilter::default() };
+        let page = Conditions::of_deliveries(statements::SELECT_DELIVERIES, &acme(), &filter);
+        check_plan(&db, page.and("id <", vec![9; 16]).first("id DESC", 51).sql(), index);
+    }
+    for (select, search) in [
+        (statements::SELECT_DELIVERIES, "SEARCH deliveries USING PRIMARY KEY (handle=? AND id<?)"),
+        (statements::SELECT_EVENTS, "SEARCH events USING INDEX events_by_id (handle=? AND id<?)"),
+    ] {
+        let page = Conditions::of(select, &acme()).and("id <", vec![9; 16]).first("id DESC", 51);
+        assert_eq!(plan(&db, page.sql()), search);
+    }
+}
+
+/// An index that a query names must be one that it can use.
+#[tokio::test]
+async fn every_combination_of_conditions_can_be_searched_for() {
+    use angarium_domain::delivery::Status;
+    let (folder, _store) = open_empty();
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    let statuses = [
+        Status::Pending,
+        Status::InFlight,
+        Status::Retrying,
+        Status::Delivered,
+        Status::Dead,
+        Status::Cancelled,
+        Status::Held,
+    ];
+    for status in statuses.map(Some).into_iter().chain([None]) {
+        for bits in 0..16 {
+            let conditions = DeliveryFilter {
+                status,
+                subscription_id: (bits & 1 > 0).then(|| SubscriptionId::from_bytes([1; 16])),
+                event_id: (bits & 2 > 0).then(|| EventId::from_bytes([1; 16])),
+                ..DeliveryFilter::default()
+            };
+            let paused = if bits & 4 > 0 { vec![SubscriptionId::from_bytes([1; 16])] } else { vec![] };
+            let filter = LogFilter { conditions, dead_letters: bits & 8 > 0, paused };
+            let page = Conditions::of_deliveries(statements::SELECT_DELIVERIES, &acme(), &filter);
+            let count = Conditions::of_deliveries(statements::SELECT_COUNT, &acme(), &filter).replayable();
+            for query in [page.first("id DESC", 51), count] {
+                assert!(db.prepare(query.sql()).is_ok(), "{}", query.sql());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_statement_is_one_that_the_schema_knows() {
+    let (folder, _store) = open_empty();
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    for (name, sql) in statements::ALL {
+        assert!(db.prepare(sql).is_ok(), "{name}");
+    }
+}
+
+/// A step that was cut short has left nothing, and is done at the next start.
+#[tokio::test]
+async fn a_migration_that_was_cut_short_is_done_at_the_next_start() {
+    let (folder, store) = open_empty();
+    drop(store);
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    let tables: Vec<String> = db
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'refinery%'")
+        .and_then(|mut names| names.query_map([], |row| row.get(0))?.collect())
+        .expect("it reads");
+    for table in &tables {
+        db.execute_batch(&format!("DROP TABLE {table}")).expect("it writes");
+    }
+    db.execute("DELETE FROM refinery_schema_history WHERE version >= ?1", params![1]).expect("it writes");
+    drop(db);
+    let store = open(&path_in(&folder)).expect("it goes on");
+    assert!(tables.len() > 8 && store.probe().await.is_ok());
+}

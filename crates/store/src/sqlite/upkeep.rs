@@ -1,4 +1,4 @@
-//! Looking after the store, in SQLite.
+//! Looking after the store, in `SQLite`.
 
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{DeliveryId, EventId};
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
 use super::SqliteStore;
-use super::fault::{Fault, Result};
+use super::fault::{Fault, Tried};
 use super::row::{self, CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED};
 use crate::delivery_queue::DeliveryQueue;
 use crate::error::StoreError;
@@ -17,7 +17,7 @@ use crate::upkeep::{Census, Forgotten, Upkeep};
 
 #[async_trait]
 impl Upkeep for SqliteStore {
-    async fn forget(&self, cutoffs: Cutoffs, limit: u32) -> std::result::Result<Forgotten, StoreError> {
+    async fn forget(&self, cutoffs: Cutoffs, limit: u32) -> Result<Forgotten, StoreError> {
         self.write(move |db| {
             Ok(Forgotten {
                 deliveries: forget_deliveries(db, cutoffs, limit)?,
@@ -28,7 +28,7 @@ impl Upkeep for SqliteStore {
         .await
     }
 
-    async fn probe(&self) -> std::result::Result<(), StoreError> {
+    async fn probe(&self) -> Result<(), StoreError> {
         self.write(|db| {
             db.prepare_cached(statements::PUT_META)?.execute(params!["probe", b""])?;
             Ok(())
@@ -36,16 +36,16 @@ impl Upkeep for SqliteStore {
         .await
     }
 
-    async fn oldest_due(&self) -> std::result::Result<Option<Timestamp>, StoreError> {
+    async fn oldest_due(&self) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.lanes().await?.into_iter().map(|lane| lane.next_due_at).min())
     }
 
-    async fn census(&self) -> std::result::Result<Census, StoreError> {
+    async fn census(&self) -> Result<Census, StoreError> {
         self.read(census).await
     }
 }
 
-fn forget_deliveries(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Result<u64> {
+fn forget_deliveries(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
     let Cutoffs { finished_before, dead_before, .. } = cutoffs;
     let kinds = [
         (DELIVERED, finished_before),
@@ -68,7 +68,7 @@ fn finished(
     state: i64,
     before: Timestamp,
     limit: u32,
-) -> Result<Vec<(Handle, DeliveryId, EventId)>> {
+) -> Tried<Vec<(Handle, DeliveryId, EventId)>> {
     let mut statement = db.prepare_cached(statements::FINISHED)?;
     let rows = statement.query_and_then(params![state, before.as_millis(), limit], |row| {
         Ok((row::handle(row, 0)?, row::id(row, 1)?, row::id(row, 2)?))
@@ -76,24 +76,25 @@ fn finished(
     rows.collect()
 }
 
-fn forget_delivery(db: &Connection, handle: &Handle, id: DeliveryId, event_id: EventId) -> Result<()> {
+fn forget_delivery(db: &Connection, handle: &Handle, id: DeliveryId, event_id: EventId) -> Tried<()> {
     db.prepare_cached(statements::FORGET_ATTEMPTS)?.execute([id.as_bytes()])?;
     db.prepare_cached(statements::FORGET_DELIVERY)?.execute(params![handle.as_str(), id.as_bytes()])?;
-    db.prepare_cached(statements::UNREFER_TO_EVENT)?.execute(params![handle.as_str(), event_id.as_bytes()])?;
+    db.prepare_cached(statements::UNREFER_TO_EVENT)?
+        .execute(params![handle.as_str(), event_id.as_bytes()])?;
     Ok(())
 }
 
-fn forget_events(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Result<u64> {
+fn forget_events(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
     let floor = EventId::floor(cutoffs.finished_before);
     Ok(db.prepare_cached(statements::FORGET_EVENTS)?.execute(params![floor.as_bytes(), limit])? as u64)
 }
 
-fn forget_keys(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Result<u64> {
+fn forget_keys(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
     let ended_by = cutoffs.keys_ended_by.as_millis();
     Ok(db.prepare_cached(statements::FORGET_KEYS)?.execute(params![ended_by, limit])? as u64)
 }
 
-fn census(db: &Connection) -> Result<Census> {
+fn census(db: &Connection) -> Tried<Census> {
     let events: i64 = db.query_row(statements::COUNT_EVENTS, [], |row| row.get(0))?;
     let mut census = Census { events: events as u64, ..Census::default() };
     let mut statement = db.prepare_cached(statements::COUNT_DELIVERIES)?;

@@ -53,7 +53,7 @@ enum Trouble {
 }
 
 struct Work<T, F> {
-    work: F,
+    run: F,
     result: Option<Result<T, StoreError>>,
     waiting: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -74,12 +74,14 @@ impl Writer {
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: Fn(&Connection) -> fault::Result<T> + Send + 'static,
+        F: Fn(&Connection) -> fault::Tried<T> + Send + 'static,
     {
         let (waiting, result) = oneshot::channel();
         let jobs = self.jobs.as_ref().expect("it is not being dropped");
-        jobs.try_send(Box::new(Work { work, result: None, waiting })).map_err(|error| match error {
-            TrySendError::Full(_) => unavailable(&format!("{} writes are waiting, which is the limit", self.queue_max)),
+        jobs.try_send(Box::new(Work { run: work, result: None, waiting })).map_err(|error| match error {
+            TrySendError::Full(_) => {
+                unavailable(&format!("{} writes are waiting, which is the limit", self.queue_max))
+            }
             TrySendError::Disconnected(_) => unavailable("the writer has ended"),
         })?;
         result.await.unwrap_or_else(|_| Err(unavailable("the writer ended before it answered")))
@@ -114,13 +116,19 @@ fn commit_group(db: &mut Connection, mut group: Vec<Box<dyn Job>>, limits: &Limi
         Err(Trouble::OfTheStore(reason)) => refuse(group, &reason),
         Err(Trouble::OfTheJob) if group.len() == 1 => group.into_iter().for_each(Job::answer),
         // One of them cannot be done. Alone, each finds out whether it is the one.
-        Err(Trouble::OfTheJob) => group.into_iter().for_each(|job| commit_group(db, vec![job], limits)),
+        Err(Trouble::OfTheJob) => {
+            for job in group {
+                commit_group(db, vec![job], limits);
+            }
+        }
     }
 }
 
 fn refuse(group: Vec<Box<dyn Job>>, reason: &str) {
     tracing::error!(reason, jobs = group.len(), "a group of writes failed");
-    group.into_iter().for_each(|job| job.refuse(reason));
+    for job in group {
+        job.refuse(reason);
+    }
 }
 
 fn commit(db: &mut Connection, group: &mut [Box<dyn Job>], limits: &Limits) -> Result<(), Trouble> {
@@ -149,10 +157,10 @@ impl From<rusqlite::Error> for Trouble {
 impl<T, F> Job for Work<T, F>
 where
     T: Send,
-    F: Fn(&Connection) -> fault::Result<T> + Send,
+    F: Fn(&Connection) -> fault::Tried<T> + Send,
 {
     fn run(&mut self, db: &Connection) -> Result<(), Trouble> {
-        let (result, trouble) = match (self.work)(db) {
+        let (result, trouble) = match (self.run)(db) {
             Ok(value) => (Ok(value), None),
             Err(Fault::Refused(error)) => (Err(error), None),
             Err(fault) if fault.is_of_the_store() => {

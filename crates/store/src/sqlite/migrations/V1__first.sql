@@ -90,8 +90,6 @@ CREATE INDEX deliveries_in_flight ON deliveries (state_at) WHERE state = 1;
 CREATE INDEX deliveries_finished ON deliveries (state, state_at) WHERE state >= 2;
 -- Lanes with work, and what is due in each.
 CREATE INDEX deliveries_due ON deliveries (handle, subscription_id, state_at, id) WHERE state = 0;
--- What has waited too long, whatever its lane.
-CREATE INDEX deliveries_waiting ON deliveries (id, handle) WHERE state = 0;
 -- The head of a lane that must stay in order.
 CREATE INDEX deliveries_in_order ON deliveries (handle, subscription_id, id) WHERE ordered = 1 AND state <= 1;
 -- A handle's dead letters.

@@ -1,0 +1,117 @@
+//! Promises of the directory.
+
+use angarium_domain::delivery::{Delivery, State};
+use secrecy::ExposeSecret;
+
+use super::fixture::{
+    acme, append, appending, at, beta, birth_lease, born, change, delivery, entry, event, finished,
+    is_conflict, is_seen, lane, ok, scheduled, settle, state_of, token, token_id, under_key,
+};
+use crate::Store;
+use crate::directory::{Change, Snapshot};
+use crate::write::Context;
+
+async fn snapshot(store: &dyn Store) -> Snapshot {
+    store.snapshot(&acme()).await.expect("it reads")
+}
+
+/// What a snapshot says, in a form that can be compared.
+async fn seen(store: &dyn Store) -> (u64, Vec<String>, Vec<String>) {
+    let snapshot = snapshot(store).await;
+    let words = snapshot.subscriptions.iter().map(|e| e.subscription.description.clone().unwrap_or_default());
+    let names = snapshot.tokens.iter().map(|token| token.name.clone());
+    (snapshot.version, words.collect(), names.collect())
+}
+
+/// Version 0: nothing was ever written.
+pub async fn a_handle_that_was_never_written_has_version_0(store: &dyn Store) {
+    assert_eq!(seen(store).await, (0, vec![], vec![]));
+}
+
+/// Each change makes a version; a snapshot is everything at one version, oldest first.
+pub async fn every_change_makes_a_new_version(store: &dyn Store) {
+    let words = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    assert_eq!(change(store, 0, Change::Put(entry(&acme(), lane(2), "two"))).await, 1);
+    assert_eq!(change(store, 1, Change::Put(entry(&acme(), lane(1), "one"))).await, 2);
+    assert_eq!(change(store, 2, Change::AddToken(token(&acme(), 8))).await, 3);
+    assert_eq!(change(store, 3, Change::AddToken(token(&acme(), 7))).await, 4);
+    assert_eq!(seen(store).await, (4, words(&["one", "two"]), words(&["token 7", "token 8"])));
+    assert_eq!(change(store, 4, Change::Put(entry(&acme(), lane(1), "uno"))).await, 5);
+    assert_eq!(change(store, 5, Change::Remove(lane(2))).await, 6);
+    assert_eq!(change(store, 6, Change::RevokeToken(token_id(8))).await, 7);
+    assert_eq!(seen(store).await, (7, words(&["uno"]), words(&["token 7"])));
+}
+
+/// A subscription comes back whole, with its keys.
+pub async fn a_subscription_is_read_back_with_its_keys(store: &dyn Store) {
+    let written = entry(&acme(), lane(1), "one");
+    change(store, 0, Change::Put(written.clone())).await;
+    change(store, 1, Change::AddToken(token(&acme(), 1))).await;
+    let snapshot = snapshot(store).await;
+    let read = snapshot.subscriptions.first().expect("it is there");
+    assert_eq!(read.subscription, written.subscription);
+    assert_eq!(read.keys.to_stored().expose_secret(), written.keys.to_stored().expose_secret());
+    assert_eq!(**snapshot.tokens.first().expect("it is there"), token(&acme(), 1));
+}
+
+/// A change decided upon an old version is refused; a key that was seen wins.
+pub async fn a_change_to_an_old_version_is_refused(store: &dyn Store) {
+    let put = |description| Change::Put(entry(&acme(), lane(1), description));
+    let written = store.change(&acme(), 0, put("first"), at(1), under_key("k", at(1))).await;
+    assert!(written.is_ok());
+    for old in [0, 2] {
+        assert!(is_conflict(&store.change(&acme(), old, put("late"), at(2), under_key("l", at(2))).await));
+    }
+    assert!(is_seen(store.change(&acme(), 0, put("again"), at(3), under_key("k", at(1))).await, "k", at(1)));
+    assert_eq!(seen(store).await, (1, vec!["first".to_owned()], vec![]));
+    change(store, 1, Change::Remove(lane(1))).await;
+}
+
+/// Removal cancels what waits and nothing else: whoever holds a lease settles it.
+pub async fn removing_a_subscription_cancels_what_is_scheduled(store: &dyn Store) {
+    change(store, 0, Change::Put(entry(&acme(), lane(1), "one"))).await;
+    let waiting = scheduled(store, 1, lane(1), at(1)).await;
+    let held = born(store, 2, lane(1)).await;
+    let delivered = finished(store, 3, lane(1), State::Delivered { at: at(4) }).await;
+    let beside = scheduled(store, 4, lane(2), at(4)).await;
+    let other = event(&beta(), 5);
+    let foreign = delivery(&other, lane(1));
+    append(store, appending(vec![other], vec![foreign.clone()])).await;
+
+    change(store, 1, Change::Remove(lane(1))).await;
+    assert_eq!(state_of(store, &waiting).await, State::Cancelled { at: at(500) });
+    for Delivery { id, state, .. } in [&held, &delivered, &beside] {
+        let logged = store.delivery(&acme(), *id).await.expect("it reads").expect("it is there");
+        assert_eq!(logged.delivery.state, *state);
+    }
+    let logged = store.delivery(&beta(), foreign.id).await.expect("it reads").expect("it is there");
+    assert_eq!(logged.delivery, foreign);
+    store
+        .settle(settle(birth_lease(&held), State::Delivered { at: at(6) }, ok()))
+        .await
+        .expect("the lease holds");
+}
+
+/// Use is noted without a new version.
+pub async fn touching_a_token_makes_no_version(store: &dyn Store) {
+    change(store, 0, Change::AddToken(token(&acme(), 1))).await;
+    store.touch_token(token_id(1), at(9)).await.expect("it writes");
+    store.touch_token(token_id(2), at(9)).await.expect("an unknown token is nobody's");
+    let snapshot = snapshot(store).await;
+    assert_eq!(snapshot.version, 1);
+    assert_eq!(snapshot.tokens.first().and_then(|token| token.last_used_at), Some(at(9)));
+}
+
+/// Subscriptions and tokens of one handle are none of another's.
+pub async fn the_directory_of_another_handle_is_empty(store: &dyn Store) {
+    change(store, 0, Change::Put(entry(&acme(), lane(1), "one"))).await;
+    change(store, 1, Change::AddToken(token(&acme(), 1))).await;
+    for foreign in [Change::Remove(lane(1)), Change::RevokeToken(token_id(1))] {
+        let version = store.snapshot(&beta()).await.expect("it reads").version;
+        assert!(store.change(&beta(), version, foreign, at(2), Context::default()).await.is_ok());
+    }
+    let foreign = store.snapshot(&beta()).await.expect("it reads");
+    assert_eq!((foreign.version, foreign.subscriptions.len(), foreign.tokens.len()), (2, 0, 0));
+    let own = snapshot(store).await;
+    assert_eq!((own.version, own.subscriptions.len(), own.tokens.len()), (2, 1, 1));
+}

@@ -1,0 +1,183 @@
+//! Promises of the event log.
+
+use angarium_domain::delivery::Delivery;
+use angarium_domain::event::Event;
+use angarium_domain::replay::{JobStatus, ReplayJob};
+use std::sync::Arc;
+
+use super::fixture::{
+    acme, answer, append, appending, at, beta, change, dead_at, delivery, entry, event, finished, first_page,
+    is_conflict, is_seen, job, lane, listed, logged, repeat, under_key,
+};
+use crate::Store;
+use crate::directory::Change;
+use crate::event_log::{Append, EventFilter};
+use crate::history::LogFilter;
+use crate::page::{Page, PageRequest};
+use crate::write::{Context, Written};
+
+/// What was answered is in the log, whole.
+pub async fn an_append_is_read_back_as_it_was_written(store: &dyn Store) {
+    let event = event(&acme(), 7);
+    let deliveries = vec![delivery(&event, lane(1)), delivery(&event, lane(2))];
+    append(store, appending(vec![event.clone()], deliveries.clone())).await;
+
+    assert_eq!(store.event(&acme(), event.id).await.expect("it reads"), Some(event));
+    for delivery in deliveries {
+        let logged = logged(store, delivery.id).await;
+        assert_eq!((logged.delivery, logged.replayed_by), (delivery, None));
+    }
+}
+
+/// A snapshot that changed refuses the append, and nothing of it stays.
+pub async fn an_append_decided_upon_an_old_snapshot_writes_nothing(store: &dyn Store) {
+    change(store, 0, Change::Put(entry(&acme(), lane(1), "first"))).await;
+    let event = event(&acme(), 1);
+    for decided_upon in [vec![(acme(), 0)], vec![(acme(), 1), (beta(), 1)]] {
+        let append = Append {
+            decided_upon,
+            context: under_key("k", at(1)),
+            ..appending(vec![event.clone()], vec![delivery(&event, lane(1))])
+        };
+        assert!(is_conflict(&store.append(append).await));
+    }
+    assert_eq!(store.event(&acme(), event.id).await.expect("it reads"), None);
+    assert_eq!(listed(store, LogFilter::default()).await, []);
+    assert!(store.seen(&answer("k", at(1)).scope, at(1)).await.expect("it reads").is_none());
+
+    let now = Append { decided_upon: vec![(acme(), 1), (beta(), 0)], ..appending(vec![event], vec![]) };
+    append(store, now).await;
+}
+
+/// The same key is the same write, whatever changed since.
+pub async fn a_key_that_was_seen_wins_over_a_conflict(store: &dyn Store) {
+    append(store, Append { context: under_key("k", at(1)), ..Append::default() }).await;
+    let again = event(&acme(), 2);
+    let append = Append {
+        decided_upon: vec![(acme(), 99)],
+        context: under_key("k", at(1)),
+        ..appending(vec![again.clone()], vec![])
+    };
+    assert!(is_seen(store.append(append).await, "k", at(1)));
+    assert_eq!(store.event(&acme(), again.id).await.expect("it reads"), None);
+}
+
+/// A key is remembered until it ends, and then free for something else.
+pub async fn a_key_may_be_used_again_once_it_has_ended(store: &dyn Store) {
+    let first = answer("k", at(1));
+    append(store, Append { context: under_key("k", at(1)), ..Append::default() }).await;
+    let just_before = first.expires_at.saturating_sub(std::time::Duration::from_millis(1));
+    assert!(store.seen(&first.scope, just_before).await.expect("it reads") == Some(first.clone()));
+    assert!(store.seen(&first.scope, first.expires_at).await.expect("it reads").is_none());
+    assert!(store.seen(&answer("other", at(1)).scope, at(1)).await.expect("it reads").is_none());
+
+    append(store, Append { context: under_key("k", first.expires_at), ..Append::default() }).await;
+    let second = answer("k", first.expires_at);
+    assert!(store.seen(&second.scope, first.expires_at).await.expect("it reads") == Some(second));
+}
+
+/// An id that is taken refuses the whole append.
+pub async fn an_id_that_is_taken_writes_nothing(store: &dyn Store) {
+    let [known, new] = [1, 2].map(|n| event(&acme(), n));
+    let twice = delivery(&known, lane(1));
+    append(store, appending(vec![known.clone()], vec![twice.clone()])).await;
+    for append in [
+        appending(vec![new.clone(), known], vec![]),
+        appending(vec![new.clone()], vec![delivery(&new, lane(1)), twice]),
+    ] {
+        assert!(is_conflict(&store.append(append).await));
+        assert_eq!(store.event(&acme(), new.id).await.expect("it reads"), None);
+    }
+    assert_eq!(listed(store, LogFilter::default()).await.len(), 1);
+}
+
+/// The event may have been forgotten since its delivery was decided upon.
+pub async fn a_delivery_of_an_event_that_is_not_in_the_log_is_refused(store: &dyn Store) {
+    let [missing, foreign] = [event(&acme(), 1), event(&beta(), 2)];
+    append(store, appending(vec![foreign.clone()], vec![])).await;
+    let stolen = Delivery { handle: acme(), ..delivery(&foreign, lane(1)) };
+    for delivery in [delivery(&missing, lane(1)), stolen] {
+        assert!(is_conflict(&store.append(appending(vec![], vec![delivery])).await));
+    }
+    assert_eq!(listed(store, LogFilter::default()).await, []);
+}
+
+/// A page begins where the one before it ended, whatever came in between.
+pub async fn pages_of_events_have_neither_gaps_nor_duplicates(store: &dyn Store) {
+    for n in 0..10 {
+        append(store, appending(vec![event(&acme(), n), event(&beta(), n)], vec![])).await;
+    }
+    let mut seen = Vec::new();
+    let mut page = first_page(3);
+    loop {
+        let Page { items, next } =
+            store.events(&acme(), EventFilter::default(), page).await.expect("it reads");
+        seen.extend(items.iter().map(|event| event.id));
+        append(store, appending(vec![event(&acme(), 100 + seen.len() as u64)], vec![])).await;
+        let Some(before) = next else { break };
+        page = PageRequest { before: Some(before), limit: 3 };
+    }
+    let expected: Vec<_> = (0..10).rev().map(|n| event(&acme(), n).id).collect();
+    assert_eq!(seen, expected);
+}
+
+/// Type and times narrow the list; the first time is included, the last is not.
+pub async fn events_are_filtered_by_type_and_time(store: &dyn Store) {
+    for n in 0..6 {
+        append(store, appending(vec![event(&acme(), n)], vec![])).await;
+    }
+    let listed = async |filter: EventFilter| {
+        let page = store.events(&acme(), filter, first_page(100)).await.expect("it reads");
+        page.items.iter().map(|event: &Arc<Event>| event.accepted_at).collect::<Vec<_>>()
+    };
+    let paid = EventFilter { event_type: "order.paid".parse().ok(), ..EventFilter::default() };
+    assert_eq!(listed(paid.clone()).await, [at(4), at(2), at(0)]);
+    let since = EventFilter { since: Some(at(2)), until: Some(at(4)), event_type: None };
+    assert_eq!(listed(since).await, [at(3), at(2)]);
+    let both = EventFilter { until: Some(at(4)), ..paid };
+    assert_eq!(listed(both).await, [at(2), at(0)]);
+}
+
+/// Nobody learns whether somebody else's event exists.
+pub async fn events_of_another_handle_do_not_exist(store: &dyn Store) {
+    let event = event(&acme(), 1);
+    append(store, appending(vec![event.clone()], vec![])).await;
+    assert_eq!(store.event(&beta(), event.id).await.expect("it reads"), None);
+    let page = store.events(&beta(), EventFilter::default(), first_page(10)).await.expect("it reads");
+    assert_eq!(page, Page { items: vec![], next: None });
+}
+
+/// A replay is remembered on the original, which leaves the list of dead letters.
+pub async fn a_replayed_dead_letter_leaves_the_list(store: &dyn Store) {
+    let original = finished(store, 1, lane(1), dead_at(at(2))).await;
+    let dead_letters = || LogFilter { dead_letters: true, ..LogFilter::default() };
+    assert_eq!(listed(store, dead_letters()).await, [original.id]);
+
+    let [first, second] = [(1, at(10)), (2, at(20))].map(|(n, made_at)| repeat(&original, n, made_at));
+    for replay in [&first, &second] {
+        append(store, appending(vec![], vec![replay.clone()])).await;
+        assert_eq!(logged(store, original.id).await.replayed_by, Some(replay.id));
+        assert_eq!(listed(store, dead_letters()).await, []);
+    }
+    assert_eq!(logged(store, original.id).await.delivery.state, original.state);
+    assert_eq!(logged(store, first.id).await.delivery.replay_of, Some(original.id));
+}
+
+/// A job's progress and the deliveries that it made are one write.
+pub async fn a_job_moves_with_the_deliveries_that_it_made(store: &dyn Store) {
+    let original = finished(store, 1, lane(1), dead_at(at(2))).await;
+    let begun = job(&acme(), 1);
+    assert!(matches!(store.create_replay(begun.clone(), Context::default()).await, Ok(Written::Done(()))));
+
+    let moved = ReplayJob { replayed: 1, cursor: Some(original.id), ..begun };
+    let replay = repeat(&original, 1, at(10));
+    append(store, Append { job: Some(moved.clone()), ..appending(vec![], vec![replay.clone()]) }).await;
+    assert_eq!(store.replay(&acme(), moved.id).await.expect("it reads"), Some(moved.clone()));
+
+    let ended = ReplayJob { status: JobStatus::Cancelled, finished_at: Some(at(11)), ..moved.clone() };
+    assert!(matches!(store.finish_replay(ended.clone(), Context::default()).await, Ok(Written::Done(()))));
+    let late = Append { job: Some(moved), ..appending(vec![], vec![repeat(&original, 2, at(12))]) };
+    assert!(is_conflict(&store.append(late).await));
+    assert_eq!(store.replay(&acme(), ended.id).await.expect("it reads"), Some(ended));
+    assert_eq!(listed(store, LogFilter::default()).await, [replay.id, original.id]);
+}

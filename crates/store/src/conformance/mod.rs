@@ -1,0 +1,132 @@
+//! The promises of the ports, as a suite that every engine runs.
+//!
+//! Each promise is a function of a store that is empty when it begins. [`conformance_suite!`]
+//! makes a test of each; [`crash`] is for engines that must outlive their process.
+//!
+//! [`conformance_suite!`]: crate::conformance_suite
+
+pub mod agreement;
+pub mod crash;
+pub mod delivery_queue;
+pub mod directory;
+pub mod event_log;
+mod fixture;
+pub mod history;
+pub mod replays;
+pub mod upkeep;
+
+/// A module of tests, one for each promise.
+///
+/// The expression opens an empty store: it gives something to keep while the test runs, such as a
+/// folder that is removed afterwards, and the store.
+///
+/// ```ignore
+/// angarium_store::conformance_suite!(memory, ((), MemoryStore::new()));
+/// ```
+#[macro_export]
+macro_rules! conformance_suite {
+    ($engine:ident, $open:expr) => {
+        mod $engine {
+            use super::*;
+
+            $crate::conformance_suite! { @tests $open;
+                event_log:
+                    an_append_is_read_back_as_it_was_written
+                    an_append_decided_upon_an_old_snapshot_writes_nothing
+                    a_key_that_was_seen_wins_over_a_conflict
+                    a_key_may_be_used_again_once_it_has_ended
+                    an_id_that_is_taken_writes_nothing
+                    a_delivery_of_an_event_that_is_not_in_the_log_is_refused
+                    pages_of_events_have_neither_gaps_nor_duplicates
+                    events_are_filtered_by_type_and_time
+                    events_of_another_handle_do_not_exist
+                    a_replayed_dead_letter_leaves_the_list
+                    a_job_moves_with_the_deliveries_that_it_made;
+                delivery_queue:
+                    lanes_with_scheduled_deliveries_are_listed
+                    a_claimed_delivery_comes_with_its_event_and_its_lease
+                    no_two_leases_share_a_delivery
+                    those_due_longest_are_claimed_first
+                    a_claim_touches_the_lanes_named_and_no_others
+                    an_ordered_lane_gives_one_at_a_time_and_the_oldest
+                    the_head_of_an_ordered_lane_hides_what_is_due_behind_it
+                    a_settlement_is_written_with_its_record
+                    a_settlement_without_an_attempt_leaves_no_record
+                    settling_a_void_lease_writes_nothing
+                    what_follows_from_a_settlement_is_written_with_it
+                    a_follow_up_that_was_seen_does_not_stop_its_settlement
+                    a_release_leaves_no_trace
+                    a_release_of_a_void_lease_is_skipped
+                    taking_back_counts_and_records_an_interruption
+                    only_void_leases_are_taken_back
+                    the_settlement_of_a_claimed_delivery_needs_its_newest_lease;
+                history:
+                    pages_of_deliveries_have_neither_gaps_nor_duplicates
+                    deliveries_are_filtered_by_every_condition
+                    deliveries_are_filtered_by_the_words_of_the_wire
+                    an_interrupted_delivery_is_retrying
+                    attempts_are_listed_by_number
+                    what_may_be_replayed_is_counted_and_listed_from_old_to_new
+                    a_discarded_dead_letter_leaves_the_list_and_stays_in_the_log
+                    the_newest_delivery_says_when_a_subscription_was_last_triggered
+                    deliveries_of_another_handle_do_not_exist;
+                directory:
+                    a_handle_that_was_never_written_has_version_0
+                    every_change_makes_a_new_version
+                    a_subscription_is_read_back_with_its_keys
+                    a_change_to_an_old_version_is_refused
+                    removing_a_subscription_cancels_what_is_scheduled
+                    touching_a_token_makes_no_version
+                    the_directory_of_another_handle_is_empty;
+                replays:
+                    a_job_is_read_back_by_its_own_handle
+                    a_repeated_job_is_made_once
+                    running_jobs_of_all_handles_are_listed
+                    a_job_ends_once;
+                upkeep:
+                    what_is_finished_and_old_is_forgotten_whole
+                    what_is_unfinished_is_never_forgotten
+                    an_event_outlives_its_deliveries
+                    an_event_that_is_delivered_again_is_kept
+                    dead_letters_are_kept_longer
+                    keys_that_have_ended_are_forgotten
+                    forgetting_goes_in_bounded_batches
+                    the_oldest_due_delivery_of_all_lanes_is_known
+                    the_census_counts_everything;
+                agreement:
+                    random_histories_look_as_they_do_in_the_reference_engine;
+            }
+        }
+    };
+    (@tests $open:expr; $($port:ident: $($promise:ident)+;)+) => {
+        $($(
+            #[tokio::test]
+            async fn $promise() {
+                let (_kept, store) = $open;
+                $crate::conformance::$port::$promise(&store).await;
+            }
+        )+)+
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_promise_is_in_the_suite() {
+        let suite = include_str!("mod.rs");
+        let files = [
+            include_str!("event_log.rs"),
+            include_str!("delivery_queue.rs"),
+            include_str!("history.rs"),
+            include_str!("directory.rs"),
+            include_str!("replays.rs"),
+            include_str!("upkeep.rs"),
+            include_str!("agreement.rs"),
+        ];
+        let promises = files.iter().flat_map(|file| file.split("\npub async fn ").skip(1));
+        for promise in promises {
+            let name = promise.split('(').next().expect("split gives one part at least");
+            assert!(suite.split_whitespace().any(|word| word.trim_end_matches(';') == name), "{name}");
+        }
+    }
+}
