@@ -144,7 +144,7 @@ impl Attempts {
         let outcome = settlement.outcome.filter(|_| record.is_some());
         match settlement.next {
             State::Dead { at, cause } => {
-                self.settle_death(leased, entry, settlement, cause, at, record).await?
+                self.settle_death(leased, entry, settlement, cause, at, record).await?;
             }
             _ => {
                 self.insist(|| Settle {
@@ -153,7 +153,7 @@ impl Attempts {
                     record: record.clone(),
                     follow_up: None,
                 })
-                .await?
+                .await?;
             }
         }
         self.count(leased, settlement);

@@ -4,7 +4,6 @@
 //! `angarium_domain::dispatch`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use angarium_domain::dispatch::{
@@ -53,19 +52,14 @@ enum Message {
 #[derive(Clone)]
 pub(crate) struct DispatcherHandle {
     inbox: mpsc::Sender<Message>,
-    turns: Arc<AtomicU64>,
 }
 
 /// The way from handles to the loop.
-pub(crate) struct Inbox {
-    messages: mpsc::Receiver<Message>,
-    turns: Arc<AtomicU64>,
-}
+pub(crate) struct Inbox(mpsc::Receiver<Message>);
 
 pub(crate) fn channel() -> (DispatcherHandle, Inbox) {
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
-    let turns = Arc::new(AtomicU64::new(0));
-    (DispatcherHandle { inbox, turns: turns.clone() }, Inbox { messages, turns })
+    (DispatcherHandle { inbox }, Inbox(messages))
 }
 
 impl DispatcherHandle {
@@ -98,11 +92,9 @@ impl DispatcherHandle {
         }
     }
 
-    /// Whether the loop takes a turn within a second when asked to.
+    /// Whether the loop hears a question within a second.
     pub(crate) async fn is_moving(&self) -> bool {
-        let before = self.turns.load(Relaxed);
-        let answered = tokio::time::timeout(Duration::from_secs(1), self.caught_up()).await.is_ok();
-        answered && self.turns.load(Relaxed) > before
+        tokio::time::timeout(Duration::from_secs(1), self.caught_up()).await.is_ok()
     }
 
     async fn ask(&self, question: impl FnOnce(oneshot::Sender<()>) -> Message) {
@@ -170,7 +162,7 @@ impl DispatcherLoop {
                 biased;
                 _ = list.tick() => self.hands.list_lanes(),
                 _ = report.tick() => self.report(),
-                taken = self.inbox.messages.recv_many(&mut messages, TURN_MAX) => {
+                taken = self.inbox.0.recv_many(&mut messages, TURN_MAX) => {
                     let closed = taken == 0;
                     for message in messages.drain(..) {
                         if let Message::Close = message {
@@ -221,7 +213,6 @@ impl DispatcherLoop {
 
     fn end_turn(&mut self) {
         let now = self.hands.clock.now();
-        self.inbox.turns.fetch_add(1, Relaxed);
         self.rooms.set(self.machine.rooms(now));
         if self.machine.is_idle() {
             for answer in self.drained.drain(..) {
@@ -248,7 +239,7 @@ impl Hands {
             }
             Command::Release(tickets) => drop(self.tasks.spawn(async move { hands.release(tickets).await })),
             Command::Withdraw(tickets) => {
-                drop(self.tasks.spawn(async move { hands.withdraw(tickets).await }))
+                drop(self.tasks.spawn(async move { hands.withdraw(tickets).await }));
             }
         }
     }
@@ -287,7 +278,7 @@ impl Hands {
             match self.attempts.cancel(&work.0).await {
                 Ok(_) | Err(StoreError::LeaseLost) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "a delivery could not be withdrawn; its lease ends by itself")
+                    tracing::warn!(%error, "a delivery could not be withdrawn; its lease ends by itself");
                 }
             }
         }

@@ -176,7 +176,8 @@ mod tests {
         let first = once(key("a", 1));
         let (_, record) = first.answer_to(&201, Timestamp::from_seconds(0));
         let seen = || Written::<()>::Seen(record.clone().expect("there is a key"));
-        let again = first.reply(seen(), Answer { status: 500, body: Bytes::new() }).ok().expect("the same request");
+        let again =
+            first.reply(seen(), Answer { status: 500, body: Bytes::new() }).ok().expect("the same request");
         assert_eq!((again.answer.status, again.replayed), (201, true));
         let other = once(key("a", 2)).reply(seen(), Answer { status: 500, body: Bytes::new() });
         assert_eq!(other.err(), Some(RepeatError::Reused));

@@ -35,7 +35,15 @@ impl Snapshots {
         }
     }
 
-    /// A handle as it is in the store. To be called after every change and every conflict.
+    /// Sees to it that nobody reads the version before a change that was just made.
+    pub(crate) async fn renew(&self, handle: &Handle) {
+        if let Err(error) = self.refresh(handle).await {
+            tracing::warn!(%error, %handle, "a handle could not be read after a change; it is read when it is needed");
+            self.known.write().unwrap_or_else(PoisonError::into_inner).remove(handle);
+        }
+    }
+
+    /// A handle as it is in the store. To be called after every conflict.
     pub(crate) async fn refresh(&self, handle: &Handle) -> Result<Arc<Snapshot>, StoreError> {
         let fresh = Arc::new(self.store.snapshot(handle).await?);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

@@ -416,7 +416,7 @@ impl Subscriptions {
             let context = Context { idempotency, audit: Some(caller.audit(now, action, object.to_string())) };
             match self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await {
                 Ok(written) => {
-                    self.desk.snapshots.refresh(&caller.handle).await?;
+                    self.desk.snapshots.renew(&caller.handle).await;
                     self.tell(&caller.handle, object, lane).await;
                     return Ok(once.reply(written, answer)?);
                 }

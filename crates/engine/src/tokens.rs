@@ -191,7 +191,7 @@ impl Tokens {
             let context = Context { idempotency, audit: Some(caller.audit(now, action, id.to_string())) };
             let written =
                 self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await;
-            self.desk.snapshots.refresh(&caller.handle).await?;
+            self.desk.snapshots.renew(&caller.handle).await;
             match written {
                 Err(StoreError::Conflict) => {}
                 written => return Ok(once.reply(written?, answer)?),
@@ -221,7 +221,15 @@ mod tests {
         let text = format!("patv1_{}.secret", id.digits());
         assert_eq!(parse(&text), Some((id, "secret")));
         let digits = id.digits();
-        for broken in ["", "patv1_", "patv1_.secret", &text[..20], &text.to_uppercase(), &format!("patv2_{digits}.s"), &format!("patv1_{digits}")] {
+        for broken in [
+            "",
+            "patv1_",
+            "patv1_.secret",
+            &text[..20],
+            &text.to_uppercase(),
+            &format!("patv2_{digits}.s"),
+            &format!("patv1_{digits}"),
+        ] {
             assert_eq!(parse(broken), None, "{broken}");
         }
     }
