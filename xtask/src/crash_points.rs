@@ -77,7 +77,7 @@ struct Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.point, self.hit)
+        f.pad(&format!("{}:{}", self.point, self.hit))
     }
 }
 

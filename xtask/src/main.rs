@@ -5,6 +5,7 @@ mod chaos;
 mod check;
 mod crash_points;
 mod measure;
+mod sim;
 mod tidy;
 mod verify_libraries;
 
@@ -26,8 +27,9 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Checks, measurements and trials of this repository")]
@@ -73,6 +75,12 @@ enum Command {
     /// Every place must really be reached, as often as --hits says, and nothing may be lost by it.
     CrashPoints(crash_points::CrashPointsArgs),
 
+    /// Worlds with virtual time, a seed each, in which everything goes wrong
+    ///
+    /// Tier one drives the dispatcher alone, tier two the whole engine; both end with the promises as
+    /// code. A failure names the seed that repeats it.
+    Sim(sim::SimArgs),
+
     /// Verifies real deliveries with the official Standard Webhooks libraries
     ///
     /// Installs them with pip and npm under target/verify. Covers every profile with a shared secret,
@@ -82,10 +90,23 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Err(error) = run(Arguments::parse().command).await else { return ExitCode::SUCCESS };
+    let result = tokio::select! {
+        result = run(Arguments::parse().command) => result,
+        result = interrupted() => result,
+    };
+    let Err(error) = result else { return ExitCode::SUCCESS };
     // The chain of reasons, and no stack: what failed is the thing tried, seldom the tool.
     eprintln!("error: {error:#}");
     ExitCode::FAILURE
+}
+
+/// Ends with the first request to stop. What runs is dropped then, and with it every process it started.
+async fn interrupted() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => bail!("asked to stop"),
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
 }
 
 async fn run(command: Command) -> Result<()> {
@@ -96,6 +117,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Bench(args) => bench::run(args).await,
         Command::Chaos(args) => chaos::run(args).await,
         Command::CrashPoints(args) => crash_points::run(args).await,
+        Command::Sim(args) => sim::run(&args),
         Command::VerifyLibraries(args) => verify_libraries::run(args).await,
     }
 }

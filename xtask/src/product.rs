@@ -77,6 +77,12 @@ impl Installation {
         self.folder.path()
     }
 
+    /// Leaves the folder where it is, for whoever wants to know what happened.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.folder.disable_cleanup(true);
+        self.folder.path()
+    }
+
     /// Starts a process; `crash_at` arms a crash point, such as `before-commit:2`.
     pub(crate) fn start(&self, crash_at: Option<&str>) -> Result<Running> {
         let log = OpenOptions::new().create(true).append(true).open(self.log_file())?;

@@ -68,14 +68,17 @@ impl Trial {
         Ok((running, took))
     }
 
-    /// Waits until nothing waits any more, and compares all sides.
-    pub(crate) async fn conclude(self, running: Running, accepted: Vec<Accepted>) -> Result<Verdict> {
+    /// Waits until nothing waits any more, and compares all sides; where they differ, the store is kept.
+    pub(crate) async fn conclude(mut self, running: Running, accepted: Vec<Accepted>) -> Result<Verdict> {
         let quiet = self.api.quiet_within(QUIET_WITHIN).await;
         let deliveries = self.api.deliveries().await.with_context(|| running.last_words())?;
         let listed = deliveries.into_iter().filter_map(|delivery| self.listed(delivery)).collect();
         let book = Book { accepted, arrivals: self.witness.arrivals(), listed, ends: self.ends };
         let mut verdict = judge(&book);
         verdict.faults.extend(quiet.err().map(|error| error.to_string()));
+        if !verdict.faults.is_empty() {
+            println!("store and log are kept in {}", self.installation.keep().display());
+        }
         Ok(verdict)
     }
 

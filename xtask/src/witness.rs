@@ -34,7 +34,7 @@ pub(crate) struct Witness {
 #[derive(Debug, Default)]
 struct Notes {
     arrivals: Vec<Arrival>,
-    seen: HashSet<(Lane, String)>,
+    seen: HashMap<Lane, HashSet<String>>,
     restarted: Option<Instant>,
     first_deliveries: Vec<Duration>,
 }
@@ -85,8 +85,9 @@ impl Guest for Witness {
         let (intact, signed) = (is_intact(&event_id, body), self.is_signed(lane, head, body));
 
         let mut notes = self.notes();
-        let seen_before = !notes.seen.insert((lane, event_id.clone()));
-        let reply = lane.reply(seen_before);
+        let seen = notes.seen.entry(lane).or_default();
+        let nth = seen.len();
+        let reply = lane.reply(seen.insert(event_id.clone()).then_some(nth));
         let taken = matches!(reply, Reply::Now(code) | Reply::After(_, code) if code.is_success());
         notes.arrivals.push(Arrival { lane, event_id, intact, signed, taken });
         if let Some(outage) =

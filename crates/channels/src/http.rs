@@ -4,14 +4,14 @@
 //! environment, no cookies, no decompression, no hidden second try: one request is one attempt. Every
 //! connection is dialled by [`crate::egress::Guard`]'s word.
 
-mod gate;
-mod transport;
-mod tls;
-mod fault;
-mod dial;
-mod retry_after;
 mod answer;
 mod client;
+mod dial;
+mod fault;
+mod gate;
+mod retry_after;
+mod tls;
+mod transport;
 
 pub use answer::BODY_READ_BYTES_MAX;
 pub use client::{Client, Clock};

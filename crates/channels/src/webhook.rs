@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use ::http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
 use ::http::{Method, Uri};
 use angarium_domain::attempt::Exchange;
 use angarium_domain::outcome::Failure;
@@ -95,10 +97,13 @@ enum Unsendable {
 
 fn outgoing(request: Request) -> Result<::http::Request<Full<bytes::Bytes>>, Unsendable> {
     let uri: Uri = request.url.as_str().parse().map_err(|_| Unsendable::Url)?;
+    let mut headers = headers(request.headers)?;
+    // Said also of an empty body, about which the library would say nothing.
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
     let mut outgoing = ::http::Request::new(Full::new(request.body));
     *outgoing.method_mut() = Method::POST;
     *outgoing.uri_mut() = uri;
-    *outgoing.headers_mut() = headers(request.headers)?;
+    *outgoing.headers_mut() = headers;
     Ok(outgoing)
 }
 
@@ -113,7 +118,8 @@ fn headers(given: Vec<(String, String)>) -> Result<HeaderMap, Unsendable> {
             return Err(Unsendable::HeaderName(name));
         };
         // The value takes over the text's own memory.
-        let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).expect("visible ASCII is a header value");
+        let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(value))
+            .expect("visible ASCII is a header value");
         headers.append(known, value);
     }
     headers.insert(USER_AGENT, AGENT);

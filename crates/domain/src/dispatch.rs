@@ -10,11 +10,10 @@
 //! may start it. A receiver that hangs or is down costs its own lane's window
 //! and nothing else.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::handle::Handle;
-use crate::health::{AdaptiveLimit, Admission, Breaker, TokenBucket};
 use crate::ids::SubscriptionId;
 use crate::outcome::Outcome;
 use crate::subscription::{Status, Subscription};
@@ -373,8 +372,13 @@ impl<W> Dispatcher<W> {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let opened = lane.finished(outcome, now);
         if lane.removed && lane.in_flight == 0 {
-            self.lanes.remove(&id);
-            return;
+            if lane.next_due_at.is_none() {
+                self.lanes.remove(&id);
+                return;
+            }
+            // An attempt that outlived the removal was settled for a retry: it is still to be cancelled.
+            lane.removed = false;
+            lane.rules = LaneRules::orphaned();
         }
         if opened {
             self.release_held(id, commands);
@@ -410,6 +414,8 @@ impl<W> Dispatcher<W> {
             self.lanes.remove(&id);
         } else {
             lane.removed = true;
+            // The store has cancelled whatever was scheduled.
+            lane.next_due_at = None;
         }
         push_unless_empty(commands, Command::Withdraw, held);
     }

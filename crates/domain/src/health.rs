@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::outcome::Sign;
 use crate::time::Timestamp;
 
 /// How many attempts may be under way at a time: one more for each success that used the limit,
@@ -63,12 +64,19 @@ impl AdaptiveLimit {
 ///
 /// An open breaker burns no attempts: deliveries stay due and wait. One probe
 /// at a time finds out whether the receiver is back.
+///
+/// Silence opens it soon: whoever does not answer one request does not answer
+/// the next. Failing answers open it only when nothing else came for longer
+/// than the `fast` policy takes, because a receiver may well refuse every
+/// event at first and take it later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breaker {
-    /// Attempts go out. So many in a row ended in an outage.
+    /// Attempts go out.
     Closed {
-        /// Since the last answer that was not an outage.
-        outages: u32,
+        /// Attempts in a row without any answer.
+        silent: u32,
+        /// When the first of an unbroken row of outages was; none after an answer that was well.
+        ill_since: Option<Timestamp>,
     },
     /// No attempts until the probe.
     Open {
@@ -101,16 +109,30 @@ pub enum Admission {
     ProbeUnderWay,
 }
 
+/// What an observation did to a breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing.
+    Unchanged,
+    /// The receiver is given up for now.
+    Opened,
+    /// The receiver is back.
+    Closed,
+}
+
 impl Breaker {
-    /// Outages in a row that open the breaker. High enough that the retries of a handful of
-    /// deliveries run on schedule, low enough that a dead receiver costs little.
-    pub const OUTAGES_TO_OPEN: u32 = 20;
+    /// Attempts without an answer, in a row, that open the breaker. High enough that the retries
+    /// of a handful of deliveries run on schedule, low enough that a dead receiver costs little.
+    pub const SILENT_TO_OPEN: u32 = 20;
+    /// How long nothing but outages may come before the breaker opens. Longer than the 75 s of
+    /// the `fast` policy.
+    pub const ILL_TO_OPEN: Duration = Duration::from_mins(2);
     const PROBE_WAIT_FIRST: Duration = Duration::from_secs(5);
     const PROBE_WAIT_MAX: Duration = Duration::from_mins(1);
 
     /// A breaker without history.
     pub fn new() -> Breaker {
-        Breaker::Closed { outages: 0 }
+        Breaker::Closed { silent: 0, ill_since: None }
     }
 
     /// What may start at `now`.
@@ -137,33 +159,46 @@ impl Breaker {
         }
     }
 
-    /// An attempt ended in an outage. Answers whether that opened the breaker.
-    pub fn outage(&mut self, now: Timestamp) -> bool {
-        match *self {
-            Breaker::Closed { outages } if outages + 1 < Breaker::OUTAGES_TO_OPEN => {
-                *self = Breaker::Closed { outages: outages + 1 };
-                false
+    /// Takes note of an attempt's end. Answers whether that opened or closed the breaker.
+    pub fn observe(&mut self, sign: Sign, now: Timestamp) -> Turn {
+        match sign {
+            Sign::None => {
+                self.probe_cut_short(now);
+                Turn::Unchanged
             }
-            Breaker::Closed { .. } => {
+            Sign::Well => self.close(),
+            Sign::Failing | Sign::Silent => self.outage(sign == Sign::Silent, now),
+        }
+    }
+
+    fn close(&mut self) -> Turn {
+        let was_closed = self.is_closed();
+        *self = Breaker::new();
+        if was_closed { Turn::Unchanged } else { Turn::Closed }
+    }
+
+    fn outage(&mut self, is_silent: bool, now: Timestamp) -> Turn {
+        match *self {
+            Breaker::Closed { silent, ill_since } => {
+                let silent = if is_silent { silent + 1 } else { 0 };
+                let since = ill_since.unwrap_or(now);
+                let ill_too_long = now.since(since) >= Breaker::ILL_TO_OPEN;
+                if silent < Breaker::SILENT_TO_OPEN && !ill_too_long {
+                    *self = Breaker::Closed { silent, ill_since: Some(since) };
+                    return Turn::Unchanged;
+                }
                 let waited = Breaker::PROBE_WAIT_FIRST;
-                *self = Breaker::Open { since: now, probe_at: now + waited, waited };
-                true
+                *self = Breaker::Open { since, probe_at: now + waited, waited };
+                Turn::Opened
             }
             Breaker::Probing { since, waited } => {
                 let waited = (waited * 2).min(Breaker::PROBE_WAIT_MAX);
                 *self = Breaker::Open { since, probe_at: now + waited, waited };
-                false
+                Turn::Unchanged
             }
             // An attempt from before it opened: it tells nothing new.
-            Breaker::Open { .. } => false,
+            Breaker::Open { .. } => Turn::Unchanged,
         }
-    }
-
-    /// A receiver answered, and not with an outage. Answers whether that closed the breaker.
-    pub fn answered(&mut self) -> bool {
-        let was_closed = matches!(self, Breaker::Closed { .. });
-        *self = Breaker::new();
-        !was_closed
     }
 
     /// Since when the receiver has been out, if it is.
@@ -247,19 +282,43 @@ mod tests {
         assert_eq!(limit.get(), 64);
     }
 
+    /// Shows a closed breaker as many signs of one kind, all at noon.
+    fn observe(breaker: &mut Breaker, sign: Sign, times: u32) -> Turn {
+        (0..times).map(|_| breaker.observe(sign, NOON)).last().expect("at least one")
+    }
+
     #[test]
-    fn a_row_of_outages_opens_the_breaker_and_one_answer_between_them_does_not() {
+    fn silence_in_a_row_opens_the_breaker_and_any_answer_breaks_the_row() {
         let mut breaker = Breaker::new();
-        for _ in 0..Breaker::OUTAGES_TO_OPEN - 1 {
-            assert!(!breaker.outage(NOON));
+        for answer in [Sign::Well, Sign::Failing] {
+            assert_eq!(observe(&mut breaker, Sign::Silent, Breaker::SILENT_TO_OPEN - 1), Turn::Unchanged);
+            assert_eq!(observe(&mut breaker, answer, 1), Turn::Unchanged);
         }
-        assert!(!breaker.answered());
-        for _ in 0..Breaker::OUTAGES_TO_OPEN - 1 {
-            assert!(!breaker.outage(NOON));
-        }
-        assert!(breaker.outage(NOON));
+        assert_eq!(observe(&mut breaker, Sign::Silent, Breaker::SILENT_TO_OPEN), Turn::Opened);
         assert_eq!(breaker.admits(at(4)), Admission::NotBefore(at(5)));
         assert_eq!(breaker.admits(at(5)), Admission::Probe);
+    }
+
+    #[test]
+    fn a_receiver_that_fails_every_event_at_first_and_takes_it_later_is_not_given_up() {
+        let mut breaker = Breaker::new();
+        for second in 0..600 {
+            for _ in 0..200 {
+                assert_eq!(breaker.observe(Sign::Failing, at(second)), Turn::Unchanged);
+            }
+            if second % 60 == 59 {
+                breaker.observe(Sign::Well, at(second));
+            }
+        }
+    }
+
+    #[test]
+    fn a_receiver_that_does_nothing_but_fail_for_two_minutes_is_given_up() {
+        let mut breaker = Breaker::new();
+        assert_eq!(breaker.observe(Sign::Failing, at(0)), Turn::Unchanged);
+        assert_eq!(breaker.observe(Sign::Failing, at(119)), Turn::Unchanged);
+        assert_eq!(breaker.observe(Sign::Failing, at(120)), Turn::Opened);
+        assert_eq!(breaker.out_since(), Some(at(0)));
     }
 
     #[test]
@@ -270,7 +329,7 @@ mod tests {
         for _ in 0..6 {
             breaker.probe_started();
             assert_eq!(breaker.admits(now), Admission::ProbeUnderWay);
-            breaker.outage(now);
+            breaker.observe(Sign::Silent, now);
             let Breaker::Open { probe_at, .. } = breaker else { panic!("not open") };
             waits.push(probe_at.since(now).as_secs());
             now = probe_at;
@@ -279,10 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_is_answered_closes_the_breaker() {
-        let mut breaker = Breaker::Probing { since: NOON, waited: Duration::from_secs(5) };
-        assert!(breaker.answered());
+    fn a_probe_that_goes_well_closes_the_breaker_and_one_that_was_not_made_is_made_again() {
+        let probing = Breaker::Probing { since: NOON, waited: Duration::from_secs(5) };
+        let mut breaker = probing;
+        assert_eq!(breaker.observe(Sign::Well, NOON), Turn::Closed);
         assert_eq!(breaker.admits(NOON), Admission::Open);
+        let mut breaker = probing;
+        assert_eq!(breaker.observe(Sign::None, NOON), Turn::Unchanged);
+        assert_eq!(breaker.admits(NOON), Admission::Probe);
     }
 
     #[test]

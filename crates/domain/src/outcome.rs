@@ -97,21 +97,35 @@ impl Outcome {
         }
     }
 
-    /// Whether this speaks of a receiver that is down or overwhelmed, and not of one request.
-    pub fn is_outage(self) -> bool {
+    /// What this says about the receiver as a whole, and not about one request.
+    pub fn sign(self) -> Sign {
         match self {
-            Outcome::Answered { status, .. } => status >= 500 || status == 429,
+            Outcome::Answered { status: 500.., .. } => Sign::Failing,
+            Outcome::Answered { .. } => Sign::Well,
             Outcome::Failed { failure } => match failure {
                 Failure::Timeout
                 | Failure::DnsError
                 | Failure::ConnectError
                 | Failure::TlsError
                 | Failure::ProtocolError
-                | Failure::ConnectionLost => true,
-                Failure::BlockedAddress | Failure::InternalError | Failure::Interrupted => false,
+                | Failure::ConnectionLost => Sign::Silent,
+                Failure::BlockedAddress | Failure::InternalError | Failure::Interrupted => Sign::None,
             },
         }
     }
+}
+
+/// What an outcome says about a receiver as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It is there and works, whatever it thinks of this request.
+    Well,
+    /// It is there and fails.
+    Failing,
+    /// It is not there.
+    Silent,
+    /// Nothing: the fault was ours, or nothing was sent.
+    None,
 }
 
 fn class_of_status(status: u16, retry_on: RetryOn) -> Class {

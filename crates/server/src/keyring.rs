@@ -16,9 +16,9 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::settings::{AuthSettings, StoreSettings};
 
 /// The name of the master key's file.
-const MASTER_KEY: &str = "master.key";
+pub(crate) const MASTER_KEY: &str = "master.key";
 /// The name of the file with the secret that JWTs are signed with.
-const JWT_SECRET: &str = "jwt.secret";
+pub(crate) const JWT_SECRET: &str = "jwt.secret";
 /// RFC 7518 asks for a key at least as long as the hash.
 const SECRET_BYTES_MIN: usize = 32;
 
@@ -58,9 +58,11 @@ pub fn master_key(settings: &StoreSettings) -> Result<MasterKey, KeyError> {
         (None, Some(path)) => (path.display().to_string(), read(path)?),
         (None, None) => {
             let path = beside(&settings.path, MASTER_KEY);
-            let text = read_or_make(&path, "master key: without it the stored secrets are lost, so back it up", || {
-                MasterKey::generate().1
-            })?;
+            let text = read_or_make(
+                &path,
+                "master key: without it the stored secrets are lost, so back it up",
+                || MasterKey::generate().1,
+            )?;
             (path.display().to_string(), text)
         }
     };
@@ -164,7 +166,10 @@ mod tests {
     #[test]
     fn a_key_that_was_set_wins_and_a_broken_one_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
-        let with_key = |text: &str| StoreSettings { key: Some(Secret(text.to_owned().into())), ..store_in(folder.path()) };
+        let with_key = |text: &str| StoreSettings {
+            key: Some(Secret(text.to_owned().into())),
+            ..store_in(folder.path())
+        };
         assert!(master_key(&with_key(&"ab".repeat(32))).is_ok());
         let error = master_key(&with_key("short")).err().expect("refused");
         assert!(error.to_string().contains("store.key"), "{error}");
@@ -173,7 +178,10 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_refused() {
-        let settings = AuthSettings { hs256_secret: Some(Secret("secret".to_owned().into())), ..AuthSettings::default() };
+        let settings = AuthSettings {
+            hs256_secret: Some(Secret("secret".to_owned().into())),
+            ..AuthSettings::default()
+        };
         let error = configured_jwt_secret(&settings).expect_err("refused");
         assert!(error.to_string().contains("6 bytes"), "{error}");
     }
@@ -181,7 +189,7 @@ mod tests {
     #[test]
     fn our_own_jwt_secret_stays_the_same() {
         let folder = tempfile::tempdir().expect("a folder");
-        let secret = || own_jwt_secret(&store_in(folder.path()), &RandomIds).expect("a secret");
+        let secret = || own_jwt_secret(&store_in(folder.path()), &RandomIds::default()).expect("a secret");
         assert_eq!(secret().expose_secret(), secret().expose_secret());
     }
 }

@@ -3,17 +3,17 @@
 //! The binary is ten lines over this library, so that tests and demonstrations
 //! can start the whole service in their own process.
 
-pub mod settings;
+mod api;
+pub mod auth;
+pub mod cli;
+mod health;
+mod idempotency;
 pub mod keyring;
-pub mod logging;
 pub mod limits;
+pub mod listener;
+pub mod logging;
 pub mod problem;
 pub mod request_id;
-mod idempotency;
-pub mod auth;
-mod state;
-mod health;
-mod api;
-pub mod listener;
 pub mod service;
-pub mod cli;
+pub mod settings;
+mod state;

@@ -41,7 +41,8 @@ impl Limits {
 
     /// Spares a caller from sending what would be refused.
     fn refuse_announced_excess(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let announced =
+            headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         match announced {
             Some(bytes) if bytes > self.body_bytes_max as u64 => Err(self.too_large()),
             _ => Ok(()),
@@ -49,7 +50,10 @@ impl Limits {
     }
 
     fn too_large(&self) -> Problem {
-        Problem::too_large(format!("the body is larger than {} bytes, which is the limit", self.body_bytes_max))
+        Problem::too_large(format!(
+            "the body is larger than {} bytes, which is the limit",
+            self.body_bytes_max
+        ))
     }
 
     fn too_slow(&self) -> Problem {
@@ -59,7 +63,8 @@ impl Limits {
 }
 
 fn require_plain_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let unsupported = |message: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message);
+    let unsupported =
+        |message: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message);
     // We inflate nothing: a small body cannot become a large one.
     if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(unsupported("the body must not be compressed"));
@@ -87,7 +92,8 @@ mod tests {
     };
 
     async fn code_of(headers: &[(http::HeaderName, &'static str)], body: impl Into<Body>) -> Option<String> {
-        let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+        let headers =
+            headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
         LIMITS.read(&headers, body.into()).await.err().map(|problem| problem.code)
     }
 
@@ -101,7 +107,10 @@ mod tests {
     #[tokio::test]
     async fn a_body_beyond_the_limit_is_refused_announced_or_not() {
         let json = (CONTENT_TYPE, "application/json");
-        assert_eq!(code_of(std::slice::from_ref(&json), "123456789").await.as_deref(), Some("payload_too_large"));
+        assert_eq!(
+            code_of(std::slice::from_ref(&json), "123456789").await.as_deref(),
+            Some("payload_too_large")
+        );
         assert_eq!(code_of(&[json, (CONTENT_LENGTH, "9")], "").await.as_deref(), Some("payload_too_large"));
     }
 

@@ -17,6 +17,9 @@ use serde::Serialize;
 /// How long a caller is asked to wait when the store cannot be written.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// The longest message about one field.
+const MESSAGE_CHARS_MAX: usize = 300;
+
 /// An answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -53,6 +56,17 @@ struct Shape<'a> {
     details: &'a [Detail],
 }
 
+impl Detail {
+    /// A fault, in a message that does not repeat a whole body that it may quote.
+    pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Detail {
+        let (field, mut message) = (field.into(), message.into());
+        if let Some((end, _)) = message.char_indices().nth(MESSAGE_CHARS_MAX) {
+            message.truncate(end);
+        }
+        Detail { field, code, message }
+    }
+}
+
 impl Problem {
     /// A problem with no details.
     pub fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Problem {
@@ -75,7 +89,7 @@ impl Problem {
 
     /// 400 for one field.
     pub fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem::invalid(vec![Detail { field: field.into(), code: "invalid", message: message.into() }])
+        Problem::invalid(vec![Detail::new(field, "invalid", message)])
     }
 
     /// 401 with a code that says what is wrong with the credential.
@@ -115,8 +129,7 @@ impl Problem {
 
     /// The JSON text.
     pub fn body(&self, request_id: &str) -> Vec<u8> {
-        let shape =
-            Shape { error: &self.code, message: &self.message, request_id, details: &self.details };
+        let shape = Shape { error: &self.code, message: &self.message, request_id, details: &self.details };
         serde_json::to_vec(&shape).expect("text is always JSON")
     }
 
@@ -271,7 +284,12 @@ mod tests {
     use super::*;
 
     fn bad(field: &str) -> Detail {
-        Detail { field: field.to_owned(), code: "invalid", message: format!("{field} is odd") }
+        Detail::new(field, "invalid", format!("{field} is odd"))
+    }
+
+    #[test]
+    fn a_message_does_not_send_a_long_value_back() {
+        assert_eq!(bad(&"é".repeat(1000)).message.chars().count(), MESSAGE_CHARS_MAX);
     }
 
     #[test]
@@ -295,6 +313,22 @@ mod tests {
             String::from_utf8(problem.body("req_1")).expect("text"),
             r#"{"error":"not_found","message":"there is nothing here","requestId":"req_1"}"#
         );
+    }
+
+    #[test]
+    fn what_the_store_says_stays_in_the_log() {
+        let reason = || "disk I/O error at /srv/data".to_owned();
+        for (error, status, code) in [
+            (StoreError::Unavailable { reason: reason() }, 503, "temporarily_unavailable"),
+            (StoreError::Conflict, 503, "temporarily_unavailable"),
+            (StoreError::Corrupt { reason: reason() }, 500, "internal_error"),
+            (StoreError::LeaseLost, 500, "internal_error"),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status.as_u16(), problem.code.as_str()), (status, code));
+            assert_eq!(problem.retry_after.is_some(), status == 503);
+            assert!(!problem.message.contains("disk"), "{}", problem.message);
+        }
     }
 
     #[test]

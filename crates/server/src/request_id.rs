@@ -58,7 +58,7 @@ pub(crate) async fn observe(State(sources): State<Sources>, mut request: Request
         method = method.as_str(),
         route = route.as_ref().map(MatchedPath::as_str),
         status = response.status().as_u16(),
-        duration_ms = started.elapsed().as_secs_f64() * 1000.0,
+        duration_ms = started.elapsed().as_micros() as f64 / 1000.0,
     );
     response
 }
@@ -70,12 +70,7 @@ pub(crate) fn after_panic(_panic: Box<dyn std::any::Any + Send + 'static>) -> Re
 
 fn rendered(mut response: Response, id: &RequestId) -> Response {
     match response.extensions_mut().remove::<Problem>() {
-        Some(problem) => {
-            if problem.status.is_server_error() {
-                tracing::warn!(request_id = id.as_str(), code = problem.code, "a request was not served");
-            }
-            problem.render(id.as_str(), &response)
-        }
+        Some(problem) => problem.render(id.as_str(), &response),
         None => response,
     }
 }

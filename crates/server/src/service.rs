@@ -107,7 +107,7 @@ impl Service {
         settings: &Settings,
         jwt_secret: Option<&SecretString>,
     ) -> Result<Service, StartError> {
-        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(RandomIds) };
+        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(RandomIds::default()) };
         let wanted = settings.listen.address;
         let listening = Listener::bind(wanted).await;
         let (socket, address) = listening.map_err(|source| StartError::Listen { address: wanted, source })?;
@@ -147,7 +147,18 @@ fn jwt_secret(settings: &Settings) -> Result<Option<SecretString>, KeyError> {
     if configured.is_some() || others {
         return Ok(configured);
     }
-    keyring::own_jwt_secret(&settings.store, &RandomIds).map(Some)
+    keyring::own_jwt_secret(&settings.store, &RandomIds::default()).map(Some)
+}
+
+/// Where attempts may go, by the operator's word.
+pub(crate) fn address_policy(settings: &EgressSettings, own_address: SocketAddr) -> AddressPolicy {
+    AddressPolicy {
+        allow: settings.allow.clone(),
+        allow_http: settings.allow_http,
+        nat64: settings.nat64,
+        own_addresses: vec![own_address],
+        own_hosts: settings.own_hosts.iter().map(|host| host.to_lowercase()).collect(),
+    }
 }
 
 fn channel(
@@ -155,16 +166,11 @@ fn channel(
     own_address: SocketAddr,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Channel>, StartError> {
-    let policy = AddressPolicy {
-        allow: settings.allow.clone(),
-        allow_http: settings.allow_http,
-        nat64: settings.nat64,
-        own_addresses: vec![own_address],
-        own_hosts: settings.own_hosts.iter().map(|host| host.to_lowercase()).collect(),
-    };
+    let policy = address_policy(settings, own_address);
     let extra_roots = settings.extra_ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
     let now = Arc::new(move || clock.now());
-    let settings = webhook::Settings::new(policy, now).map_err(|error| StartError::Channel(error.to_string()))?;
+    let settings =
+        webhook::Settings::new(policy, now).map_err(|error| StartError::Channel(error.to_string()))?;
     let settings = webhook::Settings { extra_roots, ..settings };
     let channel = WebhookChannel::new(settings).map_err(|error| StartError::Channel(error.to_string()))?;
     Ok(Arc::new(channel))

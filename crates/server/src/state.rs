@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use angarium_engine::{Clock, Deliveries, Engine, Events, IdSource, Intake, ReplayJobs, Subscriptions, Tokens};
+use angarium_engine::{
+    Clock, Deliveries, Engine, Events, IdSource, Intake, ReplayJobs, Subscriptions, Tokens,
+};
 use axum::extract::FromRef;
 
 use crate::auth::Authority;

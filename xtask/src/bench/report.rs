@@ -36,7 +36,7 @@ impl Report {
     /// Adds a figure and prints it at once: a bench takes minutes.
     pub(super) fn add(&mut self, scenario: &str, name: impl Into<String>, value: f64, unit: &'static str) {
         let figure = Figure { scenario: scenario.to_owned(), name: name.into(), value, unit };
-        println!("{:<14} {:<52} {:>12} {unit}", figure.scenario, figure.name, rounded(value));
+        println!("{:<12} {:<58} {:>9} {unit}", figure.scenario, figure.name, rounded(value));
         self.figures.push(figure);
     }
 

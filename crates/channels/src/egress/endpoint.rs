@@ -182,7 +182,9 @@ impl fmt::Debug for Endpoint {
 fn check_name(name: &str) -> Result<(), RefusedAddress> {
     if name.len() > NAME_BYTES_MAX {
         let bytes = name.len();
-        return Err(RefusedAddress::because(format!("the host is {bytes} bytes, the limit is {NAME_BYTES_MAX}")));
+        return Err(RefusedAddress::because(format!(
+            "the host is {bytes} bytes, the limit is {NAME_BYTES_MAX}"
+        )));
     }
     if name.split('.').all(is_label) {
         Ok(())

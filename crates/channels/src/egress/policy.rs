@@ -109,7 +109,8 @@ mod tests {
     #[test]
     fn a_broad_rule_does_not_open_a_metadata_service() {
         let broad = allowing(&["0.0.0.0/0:*", "::/0:*"]);
-        for address in ["169.254.169.254:80", "100.100.100.200:80", "168.63.129.16:80", "[fd00:ec2::254]:80"] {
+        for address in ["169.254.169.254:80", "100.100.100.200:80", "168.63.129.16:80", "[fd00:ec2::254]:80"]
+        {
             assert_eq!(broad.judge(at(address)), Standing::Refused("a metadata service"), "{address}");
         }
         assert_eq!(allowing(&["169.254.169.254:80"]).judge(at("169.254.169.254:80")), Standing::Opened);
@@ -141,7 +142,10 @@ mod tests {
     fn a_public_address_of_this_host_is_known_by_its_other_end() {
         let policy = AddressPolicy::default();
         let ours = at("8.8.8.8:443");
-        assert_eq!(policy.judge_connected(ours, at("8.8.8.8:50000")), Standing::Refused("an address of this host"));
+        assert_eq!(
+            policy.judge_connected(ours, at("8.8.8.8:50000")),
+            Standing::Refused("an address of this host")
+        );
         assert_eq!(policy.judge_connected(ours, at("9.9.9.9:50000")), Standing::Public);
     }
 }

@@ -20,7 +20,7 @@ pub const ALIASES_MAX: usize = 8;
 /// One question to one name server; there is time for a second one within the deadline of a lookup.
 const QUESTION_TIMEOUT: Duration = Duration::from_millis(1_400);
 /// An answer is asked for again after this time, whatever its owner says: receivers move.
-const ANSWER_AGE_MAX: Duration = Duration::from_secs(300);
+const ANSWER_AGE_MAX: Duration = Duration::from_mins(5);
 /// A refusal is asked for again after this time: a name is often registered after its subscription.
 const REFUSAL_AGE_MAX: Duration = Duration::from_secs(5);
 /// How many answers are remembered.
@@ -61,7 +61,7 @@ pub enum ResolveError {
 /// The host's settings for name servers cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the settings of the name servers cannot be read")]
-pub struct NoResolver(#[source] NetError);
+pub struct NoResolver(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 /// Asks the name servers that the host is set to. Reads no hosts file and tries no search domains: both
 /// would make inner names out of outer ones.
@@ -72,7 +72,7 @@ pub struct SystemResolver {
 impl SystemResolver {
     /// Reads the host's settings. They are not read again.
     pub fn new() -> Result<SystemResolver, NoResolver> {
-        let (settings, _) = read_system_conf().map_err(|error| NoResolver(error.into()))?;
+        let (settings, _) = read_system_conf().map_err(|error| NoResolver(Box::new(error)))?;
         let (_, _, servers) = settings.into_parts();
         SystemResolver::asking(ResolverConfig::from_parts(None, Vec::new(), servers))
     }
@@ -81,7 +81,7 @@ impl SystemResolver {
         let inner = Resolver::builder_with_config(servers, TokioRuntimeProvider::default())
             .with_options(options())
             .build()
-            .map_err(NoResolver)?;
+            .map_err(|error| NoResolver(Box::new(error)))?;
         Ok(SystemResolver { inner })
     }
 }
@@ -130,5 +130,146 @@ fn bounded(found: &LookupIp) -> Result<Vec<IpAddr>, ResolveError> {
         0 => Err(ResolveError::NoAddress),
         1..=ADDRESSES_MAX => Ok(addresses),
         _ => Err(ResolveError::TooManyAddresses { found: found.iter().count() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use hickory_resolver::config::NameServerConfig;
+    use hickory_resolver::proto::op::{Message, Query, ResponseCode};
+    use hickory_resolver::proto::rr::{Name, RData, Record, rdata};
+    use tokio::net::UdpSocket;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// What a name server says to a question.
+    type Script = fn(&Query) -> Answer;
+
+    enum Answer {
+        Records(Vec<Record>),
+        Error(ResponseCode),
+        Silence,
+    }
+
+    /// Resolves a name by a name server that follows a script.
+    async fn resolve(script: Script) -> Result<Vec<IpAddr>, ResolveError> {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a loopback port");
+        let mut server = NameServerConfig::udp(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        server.connections[0].port = socket.local_addr().expect("it is bound").port();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut bytes = [0; 1024];
+            while let Ok((length, from)) = socket.recv_from(&mut bytes).await {
+                let question = Message::from_vec(&bytes[..length]).expect("a question");
+                if let Some(answer) = answer(&question, script) {
+                    socket.send_to(&answer, from).await.expect("an answer goes out");
+                }
+            }
+        });
+        let resolver = SystemResolver::asking(ResolverConfig::from_parts(None, Vec::new(), vec![server]));
+        resolver.expect("one server").resolve("hooks.example.com").await
+    }
+
+    fn answer(question: &Message, script: Script) -> Option<Vec<u8>> {
+        let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
+        answer.add_query(question.queries[0].clone());
+        match script(&question.queries[0]) {
+            Answer::Records(records) => answer.add_answers(records),
+            Answer::Error(code) => {
+                answer.metadata.response_code = code;
+                &mut answer
+            }
+            Answer::Silence => return None,
+        };
+        Some(answer.to_vec().expect("a message"))
+    }
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).expect("a name")
+    }
+
+    fn address(owner: &Name, ip: IpAddr) -> Record {
+        Record::from_rdata(owner.clone(), 60, RData::from(ip))
+    }
+
+    fn alias(from: &str, to: &str) -> Record {
+        Record::from_rdata(name(from), 60, RData::CNAME(rdata::CNAME(name(to))))
+    }
+
+    /// An address of the family that is asked for.
+    fn of_family(question: &Query, last: u8) -> IpAddr {
+        match question.query_type() {
+            RecordType::AAAA => IpAddr::V6(Ipv6Addr::new(0x2606, 0, 0, 0, 0, 0, 0, last.into())),
+            _ => IpAddr::V4(Ipv4Addr::new(8, 8, 8, last)),
+        }
+    }
+
+    /// A chain of so many aliases, with an address at its end.
+    fn chain(question: &Query, aliases: usize) -> Answer {
+        let link =
+            |at: usize| if at == 0 { "hooks.example.com.".to_owned() } else { format!("a{at}.example.net.") };
+        let mut records: Vec<Record> = (0..aliases).map(|at| alias(&link(at), &link(at + 1))).collect();
+        records.push(address(&name(&link(aliases)), of_family(question, 1)));
+        Answer::Records(records)
+    }
+
+    #[tokio::test]
+    async fn addresses_of_both_families_are_found() {
+        let found =
+            resolve(|question| Answer::Records(vec![address(question.name(), of_family(question, 1))])).await;
+        let mut found = found.expect("two addresses");
+        found.sort();
+        assert_eq!(found, ["8.8.8.1".parse::<IpAddr>().expect("v4"), "2606::1".parse().expect("v6")]);
+    }
+
+    #[tokio::test]
+    async fn an_inner_address_in_one_family_is_not_hidden_by_the_other() {
+        let found = resolve(|question| match question.query_type() {
+            RecordType::A => Answer::Records(vec![address(question.name(), of_family(question, 1))]),
+            _ => Answer::Records(vec![address(question.name(), IpAddr::V6(Ipv6Addr::LOCALHOST))]),
+        })
+        .await;
+        assert!(found.expect("two addresses").contains(&IpAddr::V6(Ipv6Addr::LOCALHOST)));
+    }
+
+    #[tokio::test]
+    async fn answers_without_an_address_say_why() {
+        assert_eq!(resolve(|_| Answer::Error(ResponseCode::NXDomain)).await, Err(ResolveError::NoAddress));
+        assert_eq!(resolve(|_| Answer::Records(Vec::new())).await, Err(ResolveError::NoAddress));
+        assert_eq!(resolve(|_| Answer::Error(ResponseCode::ServFail)).await, Err(ResolveError::NoAnswer));
+        assert_eq!(resolve(|_| Answer::Silence).await, Err(ResolveError::TimedOut));
+    }
+
+    #[tokio::test]
+    async fn a_name_with_too_many_addresses_has_none() {
+        let flood = |question: &Query| {
+            Answer::Records(
+                (1..=20).map(|last| address(question.name(), of_family(question, last))).collect(),
+            )
+        };
+        assert_eq!(resolve(flood).await, Err(ResolveError::TooManyAddresses { found: 40 }));
+    }
+
+    #[tokio::test]
+    async fn aliases_are_followed_so_far_and_no_further() {
+        assert_eq!(resolve(|question| chain(question, ALIASES_MAX)).await.map(|found| found.len()), Ok(2));
+        assert_eq!(
+            resolve(|question| chain(question, ALIASES_MAX + 1)).await,
+            Err(ResolveError::TooManyAliases)
+        );
+        assert!(resolve(|question| chain(question, 20)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn aliases_in_a_circle_lead_nowhere() {
+        let circle = |question: &Query| {
+            let owner = question.name().to_ascii();
+            let other = if owner.starts_with("hooks") { "other.example.com." } else { "hooks.example.com." };
+            Answer::Records(vec![alias(&owner, other)])
+        };
+        assert!(resolve(circle).await.is_err());
     }
 }

@@ -28,7 +28,9 @@ impl<'a> Spelled<'a> {
         let (https, rest) = split_scheme(raw).ok_or_else(must_be_https)?;
         let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if authority.contains('@') {
-            return Err(RefusedAddress::because("the URL holds a user name or password; use a header instead"));
+            return Err(RefusedAddress::because(
+                "the URL holds a user name or password; use a header instead",
+            ));
         }
         if tail.contains('#') {
             return Err(RefusedAddress::because("the URL has a fragment, which is never sent"));
@@ -44,7 +46,9 @@ impl<'a> Spelled<'a> {
     pub(super) fn check_against(&self, url: &Url) -> Result<(), RefusedAddress> {
         if !self.host_agrees(url) {
             let host = url.host_str().unwrap_or_default();
-            return Err(RefusedAddress::because(format!("the host is not in its usual form; did you mean {host}?")));
+            return Err(RefusedAddress::because(format!(
+                "the host is not in its usual form; did you mean {host}?"
+            )));
         }
         if !self.port_agrees(url) {
             return Err(RefusedAddress::because("the port is not a number from 1 to 65535"));
@@ -64,7 +68,9 @@ impl<'a> Spelled<'a> {
         let read = read.strip_suffix('.').unwrap_or(read);
         match url.host() {
             // A name beyond ASCII stays what it was, or a look-alike was mapped to something else.
-            Some(Host::Domain(_)) if !typed.is_ascii() => quirks::domain_to_unicode(read) == typed.to_lowercase(),
+            Some(Host::Domain(_)) if !typed.is_ascii() => {
+                quirks::domain_to_unicode(read) == typed.to_lowercase()
+            }
             Some(_) => typed.eq_ignore_ascii_case(read),
             None => false,
         }
@@ -93,7 +99,9 @@ pub(super) fn must_be_https() -> RefusedAddress {
 fn check_characters(raw: &str) -> Result<(), RefusedAddress> {
     if raw.len() > URL_BYTES_MAX {
         let bytes = raw.len();
-        return Err(RefusedAddress::because(format!("the URL is {bytes} bytes, the limit is {URL_BYTES_MAX}")));
+        return Err(RefusedAddress::because(format!(
+            "the URL is {bytes} bytes, the limit is {URL_BYTES_MAX}"
+        )));
     }
     match raw.chars().find(|c| c.is_control() || c.is_whitespace() || *c == '\\') {
         Some(found) => Err(RefusedAddress::because(format!("the URL holds the character {found:?}"))),

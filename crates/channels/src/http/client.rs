@@ -27,10 +27,10 @@ use crate::egress::Guard;
 /// Tells the time of day, for dates in `Retry-After`.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// The largest head of an answer, in bytes. Its 100 header lines at most are the parser's own limit.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How far the parser reads ahead. That a head has 100 lines at most is its own limit.
+const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
 /// No attempt takes longer, whatever its caller says.
-const DEADLINE_MAX: Duration = Duration::from_secs(60 * 60);
+const DEADLINE_MAX: Duration = Duration::from_hours(1);
 
 /// Sends requests over pooled connections. Cheap to share, not to make.
 pub struct Client {
@@ -54,7 +54,7 @@ impl Client {
             .pool_max_idle_per_host(limits.idle_per_host)
             // The pool would send a request again whose connection closed; an attempt is counted once.
             .retry_canceled_requests(false)
-            .http1_max_buf_size(HEAD_BYTES_MAX)
+            .http1_max_buf_size(READ_AHEAD_BYTES_MAX)
             .build(connector);
         Ok(Client { pool, connection_age: limits.connection_age, now })
     }
@@ -62,7 +62,12 @@ impl Client {
     /// Sends one request, within one deadline from the lookup to the last byte of the answer.
     ///
     /// Never sends twice. `endpoint` is what the record shows: the address without its query.
-    pub async fn send(&self, mut request: Request<Full<Bytes>>, endpoint: &str, deadline: Duration) -> Exchange {
+    pub async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        endpoint: &str,
+        deadline: Duration,
+    ) -> Exchange {
         let started_at = Instant::now();
         let ends_at = started_at + deadline.min(DEADLINE_MAX);
         let connection = capture_connection(&mut request);
@@ -74,7 +79,8 @@ impl Client {
             Ok(Err(error)) => Err(Fault::of_request(&error)),
             Err(_) => Err(Fault::late(unanswered(&connection), deadline)),
         };
-        let mut exchange = read.unwrap_or_else(|fault| Exchange::failed(fault.failure, endpoint, fault.detail));
+        let mut exchange =
+            read.unwrap_or_else(|fault| Exchange::failed(fault.failure, endpoint, fault.detail));
 
         exchange.timing.total_us = micros(started_at.elapsed());
         if let Some(connected) = connection.connection_metadata().as_ref() {

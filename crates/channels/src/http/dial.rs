@@ -44,9 +44,9 @@ impl Default for Limits {
             lookup: Duration::from_secs(3),
             connect: Duration::from_secs(5),
             addresses_tried: 3,
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
             idle_per_host: 64,
-            connection_age: Duration::from_secs(300),
+            connection_age: Duration::from_mins(5),
         }
     }
 }
@@ -131,7 +131,12 @@ impl Dialler {
         Err(fault)
     }
 
-    async fn shake_hands(&self, endpoint: &Endpoint, stream: TcpStream, limit: Instant) -> Result<Transport, Fault> {
+    async fn shake_hands(
+        &self,
+        endpoint: &Endpoint,
+        stream: TcpStream,
+        limit: Instant,
+    ) -> Result<Transport, Fault> {
         if !endpoint.is_https() {
             return Ok(Transport::Plain(stream));
         }
@@ -146,8 +151,9 @@ impl Dialler {
 fn server_name(host: &Host) -> Result<ServerName<'static>, Fault> {
     match host {
         Host::Address(ip) => Ok(ServerName::IpAddress((*ip).into())),
-        Host::Name(name) => ServerName::try_from(name.clone())
-            .map_err(|_| Fault::new(Failure::TlsError, "the host is not a name that a certificate can be for")),
+        Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| {
+            Fault::new(Failure::TlsError, "the host is not a name that a certificate can be for")
+        }),
     }
 }
 

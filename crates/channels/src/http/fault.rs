@@ -57,11 +57,15 @@ impl Fault {
     pub(super) fn of_exchange(error: &hyper::Error) -> Fault {
         if error.is_parse() {
             let too_large = error.is_parse_too_large();
-            let detail = if too_large { "the answer's head is too large" } else { "the answer is not HTTP/1.1" };
+            let detail =
+                if too_large { "the answer's head is too large" } else { "the answer is not HTTP/1.1" };
             return Fault::new(Failure::ProtocolError, detail);
         }
         let Some(source) = error.source().and_then(|source| source.downcast_ref::<io::Error>()) else {
-            return Fault::new(Failure::ConnectionLost, "the receiver closed the connection without an answer");
+            return Fault::new(
+                Failure::ConnectionLost,
+                "the receiver closed the connection without an answer",
+            );
         };
         if let Some(refused) = inner::<gate::Refused>(source) {
             return Fault::new(Failure::ProtocolError, refused.to_string());
@@ -97,7 +101,9 @@ fn words_for(error: &rustls::Error) -> Cow<'static, str> {
         rustls::Error::InvalidCertificate(error) => Cow::Borrowed(words_for_certificate(error)),
         rustls::Error::NoCertificatesPresented => Cow::Borrowed("the receiver showed no certificate"),
         rustls::Error::PeerIncompatible(_) => Cow::Borrowed("no common version of TLS or cipher"),
-        rustls::Error::AlertReceived(alert) => Cow::Owned(format!("the receiver refused the handshake: {alert:?}")),
+        rustls::Error::AlertReceived(alert) => {
+            Cow::Owned(format!("the receiver refused the handshake: {alert:?}"))
+        }
         rustls::Error::InvalidMessage(_) => Cow::Borrowed("the receiver does not speak TLS on this port"),
         _ => Cow::Borrowed("the TLS handshake failed"),
     }
@@ -112,7 +118,9 @@ fn words_for_certificate(error: &CertificateError) -> &'static str {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "the certificate is for another host"
         }
-        CertificateError::UnknownIssuer => "the certificate's issuer is not trusted, or a link of its chain is missing",
+        CertificateError::UnknownIssuer => {
+            "the certificate's issuer is not trusted, or a link of its chain is missing"
+        }
         CertificateError::Revoked => "the certificate is revoked",
         _ => "the certificate is not valid",
     }

@@ -7,6 +7,8 @@
 /// The most bytes that one exchange may bring in: a head of 64 KiB, as much of a body, and what the
 /// parser reads ahead of both.
 pub(super) const BYTES_MAX: usize = 256 * 1024;
+/// The largest head of an answer, in bytes; an interim one included.
+pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The most interim answers (1xx) before the final one.
 pub(super) const INTERIM_MAX: u32 = 16;
 
@@ -27,6 +29,8 @@ pub(super) struct Gate {
 pub(super) enum Refused {
     #[error("the answer is more than {BYTES_MAX} bytes")]
     TooManyBytes,
+    #[error("the answer's head is more than {HEAD_BYTES_MAX} bytes")]
+    HeadTooLarge,
     #[error("there are more than {INTERIM_MAX} interim answers")]
     TooManyInterim,
     #[error("a header line ends in a bare line feed")]
@@ -92,8 +96,10 @@ impl Head {
     /// Whether this byte is the head's last: the line feed of an empty line.
     fn ends_with(&mut self, byte: u8) -> Result<bool, Refused> {
         self.read += 1;
-        if self.read == CLASS_AT {
-            self.class = byte;
+        match self.read {
+            CLASS_AT => self.class = byte,
+            0..=HEAD_BYTES_MAX => {}
+            _ => return Err(Refused::HeadTooLarge),
         }
         let previous = std::mem::replace(&mut self.previous, byte);
         if byte != b'\n' {
@@ -135,6 +141,13 @@ mod tests {
         check("HTTP/1.1 200 OK\n\n", Err(Refused::BareLineFeed));
         check("HTTP/1.1 200 OK\r\nx-a: b\nx-c: d\r\n\r\n", Err(Refused::BareLineFeed));
         check(&format!("{EARLY}HTTP/1.1 200 OK\r\nx-a: b\n\r\n"), Err(Refused::BareLineFeed));
+    }
+
+    #[test]
+    fn a_head_has_a_largest_size() {
+        let head = |bytes: usize| format!("HTTP/1.1 200 OK\r\nx-a: {}\r\n\r\n", "x".repeat(bytes - 26));
+        check(&head(HEAD_BYTES_MAX), Ok(()));
+        check(&head(HEAD_BYTES_MAX + 1), Err(Refused::HeadTooLarge));
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! One lane: the deliveries of one subscription, in the dispatcher's eyes.
 
-use super::{
-    AdaptiveLimit, Admission, Breaker, Duration, Handle, LaneRules, Outcome, Ticket, Timestamp, TokenBucket,
-    VecDeque,
-};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::{LaneRules, Ticket};
+use crate::handle::Handle;
+use crate::health::{AdaptiveLimit, Admission, Breaker, TokenBucket, Turn};
+use crate::outcome::{Outcome, Sign};
+use crate::time::Timestamp;
 
 /// A lane's window is at most this many deliveries, held or under way.
 const WINDOW_MAX: u32 = 256;
@@ -118,20 +122,15 @@ impl<W> Lane<W> {
             // The head was in flight; the next one is due at once, or the claim will say when.
             self.scheduled(now);
         }
-        let Some(outcome) = outcome else {
-            self.breaker.probe_cut_short(now);
-            return false;
-        };
-        if outcome.asks_for_less() {
+        let sign = outcome.map_or(Sign::None, Outcome::sign);
+        if outcome.is_some_and(Outcome::asks_for_less) {
             self.limit.overloaded();
         }
-        if outcome.is_outage() {
-            return self.breaker.outage(now);
-        }
-        if self.breaker.answered() {
-            self.limit.begin_again();
-        } else {
-            self.limit.succeeded(in_flight);
+        match self.breaker.observe(sign, now) {
+            Turn::Opened => return true,
+            Turn::Closed => self.limit.begin_again(),
+            Turn::Unchanged if sign == Sign::Well => self.limit.succeeded(in_flight),
+            Turn::Unchanged => {}
         }
         false
     }

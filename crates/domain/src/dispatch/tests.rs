@@ -2,6 +2,7 @@
 //! that the test moves.
 
 use super::*;
+use crate::health::{AdaptiveLimit, Breaker};
 use crate::outcome::Failure;
 
 const NOON: Timestamp = Timestamp::from_seconds(12 * 3600);
@@ -118,10 +119,10 @@ impl World {
         self.dispatcher.rooms(now).into_iter().find(|(id, _)| *id == lane(n)).map(|(_, room)| room)
     }
 
-    /// Opens the breaker of a lane by outages in a row.
+    /// Opens the breaker of a lane by silence in a row.
     fn break_lane(&mut self, n: u8) {
-        for work in 0..Breaker::OUTAGES_TO_OPEN {
-            self.born("acme", n, RULES, work).finished(n, DOWN);
+        for work in 0..Breaker::SILENT_TO_OPEN {
+            self.born("acme", n, RULES, work).finished(n, SILENT);
         }
         self.attempts();
     }
@@ -232,17 +233,17 @@ fn nothing_is_born_leased_while_older_deliveries_wait() {
 }
 
 #[test]
-fn outages_in_a_row_open_the_breaker_and_give_the_window_back() {
+fn silence_in_a_row_opens_the_breaker_and_gives_the_window_back() {
     let mut world = World::new(settings());
-    for work in 0..Breaker::OUTAGES_TO_OPEN + 4 {
+    for work in 0..Breaker::SILENT_TO_OPEN + 4 {
         world.born("acme", 1, RULES, work);
     }
-    for _ in 0..Breaker::OUTAGES_TO_OPEN {
-        world.finished(1, DOWN);
+    for _ in 0..Breaker::SILENT_TO_OPEN {
+        world.finished(1, SILENT);
     }
     let started = world.attempts().len();
     let released = world.released().len();
-    assert_eq!(started + released, Breaker::OUTAGES_TO_OPEN as usize + 4);
+    assert_eq!(started + released, Breaker::SILENT_TO_OPEN as usize + 4);
     assert_eq!(world.room(1), Some(0));
 }
 
@@ -256,7 +257,7 @@ fn an_open_lane_is_probed_with_one_delivery_at_a_time() {
     assert_eq!(world.tell(Input::Woken).claims(), [(lane(1), 1)]);
     assert_eq!(world.claimed(1, &[1], Some(NOON)).attempts().len(), 1);
     assert_eq!(world.claims(), []);
-    world.finished(1, DOWN);
+    world.finished(1, SILENT);
     assert_eq!(world.dispatcher.next_wake(), Some(at(15)));
 }
 
@@ -365,6 +366,19 @@ fn the_deliveries_of_a_removed_lane_are_withdrawn() {
         world.finished(1, OK);
     }
     assert!(world.dispatcher.is_idle() && world.dispatcher.lanes.is_empty());
+}
+
+#[test]
+fn a_retry_of_an_attempt_that_outlived_the_removal_is_claimed_to_be_cancelled() {
+    let mut world = World::new(settings());
+    world.born("acme", 1, RULES, 1);
+    assert_eq!(world.attempts(), [(lane(1), 1)]);
+    world.tell(Input::Removed(lane(1)));
+    world.scheduled(1, LaneRules::orphaned(), at(5)).finished(1, DOWN);
+    assert_eq!(world.dispatcher.next_wake(), Some(at(5)));
+    world.now = at(5);
+    world.tell(Input::Woken);
+    assert!(matches!(&world.commands[..], [Command::Claim(wants)] if wants[0].lane == lane(1)));
 }
 
 #[test]

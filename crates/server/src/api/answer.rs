@@ -1,5 +1,6 @@
 //! Successful answers.
 
+use angarium_engine::tasks::run;
 use angarium_engine::{Answer, Reply};
 use angarium_store::page::{Page, cursor};
 use axum::Json;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use tracing::Instrument;
 
 use crate::problem::Problem;
 
@@ -35,9 +37,16 @@ pub(crate) fn nothing() -> Answer {
     Answer { status: StatusCode::NO_CONTENT.as_u16(), body: Bytes::new() }
 }
 
-/// What the engine made of a write, for the wire.
-pub(crate) fn answered<E: Into<Problem>>(result: Result<Reply, E>) -> Result<Answered, Problem> {
-    result.map(Answered).map_err(Into::into)
+/// Has the engine carry out a write in a task of its own: a caller who hangs up changes nothing
+/// half way.
+pub(crate) async fn carried_out<E>(
+    write: impl Future<Output = Result<Reply, E>> + Send + 'static,
+) -> Result<Answered, Problem>
+where
+    E: Into<Problem> + Send + 'static,
+{
+    // The span goes along, so that the task's log lines carry the request's id.
+    run(write.in_current_span()).await.map(Answered).map_err(Into::into)
 }
 
 /// A thing that may not be there.

@@ -30,7 +30,8 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 impl<'a> Form<'a> {
     /// Reads a body that must be a JSON object.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Form<'a>, Problem> {
-        let text = std::str::from_utf8(body).map_err(|_| Problem::invalid_payload("the body is not UTF-8"))?;
+        let text =
+            std::str::from_utf8(body).map_err(|_| Problem::invalid_payload("the body is not UTF-8"))?;
         Form::of_text(text)
     }
 
@@ -41,8 +42,8 @@ impl<'a> Form<'a> {
 
     /// Reads the text of a JSON object.
     pub(crate) fn of_text(text: &'a str) -> Result<Form<'a>, Problem> {
-        let fields: Fields<'a> =
-            serde_json::from_str(text).map_err(|error| Problem::invalid_payload(format!("the body is not valid: {error}")))?;
+        let fields: Fields<'a> = serde_json::from_str(text)
+            .map_err(|error| Problem::invalid_payload(format!("the body is not valid: {error}")))?;
         Ok(Form { fields: fields.0, faults: Vec::new() })
     }
 
@@ -85,17 +86,22 @@ impl<'a> Form<'a> {
     /// Notes that a required field is not there.
     pub(crate) fn missing<T>(&mut self, field: &str) -> Option<T> {
         let message = format!("{field} is required");
-        self.faults.push(Detail { field: field.to_owned(), code: "required", message });
+        self.faults.push(Detail::new(field, "required", message));
         None
     }
 
     /// Notes that a field is not valid.
     pub(crate) fn fault(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.faults.push(Detail { field: field.into(), code: "invalid", message: message.into() });
+        self.faults.push(Detail::new(field, "invalid", message));
     }
 
     /// Keeps a number that is within its range, and notes one that is not.
-    pub(crate) fn within(&mut self, field: &str, range: std::ops::RangeInclusive<u32>, value: Option<u32>) -> Option<u32> {
+    pub(crate) fn within(
+        &mut self,
+        field: &str,
+        range: std::ops::RangeInclusive<u32>,
+        value: Option<u32>,
+    ) -> Option<u32> {
         if let Some(number) = value.filter(|number| !range.contains(number)) {
             let (least, most) = (range.start(), range.end());
             self.fault(field, format!("{field} is {number}, the limits are {least} and {most}"));
@@ -113,7 +119,7 @@ impl<'a> Form<'a> {
         for (field, _) in std::mem::take(&mut self.fields) {
             let field: String = field.chars().take(64).collect();
             let message = format!("{field:?} is not a field of this request");
-            self.faults.push(Detail { field, code: "unknown", message });
+            self.faults.push(Detail::new(field, "unknown", message));
         }
         match value {
             Some(value) if self.faults.is_empty() => Ok(value),

@@ -15,17 +15,21 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::health;
 use crate::problem::Problem;
 use crate::request_id::{after_panic, observe};
-use crate::state::App;
+use crate::state::{App, Sources};
 
-/// Every route, with the layers that all of them share.
+/// Every route, ready to serve.
 pub(crate) fn router(app: &App) -> Router {
-    v2::routes(app)
-        .merge(health::routes())
+    framed(v2::routes(app).merge(health::routes()), app.sources()).with_state(app.clone())
+}
+
+/// Puts routes into the layers that all of them share: whatever happens inside, what comes out has
+/// our shape and a request id.
+fn framed<S: Clone + Send + Sync + 'static>(routes: Router<S>, sources: &Sources) -> Router<S> {
+    routes
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(after_panic))
-        .layer(from_fn_with_state(app.sources().clone(), observe))
-        .with_state(app.clone())
+        .layer(from_fn_with_state(sources.clone(), observe))
 }
 
 async fn unknown_route() -> impl IntoResponse {
@@ -34,4 +38,40 @@ async fn unknown_route() -> impl IntoResponse {
 
 async fn method_not_allowed() -> impl IntoResponse {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address takes other methods")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use angarium_engine::clock::SystemClock;
+    use angarium_engine::ids::RandomIds;
+    use axum::body::Body;
+    use axum::routing::get;
+    use http::Request;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn broken() {
+        panic!("a secret reason");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_in_our_shape_and_without_its_reason() {
+        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(RandomIds::default()) };
+        let router = framed(Router::new().route("/broken", get(broken)), &sources);
+        let request =
+            Request::get("/broken").header("x-request-id", "mine").body(Body::empty()).expect("a request");
+        let response = router.oneshot(request).await.expect("an answer");
+        assert_eq!(
+            (response.status(), &response.headers()["x-request-id"]),
+            (StatusCode::INTERNAL_SERVER_ERROR, &"mine".parse().expect("a value"))
+        );
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let body = String::from_utf8(body.to_vec()).expect("text");
+        assert!(body.starts_with(r#"{"error":"internal_error","message":""#), "{body}");
+        assert!(body.ends_with(r#""requestId":"mine"}"#) && !body.contains("secret"), "{body}");
+    }
 }

@@ -9,6 +9,9 @@ use serde::de::value::{CowStrDeserializer, Error};
 
 use crate::problem::{Detail, Problem};
 
+/// How many unknown parameters are named in an answer.
+const NAMED_MAX: usize = 10;
+
 /// The parameters that nobody has asked for yet, and the faults found so far.
 pub(crate) struct Query<'a> {
     parameters: Vec<(Cow<'a, str>, Cow<'a, str>)>,
@@ -51,10 +54,10 @@ impl<'a> Query<'a> {
 
     /// A filter that we do not know would silently list too much.
     fn finish(mut self) -> Result<(), Problem> {
-        for (name, _) in std::mem::take(&mut self.parameters) {
+        for (name, _) in std::mem::take(&mut self.parameters).into_iter().take(NAMED_MAX) {
             let field: String = name.chars().take(64).collect();
             let message = format!("{field:?} is not a parameter of this list, or stands there twice");
-            self.faults.push(Detail { field, code: "unknown", message });
+            self.faults.push(Detail::new(field, "unknown", message));
         }
         if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
     }
@@ -65,7 +68,7 @@ impl<'a> Query<'a> {
     }
 
     fn fault(&mut self, field: &'static str, message: String) {
-        self.faults.push(Detail { field: field.to_owned(), code: "invalid", message });
+        self.faults.push(Detail::new(field, "invalid", message));
     }
 }
 
@@ -93,7 +96,10 @@ mod tests {
 
     #[test]
     fn a_cursor_of_another_list_is_refused() {
-        check(&format!("cursor={}", cursor([7; 16], "acme events")), Ok(PageRequest { before: Some([7; 16]), limit: 50 }));
+        check(
+            &format!("cursor={}", cursor([7; 16], "acme events")),
+            Ok(PageRequest { before: Some([7; 16]), limit: 50 }),
+        );
         check(&format!("cursor={}", cursor([7; 16], "beta events")), Err("invalid_cursor"));
         check("cursor=x", Err("invalid_cursor"));
     }

@@ -62,7 +62,10 @@ impl Write {
     }
 
     /// The caller, and the promise that this write happens once under its key.
-    pub(crate) fn into_parts<T>(self, answer: impl Fn(&T) -> Answer + Send + Sync + 'static) -> (Caller, Once<T>) {
+    pub(crate) fn into_parts<T>(
+        self,
+        answer: impl Fn(&T) -> Answer + Send + Sync + 'static,
+    ) -> (Caller, Once<T>) {
         (self.caller, Once { key: self.key, answer: Box::new(answer) })
     }
 }
@@ -97,7 +100,8 @@ impl<S: Send + Sync, K: Kind> FromRequestParts<S> for PathId<K> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathId<K>, Problem> {
-        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+        let params =
+            RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
         let text = params.iter().find(|(name, _)| *name == "id").map(|(_, value)| value);
         let id = text.expect("the route has an id").parse().map_err(|_| Problem::not_found())?;
         Ok(PathId(id))

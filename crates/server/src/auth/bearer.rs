@@ -40,7 +40,10 @@ pub(super) fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Problem>
 }
 
 fn missing() -> Problem {
-    Problem::unauthorized("missing_bearer_token", "send a credential as `authorization: Bearer …`")
+    Problem::unauthorized(
+        "missing_bearer_token",
+        "send a credential in the header authorization, as Bearer and the token",
+    )
 }
 
 fn invalid() -> Problem {
@@ -59,7 +62,10 @@ mod tests {
             headers.append(AUTHORIZATION, value.parse().expect("a header value"));
         }
         let found = credential(&headers);
-        assert_eq!(found.as_ref().map_err(|problem| problem.code.as_str()), expected.as_ref().map_err(|code| *code));
+        assert_eq!(
+            found.as_ref().map_err(|problem| problem.code.as_str()),
+            expected.as_ref().map_err(|code| *code)
+        );
     }
 
     #[test]

@@ -81,9 +81,9 @@ impl Jwks {
 
     async fn read(&self) -> Result<Vec<JwtKey>, String> {
         let text = match &self.place {
-            Place::File(path) => {
-                std::fs::read(path).map(Bytes::from).map_err(|error| format!("{}: {error}", path.display()))?
-            }
+            Place::File(path) => std::fs::read(path)
+                .map(Bytes::from)
+                .map_err(|error| format!("{}: {error}", path.display()))?,
             Place::Address(uri, tls) => tokio::time::timeout(DEADLINE, fetch(uri, tls.clone()))
                 .await
                 .map_err(|_| format!("{uri}: no answer within {} s", DEADLINE.as_secs()))?
@@ -129,7 +129,10 @@ fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
     }
 }
 
-async fn fetch(uri: &Uri, tls: Arc<rustls::ClientConfig>) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+async fn fetch(
+    uri: &Uri,
+    tls: Arc<rustls::ClientConfig>,
+) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     let host = uri.host().ok_or("the address has no host")?;
     let name = host.trim_matches(['[', ']']);
     let tcp = TcpStream::connect((name, uri.port_u16().unwrap_or(443))).await?;
@@ -152,15 +155,20 @@ async fn fetch(uri: &Uri, tls: Arc<rustls::ClientConfig>) -> Result<Bytes, Box<d
     tokio::pin!(exchange);
     tokio::select! {
         text = &mut exchange => text,
-        ended = &mut connection => {
-            ended?;
-            exchange.await
-        }
+        // Its end is no failure by itself: the whole answer may have come before it.
+        _ = &mut connection => exchange.await,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+    use tokio_rustls::TlsAcceptor;
+
     use super::*;
 
     const RSA: &str = r#"{"kty":"RSA","kid":"a","alg":"RS256","n":"sXch7Kv9","e":"AQAB"}"#;
@@ -177,5 +185,93 @@ mod tests {
         for set in ["{}", r#"{"keys":[]}"#, "[]", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#] {
             assert!(keys_in(set.as_bytes()).is_err(), "{set}");
         }
+    }
+
+    /// A publisher on loopback that gives the same answer to everybody, and the client's side of
+    /// its certificate.
+    struct Publisher {
+        uri: Uri,
+        tls: Arc<rustls::ClientConfig>,
+        _serving: JoinSet<()>,
+    }
+
+    impl Publisher {
+        async fn start(status: &str, body: String) -> Publisher {
+            let CertifiedKey { cert, signing_key } =
+                generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let server = rustls::ServerConfig::builder_with_provider(provider.clone())
+                .with_safe_default_protocol_versions()
+                .expect("versions")
+                .with_no_client_auth()
+                .with_single_cert(
+                    vec![cert.der().clone()],
+                    PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()),
+                )
+                .expect("a server's side");
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(cert.der().clone()).expect("a root");
+            let client = rustls::ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .expect("versions")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let port = listener.local_addr().expect("an address").port();
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let mut serving = JoinSet::new();
+            serving.spawn(publish(listener, TlsAcceptor::from(Arc::new(server)), answer));
+            let uri = format!("https://localhost:{port}/keys").parse().expect("an address");
+            Publisher { uri, tls: Arc::new(client), _serving: serving }
+        }
+
+        fn jwks(&self) -> Jwks {
+            Jwks::address(self.uri.clone(), self.tls.clone())
+        }
+    }
+
+    async fn publish(listener: TcpListener, acceptor: TlsAcceptor, answer: String) {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(tcp).await else { continue };
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).await.expect("a request");
+            assert!(request[..read].starts_with(b"GET /keys HTTP/1.1\r\n"));
+            // A client that has seen enough may be gone already.
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_are_fetched_over_https() {
+        let publisher = Publisher::start("200 OK", format!(r#"{{"keys":[{RSA}]}}"#)).await;
+        assert_eq!(publisher.jwks().load().await.expect("keys").len(), 1);
+    }
+
+    #[tokio::test]
+    async fn redirects_failures_and_endless_answers_are_no_keys() {
+        for (status, body) in [
+            ("302 Found", "{}".to_owned()),
+            ("500 Oops", "{}".to_owned()),
+            ("200 OK", " ".repeat(BYTES_MAX + 1)),
+        ] {
+            assert!(Publisher::start(status, body).await.jwks().load().await.is_err(), "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_publisher_without_a_trusted_certificate_is_not_believed() {
+        let publisher = Publisher::start("200 OK", format!(r#"{{"keys":[{RSA}]}}"#)).await;
+        let stranger = Publisher::start("200 OK", String::new()).await;
+        let jwks = Jwks::address(publisher.uri.clone(), stranger.tls.clone());
+        assert!(jwks.load().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_kid_causes_one_fetch_a_minute() {
+        let publisher = Publisher::start("200 OK", format!(r#"{{"keys":[{RSA}]}}"#)).await;
+        let jwks = publisher.jwks();
+        assert!(jwks.load_for_unknown_kid().await.is_some());
+        assert!(jwks.load_for_unknown_kid().await.is_none());
+        assert!(jwks.load_when_old().await.is_none());
     }
 }

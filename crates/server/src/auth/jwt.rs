@@ -97,7 +97,12 @@ impl Person {
 
 impl JwtVerifier {
     /// A verifier that knows `fixed` keys, and those of `source` once it was asked.
-    pub fn new(fixed: Vec<JwtKey>, source: Option<Jwks>, rules: JwtRules, clock: Arc<dyn Clock>) -> JwtVerifier {
+    pub fn new(
+        fixed: Vec<JwtKey>,
+        source: Option<Jwks>,
+        rules: JwtRules,
+        clock: Arc<dyn Clock>,
+    ) -> JwtVerifier {
         let fetched = source.map(|source| Fetched { source, keys: RwLock::default() });
         JwtVerifier { fixed, fetched, rules, clock, remembered: Mutex::default() }
     }
@@ -117,7 +122,8 @@ impl JwtVerifier {
         {
             self.accept_keys(fetched, keys);
         }
-        let name: [u8; 32] = digest(&SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes");
+        let name: [u8; 32] =
+            digest(&SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes");
         if let Some(person) = self.recall(&name)? {
             return Ok(person);
         }
@@ -160,12 +166,13 @@ impl JwtVerifier {
     }
 
     fn verify_with(&self, key: &JwtKey, token: &str) -> Result<Person, JwtRefused> {
-        let data = decode::<Claims>(token, &key.key, &self.validation(key.algorithm)).map_err(|error| {
-            match error.kind() {
-                ErrorKind::ExpiredSignature => JwtRefused::Expired,
-                _ => JwtRefused::Invalid,
-            }
-        })?;
+        let data =
+            decode::<Claims>(token, &key.key, &self.validation(key.algorithm)).map_err(
+                |error| match error.kind() {
+                    ErrorKind::ExpiredSignature => JwtRefused::Expired,
+                    _ => JwtRefused::Invalid,
+                },
+            )?;
         Ok(self.person(data.claims))
     }
 
@@ -238,5 +245,76 @@ impl Fetched {
 
     fn replace(&self, keys: Vec<JwtKey>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+    use angarium_engine::clock::SystemClock;
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use serde_json::json;
+
+    use super::*;
+
+    const SECRET: &[u8] = b"a secret for tests that is long enough to be one";
+
+    struct MovableClock(AtomicI64);
+
+    impl Clock for MovableClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.load(Relaxed))
+        }
+    }
+
+    fn verifier(clock: Arc<dyn Clock>) -> JwtVerifier {
+        let key = JwtKey { kid: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(SECRET) };
+        let rules = JwtRules {
+            issuer: None,
+            audience: None,
+            roles_claim: "handles".to_owned(),
+            leeway: Duration::from_mins(1),
+        };
+        JwtVerifier::new(vec![key], None, rules, clock)
+    }
+
+    fn token(claims: &Value) -> String {
+        encode(&Header::default(), claims, &EncodingKey::from_secret(SECRET)).expect("a token")
+    }
+
+    fn in_an_hour() -> i64 {
+        SystemClock.now().as_seconds() + 3600
+    }
+
+    #[tokio::test]
+    async fn a_remembered_token_ends_when_it_says_and_not_later() {
+        let clock = Arc::new(MovableClock(AtomicI64::new(SystemClock.now().as_millis())));
+        let verifier = verifier(clock.clone());
+        let token = token(&json!({ "exp": in_an_hour() }));
+        assert!(verifier.verify(&token).await.is_ok());
+        clock.0.fetch_add(3_590_000, Relaxed);
+        assert!(verifier.verify(&token).await.is_ok());
+        clock.0.fetch_add(80_000, Relaxed);
+        assert_eq!(verifier.verify(&token).await, Err(JwtRefused::Expired));
+    }
+
+    #[tokio::test]
+    async fn no_more_tokens_are_remembered_than_the_limit() {
+        let verifier = verifier(Arc::new(SystemClock));
+        for n in 0..=REMEMBERED_MAX {
+            let token = token(&json!({ "sub": n.to_string(), "exp": in_an_hour() }));
+            verifier.verify(&token).await.expect("a good token");
+        }
+        assert!(verifier.remembered.lock().expect("a lock").len() <= REMEMBERED_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_subject_cannot_break_a_log_line() {
+        let token =
+            token(&json!({ "sub": format!("a\r\nb\u{1b}[31m{}", "x".repeat(500)), "exp": in_an_hour() }));
+        let subject =
+            verifier(Arc::new(SystemClock)).verify(&token).await.expect("a good token").subject.clone();
+        assert!(subject.starts_with("ab[31mx") && subject.len() == 128, "{subject:?}");
     }
 }

@@ -78,7 +78,8 @@ fn hs256(secret: &SecretString) -> JwtKey {
 
 fn public_key(settings: &PublicKeySettings) -> Result<JwtKey, VerifierError> {
     let path = || settings.file.clone();
-    let pem = std::fs::read(&settings.file).map_err(|source| VerifierError::Unreadable { path: path(), source })?;
+    let pem =
+        std::fs::read(&settings.file).map_err(|source| VerifierError::Unreadable { path: path(), source })?;
     let (algorithm, key) = match settings.algorithm {
         KeyAlgorithm::RS256 => (Algorithm::RS256, DecodingKey::from_rsa_pem(&pem)),
         KeyAlgorithm::ES256 => (Algorithm::ES256, DecodingKey::from_ec_pem(&pem)),
@@ -93,7 +94,9 @@ fn jwks(place: &str) -> Result<Jwks, VerifierError> {
         return Ok(Jwks::file(PathBuf::from(place)));
     }
     match place.parse::<Uri>() {
-        Ok(uri) if uri.scheme_str() == Some("https") && uri.host().is_some() => Ok(Jwks::address(uri, tls()?)),
+        Ok(uri) if uri.scheme_str() == Some("https") && uri.host().is_some() => {
+            Ok(Jwks::address(uri, tls()?))
+        }
         _ => Err(VerifierError::Place { place: place.to_owned() }),
     }
 }

@@ -71,7 +71,13 @@ impl Authority {
         Authority { jwt, tokens }
     }
 
-    async fn admit(&self, headers: &HeaderMap, handle: &str, need: Need, door: Door) -> Result<Access, Problem> {
+    async fn admit(
+        &self,
+        headers: &HeaderMap,
+        handle: &str,
+        need: Need,
+        door: Door,
+    ) -> Result<Access, Problem> {
         let credential = bearer::credential(headers)?;
         let handle: Handle = handle.parse().map_err(|_| no_such_handle())?;
         let actor = match credential {
@@ -81,7 +87,13 @@ impl Authority {
         Ok(Access { handle, actor })
     }
 
-    async fn admit_jwt(&self, handle: &Handle, text: &str, need: Need, door: Door) -> Result<String, Problem> {
+    async fn admit_jwt(
+        &self,
+        handle: &Handle,
+        text: &str,
+        need: Need,
+        door: Door,
+    ) -> Result<String, Problem> {
         if door == Door::Public {
             return Err(invalid("this address takes an access token, not a JWT"));
         }

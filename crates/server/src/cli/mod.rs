@@ -1,7 +1,20 @@
 //! The command line. A command is a file with `Args` and `run`, and a line in the table below.
 
+mod answers;
+mod client;
+mod dead_letters;
+mod deliveries;
+pub mod demo;
+mod doctor;
+mod filter;
+mod publish;
+mod replay;
 mod serve;
+mod settings_file;
 mod sink;
+mod span;
+mod table;
+mod token;
 mod verify;
 
 use std::process::ExitCode;
@@ -16,7 +29,8 @@ struct CommandLine {
     command: Command,
 }
 
-/// Makes the list of commands and the way to each.
+/// Makes the list of commands and the way to each. What a command is for stands at its
+/// `Args`, or in a line here where that is shorter.
 macro_rules! commands {
     ($($(#[$doc:meta])* $name:ident => $module:ident::$args:ident,)*) => {
         #[derive(Debug, Subcommand)]
@@ -31,12 +45,16 @@ macro_rules! commands {
 }
 
 commands! {
-    /// Runs the service.
     Serve => serve::ServeArgs,
-    /// Receives webhooks and shows them: a receiver to try things with.
     Sink => sink::SinkArgs,
-    /// Checks the signatures of a captured webhook.
     Verify => verify::VerifyArgs,
+    Token => token::TokenArgs,
+    Publish => publish::PublishArgs,
+    Deliveries => deliveries::DeliveriesArgs,
+    DeadLetters => dead_letters::DeadLettersArgs,
+    Replay => replay::ReplayArgs,
+    Demo => demo::DemoArgs,
+    Doctor => doctor::DoctorArgs,
 }
 
 /// Does what the command line says.

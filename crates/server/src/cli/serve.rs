@@ -1,39 +1,36 @@
 //! `angarium serve`: the service itself.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use angarium_engine::Drained;
 use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::settings_file::SettingsFile;
 use crate::logging;
 use crate::service::Service;
-use crate::settings::{self, Environment, Settings};
+use crate::settings::{Environment, Settings};
 
-/// Runs the service until SIGTERM or SIGINT.
+/// Run the service until SIGTERM or SIGINT.
 ///
 /// Settings come from the file, over it from variables such as `ANGARIUM_LISTEN_ADDRESS`, over them
 /// from these flags. Without any, the service listens on 127.0.0.1:8080, keeps its data in
 /// ./angarium-data, and makes its master key and a secret for JWTs there on the first start.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// The settings file (TOML).
-    #[arg(long, value_name = "FILE", env = "ANGARIUM_CONFIG")]
-    config: Option<PathBuf>,
-    /// Where to listen; over `listen.address`.
+    #[command(flatten)]
+    settings: SettingsFile,
+    /// Where to listen; over `listen.address`
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// The database; over `store.path`.
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let environment = Environment::of_the_process();
-    let settings = settings_of(&args, &environment)?;
+    let listen = args.listen.map(|address| ("listen.address", address.to_string()));
+    let settings = args.settings.load(&environment, listen.into_iter().collect())?;
     logging::start(&settings.log)?;
     if let Some(place) = environment.get("crash_at") {
         angarium_store::crash_point::arm(place)?;
@@ -52,18 +49,6 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn settings_of(args: &ServeArgs, environment: &Environment) -> anyhow::Result<Settings> {
-    let mut flags = Vec::new();
-    if let Some(address) = args.listen {
-        flags.push(("listen.address", address.to_string()));
-    }
-    if let Some(path) = &args.store {
-        let path = path.to_str().context("the path of the database is not UTF-8")?;
-        flags.push(("store.path", path.to_owned()));
-    }
-    Ok(settings::load(args.config.as_deref(), environment, &flags)?)
-}
-
 fn announce(service: &Service, settings: &Settings) {
     tracing::info!(
         address = %service.address(),
@@ -80,7 +65,10 @@ struct StopSignals {
 
 impl StopSignals {
     fn catch() -> std::io::Result<StopSignals> {
-        Ok(StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn wait(mut self) {

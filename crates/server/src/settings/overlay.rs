@@ -49,7 +49,8 @@ pub struct Environment(Vec<(String, String)>);
 impl Environment {
     /// Reads the process's variables.
     pub fn of_the_process() -> Environment {
-        let ours = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let ours = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Environment::of(ours)
     }
 
@@ -75,7 +76,11 @@ impl Environment {
 
 /// Reads the settings: the file, over it the environment, over it what the command line sets as
 /// `section.key` and a text.
-pub fn load(file: Option<&Path>, environment: &Environment, flags: &[(&str, String)]) -> Result<Settings, SettingsError> {
+pub fn load(
+    file: Option<&Path>,
+    environment: &Environment,
+    flags: &[(&str, String)],
+) -> Result<Settings, SettingsError> {
     let mut table = file.map(read).transpose()?.unwrap_or_default();
     for (section, key, text) in environment.settings() {
         put(&mut table, section, key, text);
@@ -118,11 +123,16 @@ fn put(table: &mut Table, section: &str, key: &str, text: &str) {
 fn value_of(section: &str, key: &str, text: &str) -> Value {
     let as_text = Value::String(text.to_owned());
     let alone = Table::from_iter([(key.to_owned(), as_text.clone())]);
-    let wants_text = Settings::deserialize(Table::from_iter([(section.to_owned(), Value::Table(alone))])).is_ok();
+    let wants_text =
+        Settings::deserialize(Table::from_iter([(section.to_owned(), Value::Table(alone))])).is_ok();
     if wants_text {
         return as_text;
     }
-    format!("value = {text}").parse().ok().and_then(|mut table: Table| table.remove("value")).unwrap_or(as_text)
+    format!("value = {text}")
+        .parse()
+        .ok()
+        .and_then(|mut table: Table| table.remove("value"))
+        .unwrap_or(as_text)
 }
 
 #[cfg(test)]
@@ -133,7 +143,11 @@ mod tests {
         Environment::of(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
     }
 
-    fn of_file(text: &str, variables: &[(&str, &str)], flags: &[(&str, String)]) -> Result<Settings, SettingsError> {
+    fn of_file(
+        text: &str,
+        variables: &[(&str, &str)],
+        flags: &[(&str, String)],
+    ) -> Result<Settings, SettingsError> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), text).expect("a written file");
         load(Some(file.path()), &environment(variables), flags)
@@ -150,7 +164,8 @@ mod tests {
     fn the_environment_wins_over_the_file_and_flags_win_over_both() {
         let file = "[listen]\naddress = \"127.0.0.1:1\"\nconnections_max = 7\n[retention]\ndead_days = 5";
         let variables = [("ANGARIUM_LISTEN_ADDRESS", "127.0.0.1:2"), ("ANGARIUM_RETENTION_DEAD_DAYS", "6")];
-        let settings = of_file(file, &variables, &[("listen.address", "127.0.0.1:3".to_owned())]).expect("settings");
+        let settings =
+            of_file(file, &variables, &[("listen.address", "127.0.0.1:3".to_owned())]).expect("settings");
         assert_eq!(settings.listen.address.port(), 3);
         assert_eq!((settings.listen.connections_max, settings.retention.dead_days), (7, 6));
     }
@@ -173,15 +188,29 @@ mod tests {
     #[test]
     fn a_mistyped_variable_of_a_section_is_refused_and_strangers_are_ignored() {
         assert!(load(None, &environment(&[("ANGARIUM_LISTEN_ADRESS", "x")]), &[]).is_err());
-        assert!(load(None, &environment(&[("ANGARIUM_SERVICE_HOST", "10.0.0.1"), ("ANGARIUM_PORT", "tcp://x")]), &[]).is_ok());
+        assert!(
+            load(
+                None,
+                &environment(&[("ANGARIUM_SERVICE_HOST", "10.0.0.1"), ("ANGARIUM_PORT", "tcp://x")]),
+                &[]
+            )
+            .is_ok()
+        );
     }
 
     #[test]
     fn texts_of_digits_stay_texts_where_a_text_is_wanted() {
         use secrecy::ExposeSecret;
-        let variables = [("ANGARIUM_AUTH_HS256_SECRET", "00700"), ("ANGARIUM_EGRESS_ALLOW", "[\"127.0.0.0/8:*\"]"), ("ANGARIUM_EGRESS_ALLOW_HTTP", "true")];
+        let variables = [
+            ("ANGARIUM_AUTH_HS256_SECRET", "00700"),
+            ("ANGARIUM_EGRESS_ALLOW", "[\"127.0.0.0/8:*\"]"),
+            ("ANGARIUM_EGRESS_ALLOW_HTTP", "true"),
+        ];
         let settings = load(None, &environment(&variables), &[]).expect("settings");
-        assert_eq!(settings.auth.hs256_secret.map(|s| s.0.expose_secret().to_owned()).as_deref(), Some("00700"));
+        assert_eq!(
+            settings.auth.hs256_secret.map(|s| s.0.expose_secret().to_owned()).as_deref(),
+            Some("00700")
+        );
         assert_eq!((settings.egress.allow.len(), settings.egress.allow_http), (1, true));
     }
 }

@@ -63,7 +63,10 @@ impl Client {
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
         let body = body.into();
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.root)).header("host", "angarium.test");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.root))
+            .header("host", "angarium.test");
         if !body.is_empty() && !self.headers.iter().any(|(name, _)| *name == "content-type") {
             request = request.header("content-type", "application/json");
         }
@@ -78,13 +81,18 @@ impl Client {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Answer {
         let stream = TcpStream::connect(self.address).await.expect("the service listens");
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         let exchange = async {
             let response = sender.send_request(request).await.expect("an answer");
             let (head, body) = response.into_parts();
             let body = body.collect().await.expect("a whole body").to_bytes();
             drop(sender);
-            Answer { status: head.status, headers: head.headers, text: String::from_utf8(body.to_vec()).expect("text") }
+            Answer {
+                status: head.status,
+                headers: head.headers,
+                text: String::from_utf8(body.to_vec()).expect("text"),
+            }
         };
         let (answer, _) = tokio::join!(exchange, connection);
         answer
@@ -93,7 +101,8 @@ impl Client {
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{} {:?}: {error}", self.status, self.text))
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|error| panic!("{} {:?}: {error}", self.status, self.text))
     }
 
     /// A text field of the body.

@@ -10,7 +10,8 @@ pub(crate) const SECRET: &str = "a secret for tests that is long enough to be on
 
 /// A JWT with these claims, signed with [`SECRET`].
 pub(crate) fn signed(claims: &Value) -> String {
-    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET.as_bytes())).expect("a token")
+    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET.as_bytes()))
+        .expect("a token")
 }
 
 /// What a person with a role on a handle says.

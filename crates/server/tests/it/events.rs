@@ -29,7 +29,10 @@ async fn a_published_event_arrives_signed_and_byte_for_byte() {
     let key = hmac::Key::new(hmac::HMAC_SHA256, webhook["secret"].as_str().expect("a secret").as_bytes());
     let signature = format!("sha256={}", HEXLOWER.encode(hmac::sign(&key, &arrival.body).as_ref()));
     assert_eq!(arrival.header("x-arjun-signature"), signature);
-    assert_eq!((arrival.header("x-arjun-event-type"), arrival.header("x-arjun-attempt")), ("order.paid", "1"));
+    assert_eq!(
+        (arrival.header("x-arjun-event-type"), arrival.header("x-arjun-attempt")),
+        ("order.paid", "1")
+    );
     assert_eq!(arrival.header("webhook-id"), event_id);
 }
 

@@ -6,6 +6,7 @@ mod receiver;
 mod world;
 
 mod access;
+mod cli_demo;
 mod batches;
 mod dead_letters;
 mod deliveries;
@@ -13,6 +14,7 @@ mod events;
 mod idempotency;
 mod jwt;
 mod listener;
+mod log;
 mod paging;
 mod problems;
 mod replays;

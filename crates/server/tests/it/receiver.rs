@@ -41,7 +41,8 @@ impl Receiver {
     pub(crate) async fn start() -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let memory = Memory { arrivals: Arc::default(), status: Arc::new(Mutex::new(StatusCode::NO_CONTENT)) };
+        let memory =
+            Memory { arrivals: Arc::default(), status: Arc::new(Mutex::new(StatusCode::NO_CONTENT)) };
         let router = Router::new().fallback(take).with_state(memory.clone());
         let mut serving = JoinSet::new();
         serving.spawn(async move { axum::serve(listener, router).await.expect("a running receiver") });

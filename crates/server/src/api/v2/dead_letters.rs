@@ -2,12 +2,11 @@
 
 use angarium_domain::delivery::Status;
 use angarium_domain::ids::DeliveryKind;
-use angarium_engine::tasks::run;
 use angarium_engine::{Deliveries, DeliveryLife};
 use axum::Json;
 use axum::extract::State;
 
-use crate::api::answer::{Answered, Items, answered, found, nothing};
+use crate::api::answer::{Answered, Items, carried_out, found, nothing};
 use crate::api::request::{PathId, Read, Write};
 use crate::api::v2::deliveries::{DeliveryLifeView, DeliveryView, list_of};
 use crate::problem::Problem;
@@ -35,11 +34,13 @@ pub(super) async fn discard(
 ) -> Result<Answered, Problem> {
     write.no_fields()?;
     let (caller, once) = write.into_parts(|()| nothing());
-    answered(run(async move { deliveries.discard(caller, id, once).await }).await)
+    carried_out(async move { deliveries.discard(caller, id, once).await }).await
 }
 
 /// Whether the list would show it.
 fn is_dead_letter(life: &DeliveryLife) -> bool {
     let logged = &life.shown.logged;
-    life.shown.status == Status::Dead && logged.replayed_by.is_none() && logged.delivery.discarded_at.is_none()
+    life.shown.status == Status::Dead
+        && logged.replayed_by.is_none()
+        && logged.delivery.discarded_at.is_none()
 }

@@ -11,14 +11,13 @@ use angarium_domain::outcome::{Class, Failure, Outcome, RetryOn};
 use angarium_domain::replay::DeliveryFilter;
 use angarium_domain::retry::Delay;
 use angarium_domain::time::Timestamp;
-use angarium_engine::tasks::run;
 use angarium_engine::{Deliveries, DeliveryLife, Replayed, Shown};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::api::answer::{Answered, Items, answered, found, items, json};
+use crate::api::answer::{Answered, Items, carried_out, found, items, json};
 use crate::api::query::Query;
 use crate::api::request::{PathId, Read, Write};
 use crate::problem::Problem;
@@ -121,9 +120,12 @@ pub(super) async fn replay(
     let request_id = write.request_id();
     let (caller, once) = write.into_parts(move |replayed: &Replayed| {
         let Replayed { delivery_id, event_id, replay_of } = *replayed;
-        json(StatusCode::ACCEPTED, &ReplayedView { delivery_id, event_id, replay_of, request_id: &request_id })
+        json(
+            StatusCode::ACCEPTED,
+            &ReplayedView { delivery_id, event_id, replay_of, request_id: &request_id },
+        )
     });
-    answered(run(async move { deliveries.replay(caller, id, to, once).await }).await)
+    carried_out(async move { deliveries.replay(caller, id, to, once).await }).await
 }
 
 /// One page of the log, or of its dead letters.
@@ -198,8 +200,10 @@ fn parts_of(outcome: Option<Outcome>) -> (Option<u16>, Option<Failure>) {
 impl From<DeliveryLife> for DeliveryLifeView {
     fn from(life: DeliveryLife) -> DeliveryLifeView {
         // Of a subscription that is gone only the recorded class is left to explain.
-        let retry_on = life.subscription.map(|subscription| subscription.retry_policy.retry_on()).unwrap_or_default();
-        let attempt_log = life.attempts.into_iter().map(|attempt| AttemptView::of(attempt, retry_on)).collect();
+        let retry_on =
+            life.subscription.map(|subscription| subscription.retry_policy.retry_on()).unwrap_or_default();
+        let attempt_log =
+            life.attempts.into_iter().map(|attempt| AttemptView::of(attempt, retry_on)).collect();
         DeliveryLifeView { delivery: life.shown.into(), attempt_log }
     }
 }

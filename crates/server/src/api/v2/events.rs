@@ -7,7 +7,6 @@ use angarium_domain::event_type::EventType;
 use angarium_domain::ids::{EventId, EventKind};
 use angarium_domain::payload::{InvalidPayload, Payload};
 use angarium_domain::time::Timestamp;
-use angarium_engine::tasks::run;
 use angarium_engine::{Accepted, Answer, EventLife, Events, Intake, NewEvent};
 use angarium_store::event_log::EventFilter;
 use axum::Json;
@@ -17,7 +16,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::api::answer::{Answered, Items, answered, found, items, json};
+use crate::api::answer::{Answered, Items, carried_out, found, items, json};
 use crate::api::form::Form;
 use crate::api::request::{PathId, Read, Write};
 use crate::api::v2::deliveries::DeliveryView;
@@ -46,8 +45,15 @@ struct BatchView<'a> {
 #[serde(untagged)]
 enum ItemView<'a> {
     #[serde(rename_all = "camelCase")]
-    Accepted { event_id: EventId, deliveries: usize },
-    Refused { error: &'a str, message: &'a str, details: &'a [Detail] },
+    Accepted {
+        event_id: EventId,
+        deliveries: usize,
+    },
+    Refused {
+        error: &'a str,
+        message: &'a str,
+        details: &'a [Detail],
+    },
 }
 
 #[derive(Serialize)]
@@ -75,7 +81,7 @@ pub(super) async fn publish(
     let (caller, once) = write.into_parts(move |accepted: &Accepted| {
         json(StatusCode::ACCEPTED, &AcceptedView { result: ItemView::of(accepted), request_id: &request_id })
     });
-    answered(run(async move { intake.publish(caller, event, once).await }).await)
+    carried_out(async move { intake.publish(caller, event, once).await }).await
 }
 
 pub(super) async fn publish_batch(
@@ -93,10 +99,15 @@ pub(super) async fn publish_batch(
     let (caller, once) = write.into_parts(move |accepted: &Vec<Accepted>| -> Answer {
         json(StatusCode::ACCEPTED, &BatchView::of(&refused, accepted, &request_id))
     });
-    answered(run(async move { intake.publish_batch(caller, events, once).await }).await).map(IntoResponse::into_response)
+    carried_out(async move { intake.publish_batch(caller, events, once).await })
+        .await
+        .map(IntoResponse::into_response)
 }
 
-pub(super) async fn list(State(events): State<Events>, read: Read) -> Result<Json<Items<EventView>>, Problem> {
+pub(super) async fn list(
+    State(events): State<Events>,
+    read: Read,
+) -> Result<Json<Items<EventView>>, Problem> {
     let mut query = read.query();
     let filter = EventFilter {
         event_type: query.optional("type"),
@@ -126,15 +137,20 @@ fn new_event(mut form: Form<'_>, limits: &Limits) -> Result<NewEvent, Problem> {
     let occurred_at: Option<OccurredAt> = form.parsed("occurredAt");
     let ordering_key = ordering_key(&mut form);
     let (event_type, payload) = form.finish(event_type.zip(payload))?;
-    let payload = Payload::from_json(payload, limits.payload_bytes_max).map_err(|error| payload_problem(&error))?;
+    let payload =
+        Payload::from_json(payload, limits.payload_bytes_max).map_err(|error| payload_problem(&error))?;
     Ok(NewEvent { event_type, payload, occurred_at, ordering_key })
 }
 
 fn ordering_key(form: &mut Form<'_>) -> Option<Box<str>> {
     let key: Cow<'_, str> = form.optional("orderingKey")?;
-    if key.is_empty() || key.len() > ORDERING_KEY_BYTES_MAX || key.chars().any(char::is_control) {
-        let bytes = key.len();
-        form.fault("orderingKey", format!("orderingKey is {bytes} bytes, the limits are 1 and {ORDERING_KEY_BYTES_MAX}, without control characters"));
+    let bytes = key.len();
+    if !(1..=ORDERING_KEY_BYTES_MAX).contains(&bytes) {
+        let limits = format!("the limits are 1 and {ORDERING_KEY_BYTES_MAX}");
+        form.fault("orderingKey", format!("orderingKey is {bytes} bytes, {limits}"));
+    }
+    if key.chars().any(char::is_control) {
+        form.fault("orderingKey", "orderingKey holds a control character");
     }
     Some(key.into())
 }
@@ -197,7 +213,8 @@ impl EventView {
             accepted_at: event.accepted_at,
             origin: event.origin,
             ordering_key: event.ordering_key.clone(),
-            payload: RawValue::from_string(event.payload.as_str().to_owned()).expect("it was JSON when it was accepted"),
+            payload: RawValue::from_string(event.payload.as_str().to_owned())
+                .expect("it was JSON when it was accepted"),
             deliveries: None,
         }
     }

@@ -3,7 +3,6 @@
 use angarium_domain::ids::{ReplayId, ReplayKind};
 use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob, Target};
 use angarium_domain::time::Timestamp;
-use angarium_engine::tasks::run;
 use angarium_engine::{NewReplay, ReplayJobs};
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::api::answer::{Answered, answered, found, json};
+use crate::api::answer::{Answered, carried_out, found, json};
 use crate::api::form::Form;
 use crate::api::request::{PathId, Read, Write};
 use crate::problem::Problem;
@@ -51,13 +50,15 @@ pub(super) async fn create(State(replays): State<ReplayJobs>, write: Write) -> R
     let request_id = write.request_id();
     if dry_run {
         let matched = replays.dry_run(&write.caller.handle, new.filter).await?;
-        return Ok(Json(CreatedView { replay_id: None, matched, dry_run, request_id: &request_id }).into_response());
+        return Ok(
+            Json(CreatedView { replay_id: None, matched, dry_run, request_id: &request_id }).into_response()
+        );
     }
     let (caller, once) = write.into_parts(move |job: &ReplayJob| {
         let (replay_id, matched) = (Some(job.id), job.matched);
         json(StatusCode::ACCEPTED, &CreatedView { replay_id, matched, dry_run, request_id: &request_id })
     });
-    answered(run(async move { replays.create(caller, new, once).await }).await).map(IntoResponse::into_response)
+    carried_out(async move { replays.create(caller, new, once).await }).await.map(IntoResponse::into_response)
 }
 
 pub(super) async fn get(
@@ -74,8 +75,9 @@ pub(super) async fn cancel(
     write: Write,
 ) -> Result<Answered, Problem> {
     write.no_fields()?;
-    let (caller, once) = write.into_parts(|job: &ReplayJob| json(StatusCode::OK, &ReplayView::from(job.clone())));
-    answered(run(async move { replays.cancel(caller, id, once).await }).await)
+    let (caller, once) =
+        write.into_parts(|job: &ReplayJob| json(StatusCode::OK, &ReplayView::from(job.clone())));
+    carried_out(async move { replays.cancel(caller, id, once).await }).await
 }
 
 fn new_replay(mut form: Form<'_>) -> Result<(NewReplay, bool), Problem> {

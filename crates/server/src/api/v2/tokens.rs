@@ -3,7 +3,6 @@
 use angarium_domain::access::{Scope, Token};
 use angarium_domain::ids::{TokenId, TokenKind};
 use angarium_domain::time::Timestamp;
-use angarium_engine::tasks::run;
 use angarium_engine::{NewToken, TokenMade, Tokens};
 use angarium_store::page::Page;
 use axum::Json;
@@ -11,7 +10,7 @@ use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::api::answer::{Answered, Items, answered, items, json, nothing};
+use crate::api::answer::{Answered, Items, carried_out, items, json, nothing};
 use crate::api::form::Form;
 use crate::api::request::{PathId, Read, Write};
 use crate::problem::Problem;
@@ -44,10 +43,13 @@ pub(super) async fn create(
         let view = TokenView::of(&made.token);
         json(StatusCode::CREATED, &TokenView { token: Some(made.text.clone()), ..view })
     });
-    answered(run(async move { tokens.create(caller, new, once).await }).await)
+    carried_out(async move { tokens.create(caller, new, once).await }).await
 }
 
-pub(super) async fn list(State(tokens): State<Tokens>, read: Read) -> Result<Json<Items<TokenView>>, Problem> {
+pub(super) async fn list(
+    State(tokens): State<Tokens>,
+    read: Read,
+) -> Result<Json<Items<TokenView>>, Problem> {
     let list = format!("{} tokens", read.handle);
     let request = read.query().page(&list)?;
     let mut tokens = tokens.list(&read.handle).await?;
@@ -64,12 +66,14 @@ pub(super) async fn revoke(
 ) -> Result<Answered, Problem> {
     write.no_fields()?;
     let (caller, once) = write.into_parts(|()| nothing());
-    answered(run(async move { tokens.revoke(caller, id, once).await }).await)
+    carried_out(async move { tokens.revoke(caller, id, once).await }).await
 }
 
 fn new_token(mut form: Form<'_>, now: Timestamp) -> Result<NewToken, Problem> {
     let name: Option<String> = form.required("name");
-    if let Some(chars) = name.as_ref().map(|name| name.chars().count()).filter(|n| *n == 0 || *n > NAME_CHARS_MAX) {
+    if let Some(chars) =
+        name.as_ref().map(|name| name.chars().count()).filter(|n| *n == 0 || *n > NAME_CHARS_MAX)
+    {
         form.fault("name", format!("name is {chars} characters, the limits are 1 and {NAME_CHARS_MAX}"));
     }
     let scopes: Option<Vec<Scope>> = form.required("scopes");

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use angarium_domain::event_type::EventPattern;
 use angarium_domain::subscription::{
-    CONCURRENCY, DESCRIPTION_CHARS_MAX, PATTERNS_MAX, RATE_PER_SECOND, TIMEOUT_DEFAULT, TIMEOUT_SECONDS, without_duplicates,
+    CONCURRENCY, DESCRIPTION_CHARS_MAX, PATTERNS_MAX, RATE_PER_SECOND, TIMEOUT_DEFAULT, TIMEOUT_SECONDS,
+    without_duplicates,
 };
 use angarium_engine::{NewSubscription, Patch};
 use serde_json::value::RawValue;
@@ -41,9 +42,9 @@ pub(super) fn patch_of(mut form: Form<'_>) -> Result<Patch, Problem> {
     let patch = Patch {
         endpoint_url: form.optional("endpointUrl"),
         event_types: event_types.and_then(|list| patterns(&mut form, list)),
-        description: form.nullable("description").map(|text: Option<Cow<'_, str>>| {
-            text.map(|text| description(&mut form, text))
-        }),
+        description: form
+            .nullable("description")
+            .map(|text: Option<Cow<'_, str>>| text.map(|text| description(&mut form, text))),
         signing_profile: form.optional("signingProfile"),
         payload_format: form.optional("payloadFormat"),
         retry_policy: form.optional("retryPolicy"),
@@ -63,12 +64,17 @@ fn patterns(form: &mut Form<'_>, list: &RawValue) -> Option<Vec<EventPattern>> {
     };
     if texts.is_empty() || texts.len() > PATTERNS_MAX {
         let count = texts.len();
-        form.fault("eventTypes", format!("eventTypes holds {count} patterns, the limits are 1 and {PATTERNS_MAX}"));
+        form.fault(
+            "eventTypes",
+            format!("eventTypes holds {count} patterns, the limits are 1 and {PATTERNS_MAX}"),
+        );
         return None;
     }
     let read = texts.iter().enumerate().filter_map(|(place, text)| {
-        let pattern = serde_json::from_str::<Cow<'_, str>>(text.get()).map_err(|_| "an event type is a text".to_owned());
-        let pattern = pattern.and_then(|text| text.parse::<EventPattern>().map_err(|error| error.to_string()));
+        let pattern = serde_json::from_str::<Cow<'_, str>>(text.get())
+            .map_err(|_| "an event type is a text".to_owned());
+        let pattern =
+            pattern.and_then(|text| text.parse::<EventPattern>().map_err(|error| error.to_string()));
         pattern.map_err(|message| form.fault(format!("eventTypes[{place}]"), message)).ok()
     });
     Some(without_duplicates(read.collect()))
@@ -77,7 +83,10 @@ fn patterns(form: &mut Form<'_>, list: &RawValue) -> Option<Vec<EventPattern>> {
 fn description(form: &mut Form<'_>, text: Cow<'_, str>) -> String {
     let chars = text.chars().count();
     if chars > DESCRIPTION_CHARS_MAX {
-        form.fault("description", format!("description is {chars} characters, the limit is {DESCRIPTION_CHARS_MAX}"));
+        form.fault(
+            "description",
+            format!("description is {chars} characters, the limit is {DESCRIPTION_CHARS_MAX}"),
+        );
     }
     text.into_owned()
 }
@@ -95,7 +104,11 @@ fn timeout(form: &mut Form<'_>) -> Option<u32> {
     form.within("timeoutSeconds", TIMEOUT_SECONDS, seconds)
 }
 
-fn bounded(form: &mut Form<'_>, field: &'static str, range: std::ops::RangeInclusive<u32>) -> Option<Option<u32>> {
+fn bounded(
+    form: &mut Form<'_>,
+    field: &'static str,
+    range: std::ops::RangeInclusive<u32>,
+) -> Option<Option<u32>> {
     let value = form.nullable(field)?;
     Some(form.within(field, range, value))
 }
@@ -105,7 +118,8 @@ mod tests {
     use super::*;
 
     fn fields_at_fault(body: &str) -> Vec<String> {
-        let problem = new_subscription(Form::parse(body.as_bytes()).expect("an object")).err().expect("refused");
+        let problem =
+            new_subscription(Form::parse(body.as_bytes()).expect("an object")).expect_err("refused");
         problem.details.into_iter().map(|detail| detail.field).collect()
     }
 
@@ -123,21 +137,40 @@ mod tests {
             "signingProfile":"none","payloadFormat":1,"retryPolicy":"slow","headers":{"Host":"x"},"ordered":"yes","filter":{}}"#;
         let mut fields = fields_at_fault(body);
         fields.sort();
-        assert_eq!(fields, [
-            "endpointUrl", "eventTypes[1]", "eventTypes[2]", "filter", "headers", "maxConcurrency", "ordered",
-            "payloadFormat", "rateLimitPerSecond", "retryPolicy", "signingProfile", "timeoutSeconds",
-        ]);
+        assert_eq!(
+            fields,
+            [
+                "endpointUrl",
+                "eventTypes[1]",
+                "eventTypes[2]",
+                "filter",
+                "headers",
+                "maxConcurrency",
+                "ordered",
+                "payloadFormat",
+                "rateLimitPerSecond",
+                "retryPolicy",
+                "signingProfile",
+                "timeoutSeconds",
+            ]
+        );
     }
 
     #[test]
     fn an_empty_list_wants_nothing_and_is_refused() {
-        assert_eq!(fields_at_fault(r#"{"endpointUrl":"https://example.com/","eventTypes":[]}"#), ["eventTypes"]);
+        assert_eq!(
+            fields_at_fault(r#"{"endpointUrl":"https://example.com/","eventTypes":[]}"#),
+            ["eventTypes"]
+        );
     }
 
     #[test]
     fn a_patch_tells_clearing_from_leaving_alone() {
         let patch = patch_of(Form::parse(br#"{"description":null,"maxConcurrency":3}"#).expect("an object"));
         let patch = patch.expect("a patch");
-        assert_eq!((patch.description, patch.max_concurrency, patch.rate_limit_per_second), (Some(None), Some(Some(3)), None));
+        assert_eq!(
+            (patch.description, patch.max_concurrency, patch.rate_limit_per_second),
+            (Some(None), Some(Some(3)), None)
+        );
     }
 }

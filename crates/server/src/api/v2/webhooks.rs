@@ -12,14 +12,13 @@ use angarium_domain::secret::{OVERLAP_DEFAULT, OVERLAP_MAX};
 use angarium_domain::signature::SigningProfile;
 use angarium_domain::subscription::{Status, Subscription};
 use angarium_domain::time::Timestamp;
-use angarium_engine::tasks::run;
 use angarium_engine::{Answer, Described, Subscriptions, Tested, WithSecret};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::api::answer::{Answered, answered, found, json, next_cursor, nothing};
+use crate::api::answer::{Answered, carried_out, found, json, next_cursor, nothing};
 use crate::api::form::Form;
 use crate::api::request::{PathId, Read, Write};
 use crate::api::v2::webhook_form::{new_subscription, patch_of};
@@ -67,13 +66,19 @@ struct TestedView<'a> {
     request_id: &'a str,
 }
 
-pub(super) async fn create(State(subscriptions): State<Subscriptions>, write: Write) -> Result<Answered, Problem> {
+pub(super) async fn create(
+    State(subscriptions): State<Subscriptions>,
+    write: Write,
+) -> Result<Answered, Problem> {
     let new = new_subscription(write.form()?)?;
     let (caller, once) = write.into_parts(|made| with_secret(StatusCode::CREATED, made));
-    answered(run(async move { subscriptions.create(caller, new, once).await }).await)
+    carried_out(async move { subscriptions.create(caller, new, once).await }).await
 }
 
-pub(super) async fn list(State(subscriptions): State<Subscriptions>, read: Read) -> Result<Json<WebhooksView>, Problem> {
+pub(super) async fn list(
+    State(subscriptions): State<Subscriptions>,
+    read: Read,
+) -> Result<Json<WebhooksView>, Problem> {
     let list = format!("{} webhooks", read.handle);
     let page = subscriptions.list(&read.handle, read.query().page(&list)?).await?;
     let next_cursor = next_cursor(&page, &list);
@@ -95,7 +100,7 @@ pub(super) async fn patch(
 ) -> Result<Answered, Problem> {
     let patch = patch_of(write.form()?)?;
     let (caller, once) = write.into_parts(as_it_is_now);
-    answered(run(async move { subscriptions.patch(caller, id, patch, once).await }).await)
+    carried_out(async move { subscriptions.patch(caller, id, patch, once).await }).await
 }
 
 pub(super) async fn delete(
@@ -105,7 +110,7 @@ pub(super) async fn delete(
 ) -> Result<Answered, Problem> {
     write.no_fields()?;
     let (caller, once) = write.into_parts(|()| nothing());
-    answered(run(async move { subscriptions.delete(caller, id, once).await }).await)
+    carried_out(async move { subscriptions.delete(caller, id, once).await }).await
 }
 
 pub(super) async fn test(
@@ -119,7 +124,7 @@ pub(super) async fn test(
         let Tested { event_id, delivery_id } = *tested;
         json(StatusCode::ACCEPTED, &TestedView { event_id, delivery_id, request_id: &request_id })
     });
-    answered(run(async move { subscriptions.test(caller, id, once).await }).await)
+    carried_out(async move { subscriptions.test(caller, id, once).await }).await
 }
 
 pub(super) async fn rotate(
@@ -129,7 +134,7 @@ pub(super) async fn rotate(
 ) -> Result<Answered, Problem> {
     let overlap = overlap(write.form_or_empty()?)?;
     let (caller, once) = write.into_parts(|made| with_secret(StatusCode::OK, made));
-    answered(run(async move { subscriptions.rotate(caller, id, overlap, once).await }).await)
+    carried_out(async move { subscriptions.rotate(caller, id, overlap, once).await }).await
 }
 
 pub(super) async fn pause(
@@ -139,7 +144,7 @@ pub(super) async fn pause(
 ) -> Result<Answered, Problem> {
     write.no_fields()?;
     let (caller, once) = write.into_parts(as_it_is_now);
-    answered(run(async move { subscriptions.pause(caller, id, once).await }).await)
+    carried_out(async move { subscriptions.pause(caller, id, once).await }).await
 }
 
 pub(super) async fn resume(
@@ -149,7 +154,7 @@ pub(super) async fn resume(
 ) -> Result<Answered, Problem> {
     write.no_fields()?;
     let (caller, once) = write.into_parts(as_it_is_now);
-    answered(run(async move { subscriptions.resume(caller, id, once).await }).await)
+    carried_out(async move { subscriptions.resume(caller, id, once).await }).await
 }
 
 fn overlap(mut form: Form<'_>) -> Result<Duration, Problem> {

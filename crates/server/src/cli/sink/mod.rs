@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub(crate) use behaviour::Behaviour;
 use log::KEEP_DEFAULT;
-pub(crate) use server::{Sink, SinkSettings};
+pub(crate) use server::{RunningSink, Sink, SinkSettings};
 use show::Show;
 
 /// What help says about paths.

@@ -1,0 +1,12 @@
+//! The attack list against the guard, the client and the webhook channel, over real loopback sockets.
+
+mod receiver;
+mod sender;
+
+mod answers;
+mod certificates;
+mod connections;
+mod hostile;
+mod names;
+mod requests;
+mod urls;

@@ -1,0 +1,91 @@
+//! Walking through lists.
+
+use angarium_engine::Clock;
+use angarium_engine::clock::SystemClock;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::receiver::Receiver;
+use crate::world::{World, eventually};
+
+/// Every id of a list, page by page.
+async fn walk(client: &Client, list: &str, named: &str, id: &str) -> Vec<String> {
+    let mut ids = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = client.get(&format!("{list}limit=2{cursor}")).await.expect(StatusCode::OK).json();
+        let items = page[named].as_array().expect("items");
+        assert!(items.len() <= 2, "{page}");
+        ids.extend(items.iter().map(|item| item[id].as_str().expect("an id").to_owned()));
+        match &page["nextCursor"] {
+            Value::Null => return ids,
+            next => cursor = format!("&cursor={}", next.as_str().expect("a cursor")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_list_is_walked_newest_first_without_gaps_or_repeats() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    for n in 0..5 {
+        owner.subscribe(&receiver, "/hook", &["never"]).await;
+        owner
+            .post("/tokens", &json!({ "name": format!("t{n}"), "scopes": ["events.read"] }))
+            .await
+            .expect(StatusCode::CREATED);
+    }
+    owner.subscribe(&receiver, "/hook", &["a"]).await;
+    for _ in 0..5 {
+        owner.publish("a").await;
+    }
+    for (list, named, id, count) in [
+        ("/events?", "items", "eventId", 5),
+        ("/events?type=a&", "items", "eventId", 5),
+        ("/deliveries?", "items", "deliveryId", 5),
+        ("/webhooks?", "webhooks", "subscriptionId", 6),
+        ("/tokens?", "items", "tokenId", 5),
+    ] {
+        let ids = walk(&owner, list, named, id).await;
+        let mut sorted = ids.clone();
+        sorted.sort_by(|a, b| b.cmp(a));
+        sorted.dedup();
+        assert_eq!((&ids, ids.len()), (&sorted, count), "{list}");
+    }
+}
+
+/// Ids sort by the millisecond that they were made in; within one, in no order that a test may use.
+async fn a_later_millisecond() {
+    let began = SystemClock.now();
+    eventually(|| async { (SystemClock.now() > began).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn what_is_added_meanwhile_does_not_disturb_a_walk() {
+    let world = World::start().await;
+    let owner = world.owner();
+    let old = owner.publish("a").await;
+    a_later_millisecond().await;
+    owner.publish("a").await;
+    let first = owner.get("/events?limit=1").await;
+    a_later_millisecond().await;
+    owner.publish("a").await;
+    let second = owner.get(&format!("/events?limit=1&cursor={}", first.text_of("nextCursor"))).await;
+    assert_eq!(second.items()[0]["eventId"], old.as_str());
+    assert_eq!(second.json()["nextCursor"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_cursor_belongs_to_its_filters() {
+    let world = World::start().await;
+    let owner = world.owner();
+    owner.publish("a").await;
+    owner.publish("a").await;
+    let cursor = owner.get("/events?type=a&limit=1").await.text_of("nextCursor");
+    for list in ["/events?", "/events?type=b&", "/deliveries?", "/dead-letters?", "/webhooks?", "/tokens?"] {
+        owner.get(&format!("{list}cursor={cursor}")).await.expect_problem(400, "invalid_cursor");
+    }
+    owner.get("/events?cursor=nonsense").await.expect_problem(400, "invalid_cursor");
+    owner.get("/events?limit=101").await.expect_problem(400, "invalid_limit");
+}

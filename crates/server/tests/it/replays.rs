@@ -1,0 +1,80 @@
+//! Replaying many deliveries.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::receiver::Receiver;
+use crate::world::{World, eventually};
+
+async fn three_delivered(owner: &Client, receiver: &Receiver) {
+    owner.subscribe(receiver, "/hook", &["a", "b"]).await;
+    for event_type in ["a", "a", "b"] {
+        owner.publish(event_type).await;
+    }
+    owner.deliveries_when("?status=delivered", 3).await;
+}
+
+#[tokio::test]
+async fn a_replay_delivers_again_what_its_filter_names() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    three_delivered(&owner, &receiver).await;
+    let wish = json!({ "filter": { "eventType": "a" }, "ratePerSecond": 1000 });
+    let made = owner.post("/replays", &wish).await;
+    assert_eq!(made.expect(StatusCode::ACCEPTED).json()["matched"], 2);
+    let path = format!("/replays/{}", made.text_of("replayId"));
+    let done = eventually(|| async {
+        let job = owner.get(&path).await.expect(StatusCode::OK).json();
+        (job["status"] == "completed").then_some(job)
+    })
+    .await;
+    assert_eq!(
+        (&done["replayed"], &done["skipped"], &done["filter"]),
+        (&json!(2), &json!(0), &wish["filter"])
+    );
+    assert!(done["finishedAt"].is_string(), "{done}");
+    assert_eq!(
+        receiver.received(5).await[3..].iter().filter(|a| a.header("x-arjun-event-type") == "a").count(),
+        2
+    );
+    owner.post(&format!("{path}/cancel"), &json!({})).await.expect_problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_and_changes_nothing() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    three_delivered(&owner, &receiver).await;
+    let counted = owner.post("/replays", &json!({ "dryRun": true })).await;
+    let body = counted.expect(StatusCode::OK).json();
+    assert_eq!((&body["matched"], &body["replayId"]), (&json!(3), &Value::Null));
+    assert_eq!(owner.deliveries("").await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_slow_replay_can_be_cancelled() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    three_delivered(&owner, &receiver).await;
+    let made = owner.post("/replays", &json!({ "ratePerSecond": 1 })).await;
+    let path = format!("/replays/{}", made.expect(StatusCode::ACCEPTED).text_of("replayId"));
+    let cancelled = owner.post(&format!("{path}/cancel"), &json!({})).await;
+    assert_eq!(cancelled.expect(StatusCode::OK).text_of("status"), "cancelled");
+    assert_eq!(owner.get(&path).await.text_of("status"), "cancelled");
+}
+
+#[tokio::test]
+async fn a_replay_that_is_not_valid_is_refused() {
+    let world = World::start().await;
+    for (body, code) in [
+        (json!({ "filter": { "color": "red" } }), "invalid_filter"),
+        (json!({ "filter": { "status": "lost" } }), "invalid_filter"),
+        (json!({ "ratePerSecond": 0 }), "invalid_ratePerSecond"),
+        (json!({ "to": "x" }), "invalid_to"),
+        (json!({ "dryRun": "yes" }), "invalid_dryRun"),
+    ] {
+        world.owner().post("/replays", &body).await.expect_problem(400, code);
+    }
+    world.owner().get("/replays/rpl_01arz3ndektsv4rrffq69g5fav").await.expect_problem(404, "not_found");
+}
