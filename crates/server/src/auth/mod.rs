@@ -102,9 +102,8 @@ impl Authority {
             JwtRefused::Invalid => invalid("the token is not valid"),
         })?;
         match person.role_on(handle) {
-            None => Err(invalid("the token is not valid for this handle")),
-            Some(role) if role < need.role => Err(insufficient_role(role, need.role)),
-            Some(_) => Ok(format!("jwt:{}", person.subject)),
+            Some(role) if role >= need.role => Ok(format!("jwt:{}", person.subject)),
+            role => Err(insufficient_role(role, need.role)),
         }
     }
 
@@ -158,8 +157,9 @@ fn no_such_handle() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "handle_not_found", "there is no such handle")
 }
 
-fn insufficient_role(role: Role, needed: Role) -> Problem {
-    let message = format!("your role here is {}, this needs {} or more", role.as_str(), needed.as_str());
+fn insufficient_role(role: Option<Role>, needed: Role) -> Problem {
+    let yours = role.map_or_else(|| "you have no role here".to_owned(), |role| format!("your role here is {}", role.as_str()));
+    let message = format!("{yours}, this needs {} or more", needed.as_str());
     Problem::new(StatusCode::FORBIDDEN, "insufficient_role", message)
 }
 

@@ -10,6 +10,7 @@ use angarium_domain::replay::JobStatus;
 use angarium_domain::retry::Delay;
 use angarium_domain::time::Timestamp;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// One page of a list.
 #[derive(Debug, Deserialize)]
@@ -31,6 +32,7 @@ pub(crate) struct Accepted {
 /// A delivery, as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
 pub(crate) struct Delivery {
     pub(crate) delivery_id: DeliveryId,
     pub(crate) event_id: EventId,
@@ -121,6 +123,7 @@ pub(crate) struct Replay {
 /// A personal access token.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
 pub(crate) struct Token {
     pub(crate) token_id: TokenId,
     pub(crate) name: String,
@@ -182,6 +185,6 @@ pub(crate) fn status_word(status: Status) -> &'static str {
 }
 
 /// Reads one of the words that the wire has for something, for a flag.
-pub(crate) fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(crate) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }

@@ -174,14 +174,14 @@ impl Client {
         body: Option<Bytes>,
         key: Option<&str>,
     ) -> Result<T, ClientError> {
-        let mut wait = FIRST_WAIT;
+        let mut usual_wait = FIRST_WAIT;
         for tries_left in (0..TRIES).rev() {
             let asked = self.transport.send(self.request(&method, path, body.clone(), key)?).await;
             match asked.and_then(|answer| self.understand(&answer)) {
                 Err(error) if tries_left > 0 => {
-                    let Some(asked) = worth_another_try(&error) else { return Err(error) };
-                    tokio::time::sleep(asked.map_or(wait, |asked| asked.min(WAIT_MAX))).await;
-                    wait *= 2;
+                    let Some(wait) = wait_before_another_try(&error, usual_wait) else { return Err(error) };
+                    tokio::time::sleep(wait).await;
+                    usual_wait *= 2;
                 }
                 answer => return answer,
             }
@@ -240,12 +240,17 @@ pub(crate) fn new_key() -> String {
     HEXLOWER.encode(&RandomIds::default().key()[..10])
 }
 
-/// Whether sending the same again may help, and if the service named a wait, which.
-fn worth_another_try(error: &ClientError) -> Option<Option<Duration>> {
+/// How long to wait before the same is sent again; none if that would not help.
+fn wait_before_another_try(error: &ClientError, usual: Duration) -> Option<Duration> {
     match error {
-        ClientError::Unreachable { .. } => Some(None),
-        ClientError::Refused(refusal) => refusal.is_passing().then_some(refusal.retry_after),
-        ClientError::Address { .. } | ClientError::Token | ClientError::Strange { .. } => None,
+        ClientError::Unreachable { .. } => Some(usual),
+        ClientError::Refused(refusal) if refusal.is_passing() => {
+            Some(refusal.retry_after.map_or(usual, |asked| asked.min(WAIT_MAX)))
+        }
+        ClientError::Refused(_)
+        | ClientError::Address { .. }
+        | ClientError::Token
+        | ClientError::Strange { .. } => None,
     }
 }
 

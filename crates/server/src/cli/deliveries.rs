@@ -23,7 +23,7 @@ pub(crate) struct DeliveriesArgs {
     /// Which delivery: dlv_…; a list of them if not given
     #[arg(conflicts_with_all = ["status", "subscription", "event", "event_type", "since", "until", "limit"])]
     delivery_id: Option<DeliveryId>,
-    /// pending, in_flight, retrying, delivered, dead, cancelled or held
+    /// pending, `in_flight`, retrying, delivered, dead, cancelled or held
     #[arg(long, value_name = "STATUS", value_parser = word::<Status>)]
     status: Option<Status>,
     #[command(flatten)]

@@ -61,13 +61,11 @@ pub(crate) async fn run(args: ReplayArgs) -> anyhow::Result<()> {
         bail!("say what to replay: the id of a delivery, or conditions such as --status dead --since 1h");
     }
     let ReplayCreated { replay_id, matched } = client.post("/replays", &request(&args, &filter)).await?;
-    match replay_id {
-        Some(id) => follow(&client, id, matched).await,
-        None => {
-            show(&format!("{matched} deliveries match; nothing was replayed\n"));
-            Ok(())
-        }
+    if let Some(id) = replay_id {
+        return follow(&client, id, matched).await;
     }
+    show(&format!("{matched} deliveries match; nothing was replayed\n"));
+    Ok(())
 }
 
 fn request(args: &ReplayArgs, filter: &DeliveryFilter) -> serde_json::Value {

@@ -135,7 +135,7 @@ impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let earlier = |text: String| if self.accepted_earlier > 0 { text } else { String::new() };
         let dead: u64 = self.dead.values().sum();
-        let causes: String = self.dead.iter().map(|(cause, count)| format!(", {count} {cause}")).collect();
+        let causes: Vec<String> = self.dead.iter().map(|(cause, count)| format!("{count} {cause}")).collect();
         writeln!(f, "\nledger")?;
         let accepted = format!("events now{}", earlier(format!(" and {} earlier", self.accepted_earlier)));
         writeln!(f, "  accepted    {:>7}  {accepted}; {} deliveries promised", self.accepted, self.promised)?;
@@ -143,7 +143,7 @@ impl fmt::Display for Ledger {
             writeln!(f, "  taken up    {:>7}  unfinished deliveries of the demo before", self.taken_up)?;
         }
         writeln!(f, "  delivered   {:>7}  {} of them events of the service itself", self.delivered, self.own)?;
-        writeln!(f, "  dead        {dead:>7}{}", causes.replacen(", ", "  ", 1))?;
+        writeln!(f, "{}", format!("  dead        {dead:>7}  {}", causes.join(", ")).trim_end())?;
         for (name, count) in [("cancelled", self.cancelled), ("replays", self.replays)] {
             if count > 0 {
                 writeln!(f, "  {name:<12}{count:>7}")?;
@@ -206,7 +206,9 @@ mod tests {
             events.iter().map(|n| Accepted { event_id: event(*n), deliveries: 1 }).collect()
         };
         let mut saw = Seen::default();
-        seen.iter().for_each(|n| saw.note(receiver(), event(*n)));
+        for n in seen {
+            saw.note(receiver(), event(*n));
+        }
         Ledger::of(&Evidence {
             earlier: &promises(earlier),
             accepted: &promises(accepted),

@@ -153,7 +153,9 @@ impl<'a> Theatre<'a> {
         }
         // Lines begin with their time.
         lines.sort_unstable();
-        lines.iter().for_each(|line| self.voice.say(line));
+        for line in lines {
+            self.voice.say(&line);
+        }
         self.voice.stands(self.accepted.len(), self.watch.counts());
         Ok(())
     }

@@ -49,7 +49,7 @@ pub(super) async fn jwt_keys(report: &mut Report, settings: &Settings) {
     let own = settings.store.path.with_file_name(keyring::JWT_SECRET);
     let outside = !auth.public_keys.is_empty() || auth.jwks.is_some();
     let secret = match keyring::configured_jwt_secret(auth) {
-        Ok(None) if !outside && own.exists() => keyring::own_jwt_secret(&settings.store, &RandomIds).map(Some),
+        Ok(None) if !outside && own.exists() => keyring::own_jwt_secret(&settings.store, &RandomIds::default()).map(Some),
         configured => configured,
     };
     let secret = match secret {

@@ -208,6 +208,7 @@ impl RunningSink {
     }
 
     /// Waits until so many requests have come.
+    #[cfg(test)]
     pub(crate) async fn received(&self, total: u64) {
         let mut seen = self.sink.total.subscribe();
         seen.wait_for(|seen| *seen >= total).await.expect("the sink holds the sender");
