@@ -50,7 +50,11 @@ fn for_status(status: u16) -> Option<&'static str> {
             "the receiver is throttling: queue the work behind a quick answer, raise its capacity, or set a \
              rate limit on the subscription"
         }
-        502..=504 => {
+        503 => {
+            "the receiver is overloaded or being restarted: restore it, or put a rate limit on the subscription, \
+             before replaying"
+        }
+        502 | 504 => {
             "a proxy could not reach the receiver's application: restore it and read the proxy's log before \
              replaying"
         }

@@ -22,7 +22,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::dispatcher::{DispatcherHandle, Work};
+use crate::dispatcher::inbox::{DispatcherHandle, Work};
 use crate::ids::{IdSource, new_id};
 use crate::metrics::Metrics;
 use crate::planner::Planner;
@@ -242,7 +242,8 @@ impl Attempts {
 
     fn count(&self, leased: &Leased, settlement: Settlement) {
         match settlement.next {
-            State::Delivered { at } => self.metrics.delivered(at.since(leased.event.accepted_at)),
+            // A replay begins with its own delivery, and not when its event was accepted.
+            State::Delivered { at } => self.metrics.delivered(at.since(leased.delivery.id.made_at())),
             State::Dead { .. } => self.metrics.dead(),
             State::Scheduled { .. } | State::InFlight { .. } | State::Cancelled { .. } => {}
         }

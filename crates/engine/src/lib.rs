@@ -46,7 +46,8 @@ pub use subscriptions::{
 pub use tokens::{NewToken, TOKENS_PER_HANDLE_MAX, TokenError, TokenMade, TokenRefused, Tokens};
 
 use attempt::Attempts;
-use dispatcher::{DispatcherHandle, DispatcherLoop};
+use dispatcher::DispatcherLoop;
+use dispatcher::inbox::DispatcherHandle;
 use once::Repeats;
 use planner::Planner;
 use rooms::Rooms;
@@ -173,7 +174,7 @@ impl Engine {
         let tasks = Tasks::new();
         let snapshots = Snapshots::new(store.clone());
         let rooms = Arc::new(Rooms::new());
-        let (dispatcher, inbox) = dispatcher::channel();
+        let (dispatcher, inbox) = dispatcher::inbox::channel();
         let planner = Planner::new(&parts, settings, rooms.clone(), dispatcher.clone());
         let attempts =
             Attempts::new(&parts, settings, snapshots.clone(), planner.clone(), dispatcher.clone());

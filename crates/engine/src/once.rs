@@ -164,7 +164,7 @@ mod tests {
     fn a_key_is_running_until_its_write_ends() {
         let repeats = Repeats::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock));
         let (a, b) = (key("a", 1), key("b", 1));
-        let running = repeats.begin(Some(&a)).ok().expect("the first");
+        let running = repeats.begin(Some(&a)).expect("the first");
         assert_eq!(repeats.begin(Some(&a)).err(), Some(RepeatError::StillRunning));
         assert!(repeats.begin(Some(&b)).is_ok());
         drop(running);
@@ -177,7 +177,7 @@ mod tests {
         let (_, record) = first.answer_to(&201, Timestamp::from_seconds(0));
         let seen = || Written::<()>::Seen(record.clone().expect("there is a key"));
         let again =
-            first.reply(seen(), Answer { status: 500, body: Bytes::new() }).ok().expect("the same request");
+            first.reply(seen(), Answer { status: 500, body: Bytes::new() }).expect("the same request");
         assert_eq!((again.answer.status, again.replayed), (201, true));
         let other = once(key("a", 2)).reply(seen(), Answer { status: 500, body: Bytes::new() });
         assert_eq!(other.err(), Some(RepeatError::Reused));

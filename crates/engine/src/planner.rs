@@ -17,7 +17,7 @@ use angarium_store::directory::Snapshot;
 use angarium_store::event_log::BIRTH_TOKEN;
 
 use crate::clock::Clock;
-use crate::dispatcher::{DispatcherHandle, Work};
+use crate::dispatcher::inbox::{DispatcherHandle, Work};
 use crate::ids::{IdSource, new_id};
 use crate::rooms::Rooms;
 use crate::{Parts, Settings};

@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::dispatcher::DispatcherHandle;
+use crate::dispatcher::inbox::DispatcherHandle;
 use crate::metrics::Metrics;
 
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);

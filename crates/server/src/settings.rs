@@ -318,8 +318,18 @@ fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), SettingsEr
     Err(SettingsError::Invalid { path: key.to_owned(), reason })
 }
 
+/// A list of rules, or one text with commas between them, as a variable has it.
 fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<AllowRule>, D::Error> {
-    let texts = Vec::<String>::deserialize(deserializer)?;
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a list of rules such as [\"10.1.0.0/16:443\"]")]
+    enum Rules {
+        List(Vec<String>),
+        Text(String),
+    }
+    let texts = match Rules::deserialize(deserializer)? {
+        Rules::List(texts) => texts,
+        Rules::Text(text) => text.split(',').map(|rule| rule.trim().to_owned()).collect(),
+    };
     texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
 }
 

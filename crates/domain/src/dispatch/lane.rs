@@ -75,6 +75,9 @@ impl<W> Lane<W> {
         let resumed = self.rules.paused && !rules.paused;
         self.rules = rules;
         if resumed {
+            // While it was paused nobody looked how the receiver was: begin without a judgement,
+            // lest the pause count as time for which the receiver was out.
+            self.breaker = Breaker::new();
             // Whatever was held back is due by now; the claim will tell.
             self.scheduled(now);
         }

@@ -354,6 +354,20 @@ fn a_paused_lane_gives_back_what_it_holds_and_goes_on_when_resumed() {
 }
 
 #[test]
+fn a_pause_is_no_time_for_which_the_receiver_was_out() {
+    let mut world = World::new(settings());
+    world.break_lane(1);
+    let change = |rules| Input::Changed { handle: handle("acme"), lane: lane(1), rules };
+    world.tell(change(LaneRules { paused: true, ..RULES }));
+    world.now = at(1_000_000);
+    world.tell(change(RULES)).claims();
+    world.claimed(1, &[1], None);
+    let probes = |command: &Command<u32>| matches!(command, Command::Attempt { out_since: Some(_), .. });
+    assert!(!world.commands.iter().any(probes));
+    assert_eq!(world.attempts().len(), 1);
+}
+
+#[test]
 fn the_deliveries_of_a_removed_lane_are_withdrawn() {
     let mut world = World::new(settings());
     for work in 0..9 {

@@ -11,8 +11,12 @@ use angarium_domain::dispatch::{
 };
 use angarium_store::delivery_queue::{ClaimedLane, LaneClaim, LaneHead, Leased};
 use angarium_store::{Store, StoreError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
+
+pub(crate) mod inbox;
+
+use inbox::{DispatcherHandle, Inbox, Message, Work};
 
 use crate::attempt::Attempts;
 use crate::clock::Clock;
@@ -22,8 +26,6 @@ use crate::snapshots::{Snapshots, find};
 use crate::tasks::Tasks;
 use crate::{LEASE_MARGIN, Parts, Settings};
 
-/// Messages that may wait for the dispatcher; those who send more wait themselves.
-const INBOX_MAX: usize = 16_384;
 /// Messages taken in one turn.
 const TURN_MAX: usize = 256;
 /// The lanes are listed anew this often. Correctness does not depend on it while this process
@@ -33,77 +35,6 @@ const LIST_INTERVAL: Duration = Duration::from_secs(30);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest sleep: bounds how late we notice that the wall clock was moved.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
-
-/// What an attempt needs. Boxed: the machine moves it around.
-#[derive(Debug)]
-pub(crate) struct Work(pub(crate) Box<Leased>);
-
-enum Message {
-    Inputs(Vec<Input<Work>>),
-    /// Answer when everything before this has been acted upon.
-    CaughtUp(oneshot::Sender<()>),
-    /// Start nothing more; answer when nothing is under way.
-    Drain(oneshot::Sender<()>),
-    ListLanes,
-    Close,
-}
-
-/// How others reach the dispatcher.
-#[derive(Clone)]
-pub(crate) struct DispatcherHandle {
-    inbox: mpsc::Sender<Message>,
-}
-
-/// The way from handles to the loop.
-pub(crate) struct Inbox(mpsc::Receiver<Message>);
-
-pub(crate) fn channel() -> (DispatcherHandle, Inbox) {
-    let (inbox, messages) = mpsc::channel(INBOX_MAX);
-    (DispatcherHandle { inbox }, Inbox(messages))
-}
-
-impl DispatcherHandle {
-    /// Tells the machine what happened. After the loop has ended nobody needs to know.
-    pub(crate) async fn tell(&self, inputs: Vec<Input<Work>>) {
-        let _ = self.inbox.send(Message::Inputs(inputs)).await;
-    }
-
-    /// Returns when everything told before has been acted upon.
-    pub(crate) async fn caught_up(&self) {
-        self.ask(Message::CaughtUp).await;
-    }
-
-    /// Starts nothing more, and returns when nothing is under way.
-    pub(crate) async fn drain(&self) {
-        self.ask(Message::Drain).await;
-    }
-
-    /// Looks for work that it was not told of.
-    pub(crate) async fn look_again(&self) {
-        let _ = self.inbox.send(Message::ListLanes).await;
-    }
-
-    pub(crate) fn close(&self) {
-        let inbox = self.inbox.clone();
-        // The inbox may be full for a moment; the loop empties it.
-        if let Err(mpsc::error::TrySendError::Full(message)) = inbox.try_send(Message::Close) {
-            #[expect(clippy::disallowed_methods, reason = "ends as soon as the loop takes a message")]
-            tokio::spawn(async move { inbox.send(message).await.ok() });
-        }
-    }
-
-    /// Whether the loop hears a question within a second.
-    pub(crate) async fn is_moving(&self) -> bool {
-        tokio::time::timeout(Duration::from_secs(1), self.caught_up()).await.is_ok()
-    }
-
-    async fn ask(&self, question: impl FnOnce(oneshot::Sender<()>) -> Message) {
-        let (answer, answered) = oneshot::channel();
-        if self.inbox.send(question(answer)).await.is_ok() {
-            let _ = answered.await;
-        }
-    }
-}
 
 pub(crate) struct DispatcherLoop {
     machine: Dispatcher<Work>,

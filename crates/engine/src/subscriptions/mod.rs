@@ -1,145 +1,33 @@
 //! Subscriptions: making, changing and ending them, and what that implies for their deliveries.
 
+mod forms;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use angarium_channels::{Channel, RefusedAddress};
+use angarium_channels::Channel;
 use angarium_domain::dispatch::{Input, LaneRules};
-use angarium_domain::event::{Event, Origin, PayloadFormat};
-use angarium_domain::event_type::EventPattern;
+use angarium_domain::event::{Event, Origin};
 use angarium_domain::handle::Handle;
-use angarium_domain::headers::CustomHeaders;
-use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
+use angarium_domain::ids::SubscriptionId;
 use angarium_domain::payload::Payload;
-use angarium_domain::retry::RetryPolicy;
 use angarium_domain::secret::{SigningKey, SigningKeys};
 use angarium_domain::signature::SigningProfile;
-use angarium_domain::subscription::{
-    EndpointUrl, SUBSCRIPTIONS_PER_HANDLE_MAX, Status, Subscription, without_duplicates,
-};
-use angarium_domain::time::Timestamp;
+use angarium_domain::subscription::{SUBSCRIPTIONS_PER_HANDLE_MAX, Status, Subscription};
 use angarium_store::StoreError;
 use angarium_store::directory::{Change, Entry, Snapshot};
 use angarium_store::event_log::Append;
 use angarium_store::page::{Page, PageRequest};
 use angarium_store::write::{Context, Written};
 
-use crate::dispatcher::DispatcherHandle;
+use crate::dispatcher::inbox::DispatcherHandle;
 use crate::ids::new_id;
-use crate::once::{Once, RepeatError, Reply};
+use crate::once::{Once, Reply};
 use crate::planner::Again;
 use crate::snapshots::find;
 use crate::{Caller, DECISIONS_MAX, Desk};
 
-/// A subscription as it is asked for; validated field by field, except for the address.
-#[derive(Debug, Clone)]
-pub struct NewSubscription {
-    /// Judged by the channel.
-    pub endpoint_url: String,
-    /// Not empty; duplicates collapse.
-    pub event_types: Vec<EventPattern>,
-    /// The owner's words.
-    pub description: Option<String>,
-    /// Decides which kind of key is made.
-    pub signing_profile: SigningProfile,
-    /// The shape of bodies.
-    pub payload_format: PayloadFormat,
-    /// When failed attempts are repeated.
-    pub retry_policy: RetryPolicy,
-    /// Sent with every attempt.
-    pub headers: CustomHeaders,
-    /// At most so many attempts a second.
-    pub rate_limit_per_second: Option<u32>,
-    /// At most so many attempts at a time.
-    pub max_concurrency: Option<u32>,
-    /// The deadline of one attempt.
-    pub timeout_seconds: u32,
-    /// One at a time, oldest first. Cannot be changed later.
-    pub ordered: bool,
-}
-
-/// What is to be changed; none leaves a field as it is. Absent, null and a value are three things.
-#[derive(Debug, Clone, Default)]
-pub struct Patch {
-    /// Judged by the channel.
-    pub endpoint_url: Option<String>,
-    /// Not empty; duplicates collapse.
-    pub event_types: Option<Vec<EventPattern>>,
-    /// Null removes it.
-    pub description: Option<Option<String>>,
-    /// Must use the kind of key that the subscription has.
-    pub signing_profile: Option<SigningProfile>,
-    /// The shape of bodies.
-    pub payload_format: Option<PayloadFormat>,
-    /// Holds from the next settlement on.
-    pub retry_policy: Option<RetryPolicy>,
-    /// Replaces all of them.
-    pub headers: Option<CustomHeaders>,
-    /// Null removes the limit.
-    pub rate_limit_per_second: Option<Option<u32>>,
-    /// Null removes the limit.
-    pub max_concurrency: Option<Option<u32>>,
-    /// The deadline of one attempt.
-    pub timeout_seconds: Option<u32>,
-}
-
-/// A subscription and the secret that is shown once.
-pub struct WithSecret {
-    /// The subscription.
-    pub subscription: Subscription,
-    /// `whsec_…`, or the public key `whpk_…` where deliveries are signed with a key pair.
-    pub secret: String,
-}
-
-/// A subscription and when it last had a delivery.
-#[derive(Debug, Clone)]
-pub struct Described {
-    /// The subscription.
-    pub subscription: Subscription,
-    /// As far back as the delivery log goes.
-    pub last_triggered_at: Option<Timestamp>,
-}
-
-/// What a test made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tested {
-    /// The `webhook.test` event.
-    pub event_id: EventId,
-    /// Its only delivery.
-    pub delivery_id: DeliveryId,
-}
-
-/// Why nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum SubscriptionError {
-    /// The handle has no such subscription.
-    #[error("there is no such subscription")]
-    NotFound,
-    /// The egress policy refuses the address.
-    #[error(transparent)]
-    RefusedAddress(#[from] RefusedAddress),
-    /// The handle has as many as it may have.
-    #[error("the handle has {limit} subscriptions, which is the limit")]
-    TooMany {
-        /// How many it may have.
-        limit: usize,
-    },
-    /// The profile needs another kind of key than the subscription has.
-    #[error("this signing profile needs another kind of key; make a new subscription for it")]
-    KeyKind,
-    /// The idempotency key says no.
-    #[error(transparent)]
-    Repeat(#[from] RepeatError),
-    /// Others change the handle all the time.
-    #[error("the handle is being changed by others; try again in {} s", retry_after.as_secs())]
-    Overloaded {
-        /// When to try again.
-        retry_after: Duration,
-    },
-    /// The store could not.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
+pub use forms::{Described, NewSubscription, Patch, SubscriptionError, Tested, WithSecret};
 
 /// What a decision makes of a handle: the change, what to answer with, and the rules of the lane after it.
 struct Decision<T> {
@@ -205,7 +93,7 @@ impl Subscriptions {
             }
             let key = new_key(new.signing_profile, seed);
             let made = WithSecret {
-                subscription: subscription(&caller.handle, id, &url, &new, key.hint(), now),
+                subscription: new.made(&caller.handle, id, &url, key.hint(), now),
                 secret: key.shown(),
             };
             let entry =
@@ -229,7 +117,7 @@ impl Subscriptions {
         };
         let now = self.desk.clock.now();
         self.put(&caller, id, "subscription.changed", once, |subscription| {
-            apply(subscription, &patch, url.as_ref(), now)
+            patch.apply(subscription, url.as_ref(), now)
         })
         .await
     }
@@ -448,68 +336,4 @@ impl Subscriptions {
 
 fn new_key(profile: SigningProfile, seed: [u8; 32]) -> SigningKey {
     if profile.is_asymmetric() { SigningKey::ed25519(seed) } else { SigningKey::hmac(seed) }
-}
-
-fn subscription(
-    handle: &Handle,
-    id: SubscriptionId,
-    url: &EndpointUrl,
-    new: &NewSubscription,
-    secret_hint: String,
-    now: Timestamp,
-) -> Subscription {
-    Subscription {
-        id,
-        handle: handle.clone(),
-        endpoint_url: url.clone(),
-        event_types: without_duplicates(new.event_types.clone()),
-        description: new.description.clone(),
-        signing_profile: new.signing_profile,
-        payload_format: new.payload_format,
-        retry_policy: new.retry_policy.clone(),
-        headers: new.headers.clone(),
-        rate_limit_per_second: new.rate_limit_per_second,
-        max_concurrency: new.max_concurrency,
-        timeout_seconds: new.timeout_seconds,
-        ordered: new.ordered,
-        status: Status::Active,
-        secret_hint,
-        past_endpoints: Vec::new(),
-        created_at: now,
-        updated_at: now,
-    }
-}
-
-fn apply(
-    subscription: &mut Subscription,
-    patch: &Patch,
-    url: Option<&EndpointUrl>,
-    now: Timestamp,
-) -> Result<(), SubscriptionError> {
-    fn set<T: Clone>(field: &mut T, value: Option<&T>) {
-        if let Some(value) = value {
-            field.clone_from(value);
-        }
-    }
-    if patch
-        .signing_profile
-        .is_some_and(|p| p.is_asymmetric() != subscription.signing_profile.is_asymmetric())
-    {
-        return Err(SubscriptionError::KeyKind);
-    }
-    if let Some(url) = url {
-        subscription.point_to(url.clone(), now);
-    }
-    let patterns = patch.event_types.clone().map(without_duplicates);
-    set(&mut subscription.event_types, patterns.as_ref());
-    set(&mut subscription.description, patch.description.as_ref());
-    set(&mut subscription.signing_profile, patch.signing_profile.as_ref());
-    set(&mut subscription.payload_format, patch.payload_format.as_ref());
-    set(&mut subscription.retry_policy, patch.retry_policy.as_ref());
-    set(&mut subscription.headers, patch.headers.as_ref());
-    set(&mut subscription.rate_limit_per_second, patch.rate_limit_per_second.as_ref());
-    set(&mut subscription.max_concurrency, patch.max_concurrency.as_ref());
-    set(&mut subscription.timeout_seconds, patch.timeout_seconds.as_ref());
-    subscription.updated_at = now;
-    Ok(())
 }
