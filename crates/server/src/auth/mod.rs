@@ -158,7 +158,10 @@ fn no_such_handle() -> Problem {
 }
 
 fn insufficient_role(role: Option<Role>, needed: Role) -> Problem {
-    let yours = role.map_or_else(|| "you have no role here".to_owned(), |role| format!("your role here is {}", role.as_str()));
+    let yours = role.map_or_else(
+        || "you have no role here".to_owned(),
+        |role| format!("your role here is {}", role.as_str()),
+    );
     let message = format!("{yours}, this needs {} or more", needed.as_str());
     Problem::new(StatusCode::FORBIDDEN, "insufficient_role", message)
 }

@@ -184,6 +184,11 @@ pub(crate) fn status_word(status: Status) -> &'static str {
     }
 }
 
+/// So many deliveries, in words.
+pub(crate) fn deliveries(count: u64) -> String {
+    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+}
+
 /// Reads one of the words that the wire has for something, for a flag.
 pub(crate) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(text.into()).map_err(|error| error.to_string())

@@ -83,7 +83,9 @@ pub(crate) enum ClientError {
     #[error("the token holds characters that no token has")]
     Token,
     /// Nobody answers.
-    #[error("no answer from {url}: {reason}; is `angarium serve` running there? --url or ANGARIUM_URL says where it is")]
+    #[error(
+        "no answer from {url}: {reason}; is `angarium serve` running there? --url or ANGARIUM_URL says where it is"
+    )]
     Unreachable { url: String, reason: String },
     /// The service says no.
     #[error(transparent)]
@@ -98,7 +100,10 @@ impl ClientError {
     pub(crate) fn code(&self) -> Option<&str> {
         match self {
             ClientError::Refused(refusal) => Some(&refusal.code),
-            ClientError::Address { .. } | ClientError::Token | ClientError::Unreachable { .. } | ClientError::Strange { .. } => None,
+            ClientError::Address { .. }
+            | ClientError::Token
+            | ClientError::Unreachable { .. }
+            | ClientError::Strange { .. } => None,
         }
     }
 }
@@ -129,7 +134,9 @@ impl Client {
         let mut cursor: Option<String> = None;
         loop {
             let mut query = url::form_urlencoded::Serializer::new(String::new());
-            query.extend_pairs(filters).append_pair("limit", &(most - items.len()).clamp(1, PAGE_ITEMS_MAX).to_string());
+            query
+                .extend_pairs(filters)
+                .append_pair("limit", &(most - items.len()).clamp(1, PAGE_ITEMS_MAX).to_string());
             if let Some(cursor) = &cursor {
                 query.append_pair("cursor", cursor);
             }
@@ -143,7 +150,11 @@ impl Client {
     }
 
     /// Asks for a write, once: repeating it after a lost answer changes nothing more.
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
         self.post_as(&new_key(), path, body).await
     }
 
@@ -158,7 +169,11 @@ impl Client {
     }
 
     /// Changes some fields of something.
-    pub(crate) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
         self.ask(Method::PATCH, path, Some(in_json(body)), Some(&new_key())).await
     }
 
@@ -232,7 +247,9 @@ pub(crate) async fn ask_openly(url: &Url, path: &str) -> Result<Response<Bytes>,
     let transport = Transport::to(url)?;
     let path = format!("{}{path}", url.path().trim_end_matches('/'));
     let request = Request::get(&path).body(Full::default());
-    transport.send(request.map_err(|error| transport.unusable(format!("{path} is not a path: {error}")))?).await
+    transport
+        .send(request.map_err(|error| transport.unusable(format!("{path} is not a path: {error}")))?)
+        .await
 }
 
 /// A key that nobody has used.
@@ -257,3 +274,6 @@ fn wait_before_another_try(error: &ClientError, usual: Duration) -> Option<Durat
 fn in_json(body: &impl Serialize) -> Bytes {
     serde_json::to_vec(body).expect("what we ask is JSON").into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,8 @@ pub(crate) async fn run(args: DeadLettersArgs) -> anyhow::Result<()> {
             show(&listed(&letters, now));
         }
         What::Show(OneArgs { delivery_id, connection }) => {
-            let life: DeliveryLife = connection.client()?.get(&format!("/dead-letters/{delivery_id}")).await?;
+            let life: DeliveryLife =
+                connection.client()?.get(&format!("/dead-letters/{delivery_id}")).await?;
             show(&page(&life, now));
         }
         What::Discard(OneArgs { delivery_id, connection }) => {

@@ -55,7 +55,16 @@ pub(crate) fn listed(deliveries: &[Delivery], now: Timestamp) -> String {
     if deliveries.is_empty() {
         return "no delivery matches\n".to_owned();
     }
-    let mut table = Table::with_headings(&["MADE", "DELIVERY", "TYPE", "SUBSCRIPTION", "STATUS", "TRIES", "LAST", "THEN"]);
+    let mut table = Table::with_headings(&[
+        "MADE",
+        "DELIVERY",
+        "TYPE",
+        "SUBSCRIPTION",
+        "STATUS",
+        "TRIES",
+        "LAST",
+        "THEN",
+    ]);
     for delivery in deliveries {
         table.row([
             delivery.created_at.to_string(),
@@ -100,7 +109,10 @@ mod tests {
         let deliveries = [
             delivery("retrying", serde_json::json!({ "nextAttemptAt": "2026-02-25T12:00:05Z" })),
             delivery("dead", serde_json::json!({ "reason": "terminal_status", "lastStatus": 404 })),
-            delivery("pending", serde_json::json!({ "nextAttemptAt": noon, "lastStatus": null, "attempts": 0 })),
+            delivery(
+                "pending",
+                serde_json::json!({ "nextAttemptAt": noon, "lastStatus": null, "attempts": 0 }),
+            ),
         ];
         let expected = "\
 MADE                  DELIVERY                        TYPE        SUBSCRIPTION                    STATUS    TRIES  LAST  THEN

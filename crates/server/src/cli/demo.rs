@@ -118,8 +118,17 @@ impl From<DemoArgs> for Settings {
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     // What the demo shows is on standard output; of the service's own log only trouble is of interest.
     logging::start(&LogSettings { level: "error".to_owned(), ..LogSettings::default() })?;
-    let ledger = perform(&args.into()).await?;
+    let settings = Settings::from(args);
+    let ledger = perform(&settings).await?;
     show(&ledger.to_string());
+    if ledger.open > 0 && !settings.once {
+        show(match settings.data {
+            Some(_) => "the open ones go on with the next demo in this folder\n",
+            None => {
+                "the open ones went with the temporary folder; with --data they would go on the next time\n"
+            }
+        });
+    }
     ledger.verdict()
 }
 
@@ -143,7 +152,7 @@ async fn play(settings: &Settings, stage: &Stage, voice: Voice) -> anyhow::Resul
     let stop = CancellationToken::new();
     let (sender, inbox) = mpsc::channel(WAITING_MAX);
     let publisher = Publisher::new(stage.client().clone(), settings.events, settings.rate);
-    let mut theatre = Theatre::new(stage, voice, settings.once);
+    let mut theatre = Theatre::new(stage, voice, settings.once)?;
     let publishing_fails = async {
         publisher.run(sender, &stop).await.context("an event was not accepted")?;
         std::future::pending().await

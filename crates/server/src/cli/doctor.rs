@@ -43,7 +43,11 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
             examine(&mut report, &settings, &args).await;
         }
         Err(error) => {
-            report.wrong("settings", &format!("{error:#}"), "correct the setting; the service does not start with it");
+            report.wrong(
+                "settings",
+                &format!("{error:#}"),
+                "correct the setting; the service does not start with it",
+            );
             if let Some(url) = &args.url {
                 running::examine(&mut report, url, None).await;
             }

@@ -48,7 +48,10 @@ impl FilterArgs {
 pub(crate) fn parameters(filter: &DeliveryFilter) -> Vec<(&'static str, String)> {
     let conditions = serde_json::to_value(filter).expect("a filter is JSON");
     let names = ["subscriptionId", "eventId", "eventType", "status", "since", "until"];
-    names.into_iter().filter_map(|name| Some((name, conditions.get(name).and_then(Value::as_str)?.to_owned()))).collect()
+    names
+        .into_iter()
+        .filter_map(|name| Some((name, conditions.get(name).and_then(Value::as_str)?.to_owned())))
+        .collect()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::cli::answers::Accepted;
-use crate::cli::client::{ConnectionArgs, new_key};
+use crate::cli::answers::{Accepted, deliveries};
+use crate::cli::client::{ClientError, ConnectionArgs, new_key};
 use crate::cli::table::show;
 
 /// Publish events, and print their ids once they are on stable storage
@@ -68,9 +68,12 @@ pub(crate) async fn run(args: PublishArgs) -> anyhow::Result<()> {
     };
     let key = args.idempotency_key.clone().unwrap_or_else(new_key);
     for number in 1..=args.count {
-        let published = client.post_as(&key_of(&key, number, args.count), "/events", &event).await;
-        let accepted: Accepted = published.with_context(|| not_published(&key, number, args.count))?;
-        show(&line(accepted));
+        let published: Result<Accepted, ClientError> =
+            client.post_as(&key_of(&key, number, args.count), "/events", &event).await;
+        match published {
+            Ok(accepted) => show(&line(accepted)),
+            Err(error) => return Err(interrupted(error, &key, number, args.count)),
+        }
     }
     Ok(())
 }
@@ -100,17 +103,20 @@ fn key_of(key: &str, number: u32, count: u32) -> String {
 }
 
 fn line(accepted: Accepted) -> String {
-    let Accepted { event_id, deliveries } = accepted;
-    let plural = if deliveries == 1 { "delivery" } else { "deliveries" };
-    format!("{event_id}  {deliveries} {plural}\n")
+    format!("{}  {}\n", accepted.event_id, deliveries(accepted.deliveries))
 }
 
-/// Tells how to go on without publishing anything twice.
-fn not_published(key: &str, number: u32, count: u32) -> String {
-    format!(
+/// Tells how to go on without publishing anything twice, where going on makes sense.
+fn interrupted(error: ClientError, key: &str, number: u32, count: u32) -> anyhow::Error {
+    let unsure = matches!(error, ClientError::Unreachable { .. });
+    let error = anyhow::Error::new(error);
+    if !unsure && number == 1 {
+        return error;
+    }
+    error.context(format!(
         "{} of {count} published; the same command with --idempotency-key {key} goes on without repeating any",
         number - 1
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -125,9 +131,11 @@ mod tests {
 
     #[test]
     fn a_payload_keeps_the_form_of_its_numbers() {
-        let payload = RawValue::from_string(r#"{"n":1.10,"big":12345678901234567890123}"#.to_owned()).expect("JSON");
+        let payload =
+            RawValue::from_string(r#"{"n":1.10,"big":12345678901234567890123}"#.to_owned()).expect("JSON");
         let event_type: EventType = "order.paid".parse().expect("a type");
-        let event = NewEvent { r#type: &event_type, payload: &payload, occurred_at: None, ordering_key: Some("o1") };
+        let event =
+            NewEvent { r#type: &event_type, payload: &payload, occurred_at: None, ordering_key: Some("o1") };
         assert_eq!(
             serde_json::to_string(&event).expect("JSON"),
             r#"{"type":"order.paid","payload":{"n":1.10,"big":12345678901234567890123},"orderingKey":"o1"}"#
@@ -136,9 +144,12 @@ mod tests {
 
     #[test]
     fn an_interrupted_run_says_how_to_go_on() {
-        assert_eq!(
-            not_published("k", 3, 5),
-            "2 of 5 published; the same command with --idempotency-key k goes on without repeating any"
-        );
+        let words = |error, number| interrupted(error, "k", number, 5).to_string();
+        let unreachable =
+            || ClientError::Unreachable { url: "http://x".to_owned(), reason: "gone".to_owned() };
+        let on = "published; the same command with --idempotency-key k goes on without repeating any";
+        assert_eq!(words(unreachable(), 1), format!("0 of 5 {on}"));
+        assert_eq!(words(ClientError::Token, 3), format!("2 of 5 {on}"));
+        assert_eq!(words(ClientError::Token, 1), "the token holds characters that no token has");
     }
 }

@@ -12,7 +12,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::cli::answers::{Replay, ReplayCreated, Replayed, word};
+use crate::cli::answers::{Replay, ReplayCreated, Replayed, deliveries, word};
 use crate::cli::client::{Client, ClientError, ConnectionArgs};
 use crate::cli::filter::FilterArgs;
 use crate::cli::table::show;
@@ -53,7 +53,9 @@ pub(crate) async fn run(args: ReplayArgs) -> anyhow::Result<()> {
     if let Some(id) = args.delivery_id {
         let path = format!("/deliveries/{id}/replay");
         let Replayed { delivery_id } = client.post(&path, &json!({ "to": args.to })).await?;
-        show(&format!("{delivery_id} replays {id}; `angarium deliveries {delivery_id}` tells what becomes of it\n"));
+        show(&format!(
+            "{delivery_id} replays {id}; `angarium deliveries {delivery_id}` tells what becomes of it\n"
+        ));
         return Ok(());
     }
     let filter = args.filter.conditions(args.status, SystemClock.now());
@@ -64,7 +66,7 @@ pub(crate) async fn run(args: ReplayArgs) -> anyhow::Result<()> {
     if let Some(id) = replay_id {
         return follow(&client, id, matched).await;
     }
-    show(&format!("{matched} deliveries match; nothing was replayed\n"));
+    show(&format!("{} would be made again; nothing was replayed\n", deliveries(matched)));
     Ok(())
 }
 
@@ -127,11 +129,17 @@ fn outcome(replay: &Replay) -> String {
     let rest = if skipped == 0 {
         String::new()
     } else {
-        format!("; {skipped} were skipped, since their webhook or event is gone or somebody else replayed them")
+        format!(
+            "; {skipped} were skipped, since their webhook or event is gone or somebody else replayed them"
+        )
     };
     match status {
-        JobStatus::Cancelled => format!("cancelled after {replayed} of {matched} deliveries{rest}; those go on"),
-        JobStatus::Running | JobStatus::Completed => format!("{replayed} of {matched} deliveries are made again{rest}"),
+        JobStatus::Cancelled => {
+            format!("cancelled after {replayed} of {}{rest}; those go on", deliveries(matched))
+        }
+        JobStatus::Running | JobStatus::Completed => {
+            format!("made again: {replayed} of {}{rest}", deliveries(matched))
+        }
     }
 }
 
@@ -142,11 +150,11 @@ mod tests {
     #[test]
     fn the_end_of_a_replay_is_told_with_what_was_left_out() {
         let ended = |status, skipped| outcome(&Replay { status, matched: 5, replayed: 3, skipped });
-        assert_eq!(ended(JobStatus::Completed, 0), "3 of 5 deliveries are made again");
+        assert_eq!(ended(JobStatus::Completed, 0), "made again: 3 of 5 deliveries");
         assert_eq!(ended(JobStatus::Cancelled, 0), "cancelled after 3 of 5 deliveries; those go on");
         assert_eq!(
             ended(JobStatus::Completed, 2),
-            "3 of 5 deliveries are made again; 2 were skipped, since their webhook or event is gone or somebody \
+            "made again: 3 of 5 deliveries; 2 were skipped, since their webhook or event is gone or somebody \
              else replayed them"
         );
     }

@@ -60,10 +60,11 @@ pub(crate) fn moment(text: &str) -> Result<Moment, InvalidMoment> {
 /// A span in the one or two units that matter at its size.
 pub(crate) fn in_words(span: Duration) -> String {
     let seconds = span.as_secs();
+    let tenths = (span.as_millis() + 50) / 100;
     match seconds {
         0 => format!("{} ms", span.as_millis()),
-        1..60 if span.subsec_millis() < 50 => format!("{seconds} s"),
-        1..60 => format!("{:.1} s", span.as_secs_f64()),
+        1..60 if tenths.is_multiple_of(10) => format!("{} s", tenths / 10),
+        1..60 => format!("{}.{} s", tenths / 10, tenths % 10),
         60..3_600 => two_units(seconds, 60, "min", "s"),
         3_600..86_400 => two_units(seconds / 60, 60, "h", "min"),
         _ => two_units(seconds / 3_600, 24, "d", "h"),
@@ -102,8 +103,16 @@ mod tests {
 
     #[test]
     fn spans_are_told_in_the_units_that_matter() {
-        let cases =
-            [(7, "7 ms"), (5_000, "5 s"), (5_260, "5.3 s"), (60_000, "1 min"), (125_000, "2 min 5 s"), (7_500_000, "2 h 5 min"), (180_000_000, "2 d 2 h")];
+        let cases = [
+            (7, "7 ms"),
+            (5_000, "5 s"),
+            (4_980, "5 s"),
+            (5_260, "5.3 s"),
+            (60_000, "1 min"),
+            (125_000, "2 min 5 s"),
+            (7_500_000, "2 h 5 min"),
+            (180_000_000, "2 d 2 h"),
+        ];
         for (millis, words) in cases {
             assert_eq!(in_words(Duration::from_millis(millis)), words);
         }

@@ -24,7 +24,8 @@ impl Table {
     pub(crate) fn text(&self) -> String {
         let widths = self.widths();
         let line = |row: &Vec<String>| {
-            let padded: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            let padded: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
             format!("{}\n", padded.join("  ").trim_end())
         };
         self.rows.iter().map(line).collect()
@@ -32,7 +33,9 @@ impl Table {
 
     fn widths(&self) -> Vec<usize> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
-        let width = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+        };
         (0..columns).map(|column| width(column).unwrap_or_default()).collect()
     }
 }

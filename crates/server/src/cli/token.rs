@@ -149,7 +149,9 @@ fn secret_of(settings: &Settings) -> anyhow::Result<SecretString> {
         return Ok(secret);
     }
     if !settings.auth.public_keys.is_empty() || settings.auth.jwks.is_some() {
-        bail!("this service takes JWTs of an issuer of yours, by [auth] public_keys or jwks: get a token there");
+        bail!(
+            "this service takes JWTs of an issuer of yours, by [auth] public_keys or jwks: get a token there"
+        );
     }
     let path = settings.store.path.with_file_name(keyring::JWT_SECRET);
     if !path.exists() {
@@ -216,7 +218,8 @@ mod tests {
             ..AuthSettings::default()
         };
         let secret = SecretString::from("s".repeat(32));
-        let grant = Grant { handle: "acme", role: Role::Operator, ttl: Duration::from_mins(5), subject: "me" };
+        let grant =
+            Grant { handle: "acme", role: Role::Operator, ttl: Duration::from_mins(5), subject: "me" };
         let token = |now| mint(&grant, &auth, &secret, now).expect("a token");
         let verifier = verifier(&auth, Some(&secret), Arc::new(SystemClock)).await.expect("a verifier");
 

@@ -173,7 +173,8 @@ mod tests {
     #[test]
     fn a_variable_names_rules_as_a_list_or_with_commas_between_them() {
         for text in [r#"["10.1.0.0/16:443", "127.0.0.0/8:*"]"#, "10.1.0.0/16:443, 127.0.0.0/8:*"] {
-            let settings = load(None, &environment(&[("ANGARIUM_EGRESS_ALLOW", text)]), &[]).expect("settings");
+            let settings =
+                load(None, &environment(&[("ANGARIUM_EGRESS_ALLOW", text)]), &[]).expect("settings");
             let rules: Vec<String> = settings.egress.allow.iter().map(ToString::to_string).collect();
             assert_eq!(rules, ["10.1.0.0/16:443", "127.0.0.0/8:*"]);
         }

@@ -6,8 +6,9 @@ mod receiver;
 mod world;
 
 mod access;
-mod cli_demo;
 mod batches;
+mod cli_commands;
+mod cli_demo;
 mod dead_letters;
 mod deliveries;
 mod events;

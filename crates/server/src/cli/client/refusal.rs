@@ -68,10 +68,14 @@ impl Refusal {
                  run with the service's settings, makes one that does"
             }
             "token_expired" => "get a new token: `angarium token mint`, or `angarium token create`",
-            "insufficient_role" => "ask an owner of the handle for that role, or do it with a token of somebody who has it",
+            "insufficient_role" => {
+                "ask an owner of the handle for that role, or do it with a token of somebody who has it"
+            }
             "insufficient_scope" => "make a token with that scope: `angarium token create --scope …`",
             "handle_not_found" => "check --handle",
-            "not_found" => "check the id, and that --handle is whose it is; old entries are forgotten after a while",
+            "not_found" => {
+                "check the id, and that --handle is whose it is; old entries are forgotten after a while"
+            }
             "idempotency_key_reused" => "use another --idempotency-key: this one belongs to another request",
             "temporarily_unavailable" => {
                 "nothing was stored: try again; if it goes on, `angarium doctor` looks at the service"

@@ -52,7 +52,8 @@ struct Shared {
 impl Transport {
     /// Reads the address. Nothing is connected yet.
     pub(super) fn to(url: &Url) -> Result<Transport, ClientError> {
-        let unusable = |reason: &str| ClientError::Address { url: url.to_string(), reason: reason.to_owned() };
+        let unusable =
+            |reason: &str| ClientError::Address { url: url.to_string(), reason: reason.to_owned() };
         let tls = match url.scheme() {
             "http" => None,
             "https" => Some(tls().map_err(|error| unusable(&error.to_string()))?),
@@ -85,7 +86,10 @@ impl Transport {
     }
 
     /// Sends a request whose address is a path, and reads the whole answer.
-    pub(super) async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
+    pub(super) async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Bytes>, ClientError> {
         request.headers_mut().insert(HOST, self.shared.authority.clone());
         let unreachable = |error: Failure| ClientError::Unreachable {
             url: self.shared.url.clone(),
@@ -119,7 +123,10 @@ impl Transport {
         }
     }
 
-    async fn begin(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Sender, Failure> {
+    async fn begin(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Sender, Failure> {
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         let mut driving = self.shared.driving.lock().unwrap_or_else(PoisonError::into_inner);
         while driving.try_join_next().is_some() {}

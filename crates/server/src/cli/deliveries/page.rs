@@ -50,7 +50,8 @@ impl Page {
 
     fn attempt(&mut self, attempt: &Attempt) {
         self.text.push('\n');
-        let outcome = format!("{}  {} after {}", attempt.started_at, attempt.answer(), millis(attempt.duration_ms));
+        let outcome =
+            format!("{}  {} after {}", attempt.started_at, attempt.answer(), millis(attempt.duration_ms));
         self.heading(&format!("attempt {}", attempt.number), &outcome);
         let at = attempt.remote_address.as_ref().map_or_else(String::new, |address| format!(" at {address}"));
         self.line("endpoint", &format!("{}{at}", attempt.endpoint));
@@ -128,7 +129,8 @@ fn parts(timing: Timing) -> Option<String> {
 
 fn wait(delay: Delay) -> String {
     let span = |ms| in_words(Duration::from_millis(ms));
-    let mut text = format!("{} later: the policy waits {}", in_words(delay.total()), span(delay.scheduled_ms));
+    let mut text =
+        format!("{} later: the policy waits {}", in_words(delay.total()), span(delay.scheduled_ms));
     if let Some(asked) = delay.asked_ms {
         let capped = if delay.capped { ", capped" } else { "" };
         let _ = write!(text, ", the receiver asked for {}{capped}", span(asked));

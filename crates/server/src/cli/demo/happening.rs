@@ -5,7 +5,7 @@ use angarium_domain::event::Origin;
 use angarium_domain::ids::EventId;
 use angarium_domain::time::Timestamp;
 
-use crate::cli::answers::{Accepted, Delivery};
+use crate::cli::answers::{Accepted, Delivery, deliveries};
 use crate::cli::span::in_words;
 
 /// How many digits of an event's id are on a line. The last ones are random.
@@ -13,13 +13,17 @@ const TAIL_DIGITS: usize = 4;
 
 /// The line about an event that was accepted.
 pub(super) fn accepted(event_type: &str, accepted: Accepted, now: Timestamp) -> String {
-    let Accepted { event_id, deliveries } = accepted;
-    let plural = if deliveries == 1 { "delivery" } else { "deliveries" };
-    line(now, "accepted", event_id, event_type, "", &format!("{event_id}, {deliveries} {plural}"))
+    let id = accepted.event_id;
+    line(now, "accepted", id, event_type, "", &format!("{id}, {}", deliveries(accepted.deliveries)))
 }
 
 /// The lines about a delivery that has changed since it was last seen, or was not seen before.
-pub(super) fn of(before: Option<&Delivery>, delivery: &Delivery, receiver: &str, now: Timestamp) -> Vec<String> {
+pub(super) fn of(
+    before: Option<&Delivery>,
+    delivery: &Delivery,
+    receiver: &str,
+    now: Timestamp,
+) -> Vec<String> {
     let mut lines = Vec::new();
     let tell = |verb, at: Option<Timestamp>, text: &str| {
         line(at.unwrap_or(now), verb, delivery.event_id, delivery.event_type.as_str(), receiver, text)
@@ -27,7 +31,9 @@ pub(super) fn of(before: Option<&Delivery>, delivery: &Delivery, receiver: &str,
     if before.is_none() && delivery.origin == Origin::System {
         lines.push(tell("tells", Some(delivery.created_at), "of a delivery that died"));
     }
-    if before.is_none() && let Some(original) = delivery.replay_of {
+    if before.is_none()
+        && let Some(original) = delivery.replay_of
+    {
         lines.push(tell("replays", Some(delivery.created_at), &original.to_string()));
     }
     if before.is_some_and(|before| (before.status, before.attempts) == (delivery.status, delivery.attempts)) {
@@ -46,7 +52,8 @@ pub(super) fn of(before: Option<&Delivery>, delivery: &Delivery, receiver: &str,
 }
 
 fn again(delivery: &Delivery, answer: &str, now: Timestamp) -> String {
-    let wait = delivery.next_attempt_at.map_or_else(String::new, |at| format!("in {} ", in_words(at.since(now))));
+    let wait =
+        delivery.next_attempt_at.map_or_else(String::new, |at| format!("in {} ", in_words(at.since(now))));
     format!("attempt {} {wait}because {answer}", delivery.attempts + 1)
 }
 

@@ -10,7 +10,7 @@ use angarium_domain::time::Timestamp;
 use anyhow::ensure;
 
 use super::receivers::Seen;
-use crate::cli::answers::{Accepted, Delivery};
+use crate::cli::answers::{Accepted, Delivery, deliveries};
 
 /// The balance of a demo.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -83,9 +83,9 @@ impl Ledger {
 
     /// Fails if a promise was broken, or may never be kept.
     pub fn verdict(&self) -> anyhow::Result<()> {
-        ensure!(self.lost == 0, "{} deliveries are lost", self.lost);
+        ensure!(self.lost == 0, "lost: {}", deliveries(self.lost));
         ensure!(self.bad_signatures == 0, "{} requests had signatures that do not hold", self.bad_signatures);
-        ensure!(!self.stuck, "{} deliveries are stuck", self.open);
+        ensure!(!self.stuck, "stuck: {}", deliveries(self.open));
         Ok(())
     }
 
@@ -142,7 +142,11 @@ impl fmt::Display for Ledger {
         if self.accepted_earlier > 0 {
             writeln!(f, "  taken up    {:>7}  unfinished deliveries of the demo before", self.taken_up)?;
         }
-        writeln!(f, "  delivered   {:>7}  {} of them events of the service itself", self.delivered, self.own)?;
+        writeln!(
+            f,
+            "  delivered   {:>7}  {} of them events of the service itself",
+            self.delivered, self.own
+        )?;
         writeln!(f, "{}", format!("  dead        {dead:>7}  {}", causes.join(", ")).trim_end())?;
         for (name, count) in [("cancelled", self.cancelled), ("replays", self.replays)] {
             if count > 0 {
@@ -270,6 +274,6 @@ ledger
   lost              0
 ";
         assert_eq!(ledger.to_string(), expected);
-        assert_eq!(ledger.verdict().expect_err("stuck").to_string(), "1 deliveries are stuck");
+        assert_eq!(ledger.verdict().expect_err("stuck").to_string(), "stuck: 1 delivery");
     }
 }

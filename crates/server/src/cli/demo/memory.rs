@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use angarium_domain::ids::{EventId, SubscriptionId};
+use angarium_domain::time::Timestamp;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,9 @@ impl Memory {
     pub(super) fn of(folder: &Path) -> anyhow::Result<Memory> {
         let path = folder.join(RECEIVERS);
         let receivers = match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?,
+            Ok(text) => {
+                serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
         };
@@ -70,13 +73,15 @@ impl Memory {
         written.with_context(|| format!("{} cannot be written", path.display()))
     }
 
-    /// Opens the list of promises.
-    pub(super) fn promises(&self) -> anyhow::Result<Promises> {
+    /// Opens the list of promises. Of those made before `kept_since` the service may have forgotten
+    /// the events, as it should.
+    pub(super) fn promises(&self, kept_since: Timestamp) -> anyhow::Result<Promises> {
         let path = self.folder.join(ACCEPTED);
         let file = private(&path, OpenOptions::new().append(true).read(true));
         let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
         let text = io::read_to_string(&file).with_context(|| format!("{} cannot be read", path.display()))?;
-        Ok(Promises { earlier: text.lines().filter_map(promise).collect(), file })
+        let earlier = text.lines().filter_map(promise).filter(|kept| kept.event_id.made_at() >= kept_since);
+        Ok(Promises { earlier: earlier.collect(), file })
     }
 }
 
@@ -114,13 +119,16 @@ mod tests {
         let mut memory = Memory::of(folder.path()).expect("a memory");
         assert_eq!(memory.receiver(Kind::Flaky), None);
         memory.remember(Kind::Flaky, receiver.clone()).expect("written");
-        let mut promises = memory.promises().expect("promises");
+        let always = Timestamp::default();
+        let mut promises = memory.promises(always).expect("promises");
         assert_eq!(promises.earlier, []);
         promises.add(accepted(1)).and_then(|()| promises.add(accepted(2))).expect("written");
 
         let memory = Memory::of(folder.path()).expect("a memory");
         assert_eq!(memory.receiver(Kind::Flaky), Some(&receiver));
-        assert_eq!(memory.promises().expect("promises").earlier, [accepted(1), accepted(2)]);
+        assert_eq!(memory.promises(always).expect("promises").earlier, [accepted(1), accepted(2)]);
+        let since = accepted(2).event_id.made_at();
+        assert_eq!(memory.promises(since).expect("promises").earlier, [accepted(2)]);
     }
 
     #[test]

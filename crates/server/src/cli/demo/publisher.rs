@@ -52,7 +52,8 @@ impl Publisher {
 
     async fn publish(&self, number: u64) -> anyhow::Result<Published> {
         let (event_type, payload) = event(number);
-        let accepted = self.client.post("/events", &json!({ "type": event_type, "payload": payload })).await?;
+        let accepted =
+            self.client.post("/events", &json!({ "type": event_type, "payload": payload })).await?;
         Ok(Published { event_type, accepted })
     }
 }
@@ -63,7 +64,10 @@ fn event(number: u64) -> (&'static str, Value) {
     let campaign = format!("cmp_{:05}", number / 4);
     match number % 4 {
         0 => ("order.created", json!({ "orderId": order, "total": "49.90", "currency": "EUR", "items": 2 })),
-        1 => ("campaign.sent", json!({ "campaignId": campaign, "audience": "returning customers", "recipients": 1_200 })),
+        1 => (
+            "campaign.sent",
+            json!({ "campaignId": campaign, "audience": "returning customers", "recipients": 1_200 }),
+        ),
         2 => ("order.fulfilled", json!({ "orderId": order, "carrier": "post", "parcels": 1 })),
         _ => ("campaign.opened", json!({ "campaignId": campaign, "opens": 87 })),
     }

@@ -25,7 +25,9 @@ use crate::cli::client::Client;
 use crate::cli::token::{Grant, mint};
 use crate::keyring;
 use crate::service::Service;
-use crate::settings::{self, DeliverySettings, EgressSettings, ListenSettings, StoreSettings};
+use crate::settings::{
+    self, DeliverySettings, EgressSettings, ListenSettings, RetentionSettings, StoreSettings,
+};
 
 /// Whose events they are.
 const HANDLE: &str = "gharart";
@@ -81,7 +83,9 @@ impl Stage {
         for receiver in receivers {
             subscribed.push((subscribe(&client, &mut memory, &known.webhooks, &receiver).await?, receiver));
         }
-        let again = subscribed.iter().filter(|(id, _)| known.webhooks.iter().any(|webhook| webhook.subscription_id == *id));
+        let again = subscribed
+            .iter()
+            .filter(|(id, _)| known.webhooks.iter().any(|webhook| webhook.subscription_id == *id));
         let earlier = Earlier { subscriptions: again.count(), ..taken_up(&client, started_at).await? };
         Ok(Stage { service, client, token, url, receivers: subscribed, earlier, started_at, memory })
     }
@@ -101,14 +105,20 @@ impl Stage {
 
     /// The list of what was and will be promised.
     pub(super) fn promises(&self) -> anyhow::Result<Promises> {
-        self.memory.promises()
+        let kept = RetentionSettings::default().finished_days - 1;
+        self.memory.promises(self.started_at.saturating_sub(Duration::from_hours(24 * kept)))
     }
 
     /// What runs, where, and what can be tried.
     pub(super) fn introduction(&self, settings: &Settings, folder: &Folder) -> String {
         let mut text = String::new();
         let whole = if folder.is_temporary() { "for this demo only" } else { "kept" };
-        let _ = writeln!(text, "angarium  {}  data in {} ({whole})", self.url.as_str().trim_end_matches('/'), folder.path().display());
+        let _ = writeln!(
+            text,
+            "angarium  {}  data in {} ({whole})",
+            self.url.as_str().trim_end_matches('/'),
+            folder.path().display()
+        );
         for (id, receiver) in &self.receivers {
             let (name, manner) = (receiver.kind.name(), receiver.kind.manner());
             let types = receiver.kind.event_types().join(", ");
@@ -121,7 +131,10 @@ impl Stage {
         }
         let Earlier { taken_up, subscriptions, .. } = self.earlier;
         if subscriptions > 0 {
-            let _ = writeln!(text, "going on: {subscriptions} subscriptions are used again, {taken_up} deliveries are taken up again");
+            let _ = writeln!(
+                text,
+                "going on: subscriptions used again: {subscriptions}, deliveries taken up again: {taken_up}"
+            );
         }
         text + &self.things_to_try()
     }
@@ -153,7 +166,11 @@ fn handle() -> Handle {
 
 fn service_settings(demo: &Settings, folder: &Folder) -> settings::Settings {
     settings::Settings {
-        listen: ListenSettings { address: demo.listen, drain_seconds: DRAIN_SECONDS, ..ListenSettings::default() },
+        listen: ListenSettings {
+            address: demo.listen,
+            drain_seconds: DRAIN_SECONDS,
+            ..ListenSettings::default()
+        },
         store: StoreSettings { path: folder.database(), ..StoreSettings::default() },
         // Loopback, so that a sink of one's own can be subscribed too; the service itself stays closed.
         egress: EgressSettings {
@@ -161,7 +178,10 @@ fn service_settings(demo: &Settings, folder: &Folder) -> settings::Settings {
             allow_http: true,
             ..EgressSettings::default()
         },
-        delivery: DeliverySettings { retry_waits_percent: demo.retry_waits_percent, ..DeliverySettings::default() },
+        delivery: DeliverySettings {
+            retry_waits_percent: demo.retry_waits_percent,
+            ..DeliverySettings::default()
+        },
         ..settings::Settings::default()
     }
 }
@@ -182,8 +202,10 @@ async fn subscribe(
 ) -> anyhow::Result<SubscriptionId> {
     let Receiver { kind, sink } = receiver;
     let remembered = memory.receiver(*kind).cloned();
-    let there = |old: &Remembered| known.iter().find(|webhook| webhook.subscription_id == old.subscription_id);
-    if let Some((old, webhook)) = remembered.and_then(|old| there(&old).map(|webhook| (old.clone(), webhook))) {
+    let there =
+        |old: &Remembered| known.iter().find(|webhook| webhook.subscription_id == old.subscription_id);
+    if let Some((old, webhook)) = remembered.and_then(|old| there(&old).map(|webhook| (old.clone(), webhook)))
+    {
         if webhook.endpoint_url != receiver.endpoint() {
             let path = format!("/webhooks/{}", webhook.subscription_id);
             client.patch::<Webhook>(&path, &json!({ "endpointUrl": receiver.endpoint() })).await?;
@@ -195,7 +217,10 @@ async fn subscribe(
     let made: Webhook = client.post("/webhooks", &new).await?;
     let secret = made.secret.context("the service made a webhook and did not say its secret")?;
     sink.trust(&secret).context("the service's secret cannot be used")?;
-    memory.remember(*kind, Remembered { address: sink.address, subscription_id: made.subscription_id, secret })?;
+    memory.remember(
+        *kind,
+        Remembered { address: sink.address, subscription_id: made.subscription_id, secret },
+    )?;
     Ok(made.subscription_id)
 }
 
@@ -212,6 +237,7 @@ async fn taken_up(client: &Client, started_at: Timestamp) -> anyhow::Result<Earl
     let deliveries: Vec<Delivery> =
         client.list("/deliveries", &[("until", started_at.to_string())], usize::MAX).await?;
     let unfinished = |delivery: &&Delivery| delivery.finished_at.is_none_or(|at| at >= started_at);
-    let unfinished: Vec<Timestamp> = deliveries.iter().filter(unfinished).map(|delivery| delivery.created_at).collect();
+    let unfinished: Vec<Timestamp> =
+        deliveries.iter().filter(unfinished).map(|delivery| delivery.created_at).collect();
     Ok(Earlier { taken_up: unfinished.len(), oldest: unfinished.into_iter().min(), subscriptions: 0 })
 }

@@ -41,6 +41,7 @@ pub(super) struct Theatre<'a> {
     voice: Voice,
     once: bool,
     watch: Watch,
+    promises: Promises,
     accepted: Vec<Accepted>,
     seen: Seen,
     last_change: Instant,
@@ -72,30 +73,34 @@ impl Voice {
 }
 
 impl<'a> Theatre<'a> {
-    pub(super) fn new(stage: &'a Stage, voice: Voice, once: bool) -> Theatre<'a> {
-        // What was taken up again is part of the play.
-        Theatre {
+    pub(super) fn new(stage: &'a Stage, voice: Voice, once: bool) -> anyhow::Result<Theatre<'a>> {
+        Ok(Theatre {
             stage,
             voice,
             once,
+            // What was taken up again is part of the play.
             watch: Watch::from(stage.client().clone(), stage.begins_at()),
+            promises: stage.promises()?,
             accepted: Vec::new(),
             seen: Seen::default(),
             last_change: Instant::now(),
             stuck: false,
-        }
+        })
     }
 
     /// Shows what happens until all has come to an end, or somebody stops it.
-    pub(super) async fn run(&mut self, mut inbox: Inbox<Published>, stop: &CancellationToken) -> anyhow::Result<()> {
-        let mut promises = self.stage.promises()?;
+    pub(super) async fn run(
+        &mut self,
+        mut inbox: Inbox<Published>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let mut ticks = interval(LOOK_EVERY);
         let mut publishing = true;
         let mut grace_ends = None;
         loop {
             tokio::select! {
                 published = inbox.recv(), if publishing => match published {
-                    Some(published) => self.accept(published, &mut promises)?,
+                    Some(published) => self.accept(published)?,
                     None => publishing = false,
                 },
                 _ = ticks.tick() => self.look().await?,
@@ -118,12 +123,11 @@ impl<'a> Theatre<'a> {
         // The log first: whatever it calls delivered, a receiver has seen by then.
         let log: Vec<Delivery> = client.list("/deliveries", &[], usize::MAX).await?;
         self.read_receivers();
-        let promises = self.stage.promises()?;
-        let earlier = promises.earlier.len() - self.accepted.len();
-        let bad_signatures = self.stage.receivers().iter().map(|(_, receiver)| receiver.sink.summary().bad_signatures);
+        let bad_signatures =
+            self.stage.receivers().iter().map(|(_, receiver)| receiver.sink.summary().bad_signatures);
         let ours: Vec<SubscriptionId> = self.stage.receivers().iter().map(|(id, _)| *id).collect();
         let evidence = Evidence {
-            earlier: &promises.earlier[..earlier],
+            earlier: &self.promises.earlier,
             accepted: &self.accepted,
             log: &log,
             seen: &self.seen,
@@ -131,12 +135,17 @@ impl<'a> Theatre<'a> {
             started_at: self.stage.started_at,
         };
         let taken_up = self.stage.earlier.taken_up;
-        Ok(Ledger { bad_signatures: bad_signatures.sum(), stuck: self.stuck, taken_up, ..Ledger::of(&evidence) })
+        Ok(Ledger {
+            bad_signatures: bad_signatures.sum(),
+            stuck: self.stuck,
+            taken_up,
+            ..Ledger::of(&evidence)
+        })
     }
 
-    fn accept(&mut self, published: Published, promises: &mut Promises) -> anyhow::Result<()> {
+    fn accept(&mut self, published: Published) -> anyhow::Result<()> {
         let Published { event_type, accepted } = published;
-        promises.add(accepted).context("the list of accepted events cannot be written")?;
+        self.promises.add(accepted).context("the list of accepted events cannot be written")?;
         self.accepted.push(accepted);
         self.last_change = Instant::now();
         self.voice.say(&happening::accepted(event_type, accepted, SystemClock.now()));
@@ -148,6 +157,11 @@ impl<'a> Theatre<'a> {
         let mut lines = Vec::new();
         for change in self.watch.look().await? {
             self.last_change = Instant::now();
+            // An earlier demo has told of these.
+            if change.before.is_none() && change.now.finished_at.is_some_and(|at| at < self.stage.started_at)
+            {
+                continue;
+            }
             let receiver = self.name_of(&change.now);
             lines.extend(happening::of(change.before.as_ref(), &change.now, receiver, SystemClock.now()));
         }

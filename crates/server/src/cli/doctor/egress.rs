@@ -19,7 +19,8 @@ pub(super) fn policy(report: &mut Report, settings: &EgressSettings) {
     }
     let rules: Vec<String> = settings.allow.iter().map(ToString::to_string).collect();
     let scheme = if settings.allow_http { "http or https" } else { "https" };
-    let text = format!("webhooks go to the public internet over https, and over {scheme} to {}", rules.join(", "));
+    let text =
+        format!("webhooks go to the public internet over https, and over {scheme} to {}", rules.join(", "));
     report.note("egress", &text, None);
 }
 
@@ -36,7 +37,8 @@ pub(super) async fn endpoints(report: &mut Report, settings: &Settings, urls: &[
             return report.wrong("endpoint", &error.to_string(), advice);
         }
     };
-    let guard = Guard::new(address_policy(&settings.egress, settings.listen.address), resolver, LOOKUP_TIMEOUT);
+    let guard =
+        Guard::new(address_policy(&settings.egress, settings.listen.address), resolver, LOOKUP_TIMEOUT);
     for url in urls {
         endpoint(report, &guard, url).await;
     }

@@ -37,7 +37,11 @@ pub(super) fn clock(report: &mut Report) {
     let now = SystemClock.now();
     if now < CLOCK_MIN {
         let text = format!("this machine believes that it is {now}");
-        report.wrong("clock", &text, "set the clock, best by NTP: receivers refuse signatures with a wrong time");
+        report.wrong(
+            "clock",
+            &text,
+            "set the clock, best by NTP: receivers refuse signatures with a wrong time",
+        );
     } else {
         report.well("clock", &format!("this machine's time is {now}"));
     }
@@ -49,7 +53,9 @@ pub(super) async fn jwt_keys(report: &mut Report, settings: &Settings) {
     let own = settings.store.path.with_file_name(keyring::JWT_SECRET);
     let outside = !auth.public_keys.is_empty() || auth.jwks.is_some();
     let secret = match keyring::configured_jwt_secret(auth) {
-        Ok(None) if !outside && own.exists() => keyring::own_jwt_secret(&settings.store, &RandomIds::default()).map(Some),
+        Ok(None) if !outside && own.exists() => {
+            keyring::own_jwt_secret(&settings.store, &RandomIds::default()).map(Some)
+        }
         configured => configured,
     };
     let secret = match secret {
@@ -64,8 +70,16 @@ pub(super) async fn jwt_keys(report: &mut Report, settings: &Settings) {
         return report.note("jwt keys", &text, None);
     }
     match verifier(auth, secret.as_ref(), Arc::new(SystemClock)).await {
-        Ok(_) => report.well("jwt keys", &kinds(secret.is_some(), auth.public_keys.len(), auth.jwks.as_deref())),
-        Err(error) => report.wrong("jwt keys", &explained(&error), "correct [auth]; the service does not start with it"),
+        Ok(_) => {
+            report.well("jwt keys", &kinds(secret.is_some(), auth.public_keys.len(), auth.jwks.as_deref()));
+        }
+        Err(error) => {
+            report.wrong(
+                "jwt keys",
+                &explained(&error),
+                "correct [auth]; the service does not start with it",
+            );
+        }
     }
 }
 
@@ -88,24 +102,36 @@ pub(super) async fn store(report: &mut Report, settings: &StoreSettings) -> InUs
     }
     let key = settings.path.with_file_name(keyring::MASTER_KEY);
     if settings.key.is_none() && settings.key_file.is_none() && !key.exists() {
-        let text = format!("{} is there, but its master key {} is not", settings.path.display(), key.display());
-        report.wrong("store", &text, "bring the key back from its backup: without it the secrets in the store are lost");
+        let text =
+            format!("{} is there, but its master key {} is not", settings.path.display(), key.display());
+        report.wrong(
+            "store",
+            &text,
+            "bring the key back from its backup: without it the secrets in the store are lost",
+        );
         return InUse::No;
     }
     match open(settings).await {
         Ok(()) => {
-            let text = format!("{} opens with its key, its schema is current, and it can be written", settings.path.display());
+            let text = format!(
+                "{} opens with its key, its schema is current, and it can be written",
+                settings.path.display()
+            );
             report.well("store", &text);
             InUse::No
         }
         // The store's words for its lock.
         Err(reason) if reason.ends_with("another process has it open") => {
-            let text = format!("{} is in use by a service, so that only the service can look into it", settings.path.display());
+            let text = format!(
+                "{} is in use by a service, so that only the service can look into it",
+                settings.path.display()
+            );
             report.note("store", &text, None);
             InUse::Yes
         }
         Err(reason) => {
-            let advice = "check the file's owner and its master key; a damaged store is replaced by its backup";
+            let advice =
+                "check the file's owner and its master key; a damaged store is replaced by its backup";
             report.wrong("store", &reason, advice);
             InUse::No
         }
@@ -116,7 +142,8 @@ pub(super) async fn store(report: &mut Report, settings: &StoreSettings) -> InUs
 async fn open(settings: &StoreSettings) -> Result<(), String> {
     let key = keyring::master_key(settings).map_err(|error| explained(&error))?;
     let path = settings.path.clone();
-    let opening = tokio::task::spawn_blocking(move || SqliteStore::open(&path, &key, sqlite::Settings::default()));
+    let opening =
+        tokio::task::spawn_blocking(move || SqliteStore::open(&path, &key, sqlite::Settings::default()));
     let opened = opening.await.map_err(|error| error.to_string())?;
     let reason = |error: StoreError| match error {
         StoreError::Unavailable { reason } => reason,
@@ -217,7 +244,8 @@ mod tests {
 
     #[test]
     fn free_space_is_read_from_the_portable_form() {
-        let output = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/a 100 50 2048000 50% /my data\n";
+        let output =
+            "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/a 100 50 2048000 50% /my data\n";
         assert_eq!(free_mib_in(output), Some(2_000));
         assert_eq!(free_mib_in(""), None);
         assert_eq!(free_mib_in("df: no such file"), None);

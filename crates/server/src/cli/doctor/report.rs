@@ -47,7 +47,12 @@ impl Report {
     }
 
     fn add(&mut self, standing: Standing, about: &'static str, text: &str, advice: Option<&str>) {
-        self.findings.push(Finding { standing, about, text: text.to_owned(), advice: advice.map(str::to_owned) });
+        self.findings.push(Finding {
+            standing,
+            about,
+            text: text.to_owned(),
+            advice: advice.map(str::to_owned),
+        });
     }
 }
 

@@ -46,7 +46,11 @@ pub(super) async fn examine(report: &mut Report, url: &Url, store: Option<InUse>
         }
         Err(_) => {
             let text = format!("nobody answers at {url}");
-            report.note("service", &text, Some("start it with `angarium serve`, or say where it is with --url"));
+            report.note(
+                "service",
+                &text,
+                Some("start it with `angarium serve`, or say where it is with --url"),
+            );
         }
     }
 }
@@ -57,11 +61,19 @@ fn readiness(report: &mut Report, url: &Url, answer: &Response<Bytes>) {
         (StatusCode::OK, Ok(_)) => report.well("service", &format!("{url} is ready")),
         (StatusCode::SERVICE_UNAVAILABLE, Ok(Readiness { reasons })) => {
             let text = format!("{url} is not ready: {}", reasons.join(", "));
-            report.wrong("service", &text, "read its log; a full disk and a stopping process are the usual causes");
+            report.wrong(
+                "service",
+                &text,
+                "read its log; a full disk and a stopping process are the usual causes",
+            );
         }
         (status, _) => {
             let text = format!("{url} answers {status}, which this service does not");
-            report.wrong("service", &text, "something else listens there: check the address and any proxy before it");
+            report.wrong(
+                "service",
+                &text,
+                "something else listens there: check the address and any proxy before it",
+            );
         }
     }
 }
@@ -78,7 +90,8 @@ fn skew(report: &mut Report, answer: &Response<Bytes>, now: Timestamp) {
 
 /// Unix seconds of an HTTP date such as `Wed, 25 Feb 2026 12:00:00 GMT`.
 fn seconds_of(date: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let mut words = date.split_once(", ")?.1.split(' ');
     let (day, month, year, time) = (words.next()?, words.next()?, words.next()?, words.next()?);
     let month = MONTHS.iter().position(|name| *name == month)? + 1;

@@ -1,0 +1,163 @@
+//! The commands that ask a running service, as an operator types them.
+
+use std::process::{Command, Output};
+
+use crate::credentials::jwt;
+use crate::receiver::Receiver;
+use crate::world::World;
+
+/// Somebody at a terminal.
+struct Terminal {
+    url: String,
+    token: String,
+}
+
+impl Terminal {
+    fn of(world: &World, token: impl Into<String>) -> Terminal {
+        Terminal { url: format!("http://{}", world.service.address()), token: token.into() }
+    }
+
+    async fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_angarium"));
+        command.env_clear().args(args);
+        command
+            .env("ANGARIUM_URL", &self.url)
+            .env("ANGARIUM_TOKEN", &self.token)
+            .env("ANGARIUM_HANDLE", "acme");
+        let running = tokio::task::spawn_blocking(move || command.output());
+        running.await.expect("a thread").expect("the command runs")
+    }
+
+    /// What a command prints, which must succeed.
+    async fn prints(&self, args: &[&str]) -> String {
+        let output = self.run(args).await;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {complaint}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// What a command complains of, which must fail.
+    async fn complains(&self, args: &[&str]) -> String {
+        let output = self.run(args).await;
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        String::from_utf8(output.stderr).expect("text")
+    }
+}
+
+/// The first word of a text that begins so.
+fn word(text: &str, prefix: &str) -> String {
+    let found = text.split_whitespace().find(|word| word.starts_with(prefix));
+    found.unwrap_or_else(|| panic!("{text:?} has no {prefix}")).to_owned()
+}
+
+const PUBLISH: [&str; 5] = ["publish", "--type", "order.paid", "--payload", "{}"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_found_understood_and_replayed() {
+    let world = World::start().await;
+    let receiver = Receiver::start().await;
+    receiver.answer(404);
+    world.owner().subscribe(&receiver, "/hook", &["order.*"]).await;
+    let terminal = Terminal::of(&world, jwt("acme", "OPERATOR"));
+
+    let published = terminal.prints(&PUBLISH).await;
+    assert!(published.ends_with("  1 delivery\n"), "{published}");
+    world.owner().deliveries_when("?status=dead", 1).await;
+
+    let event = word(&published, "evt_");
+    let listed =
+        terminal.prints(&["deliveries", "--status", "dead", "--event", &event, "--since", "1h"]).await;
+    let dead = word(&listed, "dlv_");
+    let page = terminal.prints(&["deliveries", &dead]).await;
+    for words in ["dead: terminal_status", "404 is final", "what to do", &event] {
+        assert!(page.contains(words), "{words:?} is not in {page}");
+    }
+    assert_eq!(terminal.prints(&["dead-letters", "show", &dead]).await, page);
+
+    receiver.answer(200);
+    let counted = terminal.prints(&["replay", "--status", "dead", "--type", "order.paid", "--dry-run"]).await;
+    assert_eq!(counted, "1 delivery would be made again; nothing was replayed\n");
+    let replayed = terminal.prints(&["replay", "--status", "dead", "--type", "order.paid"]).await;
+    assert_eq!(replayed, "made again: 1 of 1 delivery\n");
+    world.owner().deliveries_when("?status=delivered", 1).await;
+    assert_eq!(terminal.prints(&["dead-letters", "list"]).await, "no delivery matches\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_delivery_is_replayed_by_its_id_and_another_is_discarded() {
+    let world = World::start().await;
+    let receiver = Receiver::start().await;
+    receiver.answer(404);
+    world.owner().subscribe(&receiver, "/hook", &["order.*"]).await;
+    let terminal = Terminal::of(&world, jwt("acme", "OPERATOR"));
+    terminal.prints(&[&PUBLISH[..], &["--count", "2"]].concat()).await;
+    world.owner().deliveries_when("?status=dead", 2).await;
+
+    let dead = word(&terminal.prints(&["dead-letters", "list"]).await, "dlv_");
+    assert_eq!(terminal.prints(&["dead-letters", "discard", &dead]).await, format!("{dead} is discarded\n"));
+    let other = word(&terminal.prints(&["dead-letters", "list"]).await, "dlv_");
+    assert_ne!(dead, other);
+
+    receiver.answer(200);
+    let replayed = terminal.prints(&["replay", &other]).await;
+    assert!(replayed.contains(&format!("replays {other};")), "{replayed}");
+    world.owner().deliveries_when("?status=delivered", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_with_the_same_key_publishes_once() {
+    let world = World::start().await;
+    let terminal = Terminal::of(&world, jwt("acme", "OPERATOR"));
+    let publish = [&PUBLISH[..], &["--idempotency-key", "order-1", "--count", "3"]].concat();
+    let first = terminal.prints(&publish).await;
+    assert_eq!(first.lines().count(), 3);
+    assert_eq!(terminal.prints(&publish).await, first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_made_used_and_revoked() {
+    let world = World::start().await;
+    let owner = Terminal::of(&world, jwt("acme", "OWNER"));
+    let create = ["token", "create", "--name", "shop", "--scope", "events.write", "--ttl", "1d"];
+    let text = owner.prints(&create).await;
+    let shop = Terminal::of(&world, text.trim());
+    shop.prints(&PUBLISH).await;
+    let complaint = shop.complains(&["deliveries"]).await;
+    assert!(complaint.contains("403 insufficient_scope"), "{complaint}");
+
+    let listed = owner.prints(&["token", "list"]).await;
+    assert!(listed.contains("shop") && listed.contains("events.write"), "{listed}");
+    owner.prints(&["token", "revoke", &word(&listed, "tok_")]).await;
+    let complaint = shop.complains(&PUBLISH).await;
+    assert!(complaint.contains("401 invalid_token") && complaint.contains("request id: req_"), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_tells_the_code_the_remedy_and_the_request() {
+    let world = World::start().await;
+    let creator = Terminal::of(&world, jwt("acme", "CREATOR"));
+    let complaint = creator.complains(&PUBLISH).await;
+    for words in ["403 insufficient_role", "what to do: ", "request id: req_"] {
+        assert!(complaint.contains(words), "{words:?} is not in {complaint}");
+    }
+    let complaint = creator.complains(&["replay"]).await;
+    assert!(complaint.contains("--status dead"), "{complaint}");
+    let nobody = Terminal::of(&world, "");
+    let complaint = nobody.complains(&["deliveries"]).await;
+    assert!(complaint.contains("401 ") && complaint.contains("ANGARIUM_TOKEN"), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_a_running_service_and_what_is_wrong() {
+    let world = World::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("angarium.db");
+    let store = store.to_str().expect("text");
+    let terminal = Terminal::of(&world, "");
+    let well = terminal.prints(&["doctor", "--store", store]).await;
+    assert!(well.contains("is ready") && !well.contains("WRONG"), "{well}");
+    let ill = terminal.run(&["doctor", "--store", store, "--endpoint", "https://169.254.169.254/"]).await;
+    assert_eq!(ill.status.code(), Some(1));
+    let report = String::from_utf8_lossy(&ill.stdout);
+    assert!(report.contains("WRONG  endpoint") && report.contains("what to do: "), "{report}");
+}
