@@ -117,7 +117,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Bench(args) => bench::run(args).await,
         Command::Chaos(args) => chaos::run(args).await,
         Command::CrashPoints(args) => crash_points::run(args).await,
-        Command::Sim(args) => sim::run(&args),
+        Command::Sim(args) => sim::run(args).await,
         Command::VerifyLibraries(args) => verify_libraries::run(args).await,
     }
 }

@@ -1,7 +1,7 @@
 //! `sim`: many seeds under the weather, or one seed and its whole story.
 
-use anyhow::{Result, bail};
 use angarium_sim::{Report, Tier};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
@@ -42,7 +42,12 @@ enum TierArg {
 }
 
 /// Runs the seeds of each tier, and fails if one of them broke a promise.
-pub(crate) fn run(args: &SimArgs) -> Result<()> {
+pub(crate) async fn run(args: SimArgs) -> Result<()> {
+    // Each life of tier two is a runtime of its own, which cannot begin inside of another.
+    tokio::task::spawn_blocking(move || run_seeds(&args)).await?
+}
+
+fn run_seeds(args: &SimArgs) -> Result<()> {
     let tiers = match args.tier {
         None => vec![Tier::One, Tier::Two],
         Some(TierArg::One) => vec![Tier::One],
@@ -83,6 +88,10 @@ fn run_tier(args: &SimArgs, tier: Tier) -> Vec<Report> {
         }
     }
     let (count, took) = (seeds.end - seeds.start, began.elapsed().as_secs_f64());
-    println!("tier {}: {count} seeds, {sends} requests, {crashes} crashes, {} failed, {took:.1} s", tier.as_str(), failed.len());
+    println!(
+        "tier {}: {count} seeds, {sends} requests, {crashes} crashes, {} failed, {took:.1} s",
+        tier.as_str(),
+        failed.len()
+    );
     failed
 }

@@ -85,9 +85,8 @@ impl Guest for Witness {
         let (intact, signed) = (is_intact(&event_id, body), self.is_signed(lane, head, body));
 
         let mut notes = self.notes();
-        let seen = notes.seen.entry(lane).or_default();
-        let nth = seen.len();
-        let reply = lane.reply(seen.insert(event_id.clone()).then_some(nth));
+        let is_new = notes.seen.entry(lane).or_default().insert(event_id.clone());
+        let reply = lane.reply(is_new);
         let taken = matches!(reply, Reply::Now(code) | Reply::After(_, code) if code.is_success());
         notes.arrivals.push(Arrival { lane, event_id, intact, signed, taken });
         if let Some(outage) =
