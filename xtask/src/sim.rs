@@ -76,10 +76,10 @@ fn run_tier(args: &SimArgs, tier: Tier) -> Vec<Report> {
         None => args.from..args.from + args.seeds.unwrap_or(of_check),
     };
     let began = Instant::now();
-    let (mut sends, mut crashes, mut failed) = (0, 0, Vec::new());
+    let (mut requests, mut crashes, mut failed) = (0, 0, Vec::new());
     for seed in seeds.clone() {
         let report = angarium_sim::run(tier, seed, args.verbose);
-        sends += report.figures.sends;
+        requests += report.figures.sends;
         crashes += report.figures.crashes;
         if !report.is_clean() {
             failed.push(report);
@@ -89,7 +89,7 @@ fn run_tier(args: &SimArgs, tier: Tier) -> Vec<Report> {
     }
     let (count, took) = (seeds.end - seeds.start, began.elapsed().as_secs_f64());
     println!(
-        "tier {}: {count} seeds, {sends} requests, {crashes} crashes, {} failed, {took:.1} s",
+        "tier {}: {count} seeds, {requests} requests, {crashes} crashes, {} failed, {took:.1} s",
         tier.as_str(),
         failed.len()
     );

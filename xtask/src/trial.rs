@@ -15,7 +15,7 @@ use crate::{
     witness::Witness,
 };
 
-/// How long everything may take to come to an end once the producer is silent.
+/// How long everything may take to come to an end once the producer is silent and nothing arrives.
 const QUIET_WITHIN: Duration = Duration::from_mins(2);
 
 /// The waits of policy `fast` become 50 to 400 ms.
@@ -70,7 +70,7 @@ impl Trial {
 
     /// Waits until nothing waits any more, and compares all sides; where they differ, the store is kept.
     pub(crate) async fn conclude(mut self, running: Running, accepted: Vec<Accepted>) -> Result<Verdict> {
-        let quiet = self.api.quiet_within(QUIET_WITHIN).await;
+        let quiet = self.quiet().await;
         let deliveries = self.api.deliveries().await.with_context(|| running.last_words())?;
         let listed = deliveries.into_iter().filter_map(|delivery| self.listed(delivery)).collect();
         let book = Book { accepted, arrivals: self.witness.arrivals(), listed, ends: self.ends };
@@ -80,6 +80,17 @@ impl Trial {
             println!("store and log are kept in {}", self.installation.keep().display());
         }
         Ok(verdict)
+    }
+
+    /// Waits until nothing waits any more. A backlog that still drains is not stuck.
+    async fn quiet(&self) -> Result<()> {
+        loop {
+            let arrived = self.witness.arrivals().len();
+            match self.api.quiet_within(QUIET_WITHIN).await {
+                Err(_) if self.witness.arrivals().len() > arrived => {}
+                done => return done,
+            }
+        }
     }
 
     fn listed(&self, delivery: Delivery) -> Option<Listed> {

@@ -273,7 +273,7 @@ impl<W> Dispatcher<W> {
         touched.dedup();
         let left = self.settings.held_max.saturating_sub(self.held + self.promised) as u32;
         let room = |lane: &Lane<W>| if self.draining { 0 } else { lane.room_for_births(now).min(left) };
-        touched.into_iter().map(|id| (id, self.lanes.get(&id).map_or(0, room))).collect()
+        touched.into_iter().filter_map(|id| Some((id, room(self.lanes.get(&id)?)))).collect()
     }
 
     /// How many lanes are in which condition.
@@ -322,11 +322,11 @@ impl<W> Dispatcher<W> {
 
     fn hold(&mut self, rules: LaneRules, ticket: Ticket<W>, now: Timestamp, commands: &mut Vec<Command<W>>) {
         let id = ticket.lane;
-        let draining = self.draining;
+        let full = self.draining || self.held + self.promised >= self.settings.held_max;
         let lane = self.lane(&ticket.handle, id, rules);
         if lane.removed {
             commands.push(Command::Withdraw(vec![ticket]));
-        } else if draining || lane.rules.paused || !lane.breaker.is_closed() {
+        } else if full || lane.rules.paused || !lane.breaker.is_closed() {
             // It would wait here for something that may not come before its lease ends.
             commands.push(Command::Release(vec![ticket]));
         } else {
@@ -342,13 +342,15 @@ impl<W> Dispatcher<W> {
             return push_unless_empty(commands, Command::Withdraw, claimed.tickets);
         };
         self.promised -= lane.end_claim(claimed.next_due_at) as usize;
+        let mut tickets = claimed.tickets;
         if lane.removed {
-            push_unless_empty(commands, Command::Withdraw, claimed.tickets);
-        } else if self.draining || lane.rules.paused {
-            push_unless_empty(commands, Command::Release, claimed.tickets);
+            push_unless_empty(commands, Command::Withdraw, tickets);
         } else {
-            self.held += claimed.tickets.len();
-            lane.held.extend(claimed.tickets);
+            let kept = if self.draining { 0 } else { lane.keeps(now).min(tickets.len()) };
+            let rest = tickets.split_off(kept);
+            self.held += tickets.len();
+            lane.held.extend(tickets);
+            push_unless_empty(commands, Command::Release, rest);
         }
         self.consider(claimed.lane, now);
     }

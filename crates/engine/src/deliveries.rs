@@ -140,6 +140,9 @@ impl Deliveries {
         once: Once<Replayed>,
     ) -> Result<Reply, DeliveryError> {
         let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<DeliveryError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
         for _ in 0..DECISIONS_MAX {
             match self.try_replay(&caller, id, to, &once).await {
                 Err(DeliveryError::Store(StoreError::Conflict)) => {

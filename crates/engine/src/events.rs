@@ -35,19 +35,28 @@ impl Events {
     /// One event of a handle.
     pub async fn get(&self, handle: &Handle, id: EventId) -> Result<Option<EventLife>, StoreError> {
         let Some(event) = self.desk.store.event(handle, id).await? else { return Ok(None) };
-        let of_this_event = DeliveryFilter { event_id: Some(id), ..DeliveryFilter::default() };
-        let newest = PageRequest { before: None, limit: LIMIT_MAX };
-        let deliveries = list(&self.desk, handle, of_this_event, false, newest).await?.items;
-        Ok(Some(EventLife { event, deliveries }))
+        self.life(event).await.map(Some)
     }
 
-    /// A handle's events, newest first.
+    async fn life(&self, event: Arc<Event>) -> Result<EventLife, StoreError> {
+        let of_this_event = DeliveryFilter { event_id: Some(event.id), ..DeliveryFilter::default() };
+        let newest = PageRequest { before: None, limit: LIMIT_MAX };
+        let deliveries = list(&self.desk, &event.handle, of_this_event, false, newest).await?.items;
+        Ok(EventLife { event, deliveries })
+    }
+
+    /// A handle's events, newest first, each with where its deliveries stand.
     pub async fn list(
         &self,
         handle: &Handle,
         filter: EventFilter,
         page: PageRequest,
-    ) -> Result<Page<Arc<Event>>, StoreError> {
-        self.desk.store.events(handle, filter, page).await
+    ) -> Result<Page<EventLife>, StoreError> {
+        let Page { items, next } = self.desk.store.events(handle, filter, page).await?;
+        let mut lives = Vec::with_capacity(items.len());
+        for event in items {
+            lives.push(self.life(event).await?);
+        }
+        Ok(Page { items: lives, next })
     }
 }

@@ -100,6 +100,9 @@ impl Default for Settings {
     }
 }
 
+/// A write that was under way when the drain began ends in this time or is stuck.
+const LATE_BIRTHS: Duration = Duration::from_secs(5);
+
 /// An attempt must end this long before its lease does.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
@@ -131,6 +134,7 @@ pub struct Engine {
     /// Figures.
     pub metrics: Arc<Metrics>,
     store: Arc<dyn Store>,
+    rooms: Arc<Rooms>,
     dispatcher: DispatcherHandle,
     tasks: Tasks,
 }
@@ -198,6 +202,7 @@ impl Engine {
             replays: replays.clone(),
             metrics: metrics.clone(),
             store: store.clone(),
+            rooms: rooms.clone(),
             dispatcher: dispatcher.clone(),
             tasks: tasks.clone(),
         };
@@ -238,6 +243,12 @@ impl Engine {
             self.dispatcher.drain().await;
             Drained::CutShort
         };
+        // What was appended in the meantime may have been born leased: it is given back, too.
+        let told = tokio::time::timeout(LATE_BIRTHS, self.rooms.births_ended()).await;
+        if told.is_err() {
+            tracing::warn!("a write did not end; what it leased is taken back at the next start");
+        }
+        self.dispatcher.drain().await;
         self.dispatcher.close();
         self.tasks.finished().await;
         drained

@@ -19,7 +19,7 @@ use angarium_store::event_log::BIRTH_TOKEN;
 use crate::clock::Clock;
 use crate::dispatcher::inbox::{DispatcherHandle, Work};
 use crate::ids::{IdSource, new_id};
-use crate::rooms::Rooms;
+use crate::rooms::{Births, Rooms};
 use crate::{Parts, Settings};
 
 #[derive(Clone)]
@@ -35,6 +35,8 @@ pub(crate) struct Planner {
 pub(crate) struct Plan {
     planned: Vec<(Delivery, Arc<Event>, LaneRules)>,
     rooms: Arc<Rooms>,
+    /// Dropped last: a drain waits until the dispatcher knows of every birth.
+    births: Option<Births>,
 }
 
 /// What a replay adds to a delivery.
@@ -56,7 +58,7 @@ impl Planner {
 
     /// An empty plan.
     pub(crate) fn plan(&self) -> Plan {
-        Plan { planned: Vec::new(), rooms: self.rooms.clone() }
+        Plan { planned: Vec::new(), rooms: self.rooms.clone(), births: None }
     }
 
     /// Adds a delivery to every subscription that wants the event. Answers how many there are.
@@ -79,6 +81,9 @@ impl Planner {
         now: Timestamp,
     ) -> DeliveryId {
         let may_be_born_leased = to.status == Status::Active && !to.ordered;
+        if may_be_born_leased {
+            plan.births.get_or_insert_with(|| self.rooms.begin_births());
+        }
         let state = if may_be_born_leased && self.rooms.take(to.id) {
             State::InFlight { lease_until: now + self.settings.lease }
         } else {

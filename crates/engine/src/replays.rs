@@ -26,6 +26,9 @@ use crate::planner::Plan;
 use crate::snapshots::find;
 use crate::{Caller, Desk};
 
+/// The most jobs of one handle that run at a time.
+const RUNNING_PER_HANDLE_MAX: usize = 5;
+
 /// A replay job as it is asked for.
 #[derive(Debug, Clone)]
 pub struct NewReplay {
@@ -46,6 +49,12 @@ pub enum ReplayError {
     /// It has ended already.
     #[error("the replay has ended already")]
     Finished,
+    /// Too many of the handle's jobs are running: together they would not keep to a rate.
+    #[error("the handle has {limit} running replays, which is the limit; wait for one, or cancel it")]
+    TooMany {
+        /// How many may run at a time.
+        limit: usize,
+    },
     /// The idempotency key says no.
     #[error(transparent)]
     Repeat(#[from] RepeatError),
@@ -92,6 +101,13 @@ impl ReplayJobs {
         once: Once<ReplayJob>,
     ) -> Result<Reply, ReplayError> {
         let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<ReplayError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        let running = self.desk.store.running_replays().await?;
+        if running.iter().filter(|job| job.handle == caller.handle).count() >= RUNNING_PER_HANDLE_MAX {
+            return Err(ReplayError::TooMany { limit: RUNNING_PER_HANDLE_MAX });
+        }
         let now = self.desk.clock.now();
         let job = ReplayJob {
             id: new_id(&*self.desk.ids, now),
@@ -180,19 +196,25 @@ impl ReplayJobs {
             job = match self.advance(job.clone(), batch).await {
                 Ok(Some(job)) => job,
                 Ok(None) => return Ok(()),
-                Err(StoreError::Conflict) => {
-                    // Somebody changed the handle, or ended the job.
-                    self.desk.snapshots.refresh(&job.handle).await?;
-                    match self.desk.store.replay(&job.handle, job.id).await? {
-                        Some(job) if job.status == JobStatus::Running => job,
-                        _ => return Ok(()),
-                    }
-                }
+                // Somebody changed the handle, or ended the job.
+                Err(StoreError::Conflict) => match self.look_up(&job).await {
+                    Ok(Some(job)) => job,
+                    Ok(None) => return Ok(()),
+                    Err(StoreError::Unavailable { .. }) => job,
+                    Err(error) => return Err(error),
+                },
                 // The store is busy or full: the next tick tries the same batch again.
                 Err(StoreError::Unavailable { .. }) => job,
                 Err(error) => return Err(error),
             };
         }
+    }
+
+    /// The job as it is stored, if it still runs.
+    async fn look_up(&self, job: &ReplayJob) -> Result<Option<ReplayJob>, StoreError> {
+        self.desk.snapshots.refresh(&job.handle).await?;
+        let stored = self.desk.store.replay(&job.handle, job.id).await?;
+        Ok(stored.filter(|job| job.status == JobStatus::Running))
     }
 
     /// Makes one batch, and answers the job as it is after it; none when it is done.

@@ -37,8 +37,15 @@ pub(crate) async fn run(
         let done = tokio::select! {
             biased;
             () = stopped.cancelled() => return,
-            _ = forget.tick() => forget_all(&*store, &*clock, retention, &stopped).await,
             _ = look.tick() => look_around(&*store, &*clock, &metrics, &dispatcher).await,
+            _ = forget.tick() => match forget_some(&*store, &*clock, retention).await {
+                // There may be more: at once, but not before somebody has looked around.
+                Ok(true) => {
+                    forget.reset_immediately();
+                    Ok(())
+                }
+                forgotten => forgotten.map(drop),
+            },
         };
         if let Err(error) = done {
             tracing::warn!(%error, "a chore was not done; it comes round again");
@@ -46,20 +53,13 @@ pub(crate) async fn run(
     }
 }
 
-async fn forget_all(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    retention: Retention,
-    stopped: &CancellationToken,
-) -> Result<(), StoreError> {
-    while !stopped.is_cancelled() {
-        let forgotten = store.forget(retention.cutoffs(clock.now()), FORGET_BATCH).await?;
-        if forgotten.total() == 0 {
-            return Ok(());
-        }
+/// Forgets one batch, and says whether there was anything to forget.
+async fn forget_some(store: &dyn Store, clock: &dyn Clock, retention: Retention) -> Result<bool, StoreError> {
+    let forgotten = store.forget(retention.cutoffs(clock.now()), FORGET_BATCH).await?;
+    if forgotten.total() > 0 {
         tracing::debug!(?forgotten, "forgot what is older than its retention");
     }
-    Ok(())
+    Ok(forgotten.total() > 0)
 }
 
 async fn look_around(

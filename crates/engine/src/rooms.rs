@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
 
 use angarium_domain::ids::SubscriptionId;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Room in a lane that the dispatcher has not heard of: its first few events need no claim.
 const ROOM_OF_NEW_LANE: u32 = 8;
@@ -17,11 +19,16 @@ const ROOM_OF_NEW_LANE: u32 = 8;
 pub(crate) struct Rooms {
     lanes: RwLock<HashMap<SubscriptionId, AtomicU32>>,
     closed: AtomicBool,
+    /// Appends that may hold births which the dispatcher has not heard of.
+    births: TaskTracker,
 }
+
+/// Births under way, for as long as this lives.
+pub(crate) struct Births(#[expect(dead_code, reason = "held for its drop")] TaskTrackerToken);
 
 impl Rooms {
     pub(crate) fn new() -> Rooms {
-        Rooms { lanes: RwLock::default(), closed: AtomicBool::new(false) }
+        Rooms { lanes: RwLock::default(), closed: AtomicBool::new(false), births: TaskTracker::new() }
     }
 
     /// The dispatcher's word.
@@ -65,6 +72,17 @@ impl Rooms {
         self.lanes.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
+    /// To be held from before the first place is taken until the dispatcher was told.
+    pub(crate) fn begin_births(&self) -> Births {
+        Births(self.births.token())
+    }
+
+    /// After [`Rooms::close`]: returns when the dispatcher was told of everything born before.
+    pub(crate) async fn births_ended(&self) {
+        self.births.close();
+        self.births.wait().await;
+    }
+
     /// Nothing more is born leased.
     pub(crate) fn close(&self) {
         self.closed.store(true, Relaxed);
@@ -105,5 +123,15 @@ mod tests {
         let rooms = Rooms::new();
         rooms.close();
         assert!(!rooms.take(lane(1)));
+    }
+
+    #[tokio::test]
+    async fn births_are_waited_for_until_the_last_one_was_told() {
+        let rooms = Rooms::new();
+        let births = rooms.begin_births();
+        let mut ended = std::pin::pin!(rooms.births_ended());
+        assert!(futures_util::poll!(&mut ended).is_pending());
+        drop(births);
+        ended.await;
     }
 }

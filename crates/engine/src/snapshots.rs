@@ -11,7 +11,7 @@ use angarium_domain::ids::SubscriptionId;
 use angarium_store::directory::{Entry, Snapshot};
 use angarium_store::{Store, StoreError};
 
-/// Handles kept in memory; beyond that all are dropped and read again as they are asked for.
+/// Handles kept in memory; beyond that one makes room, and is read again when it is asked for.
 const HANDLES_MAX: usize = 10_000;
 
 /// Shared, because every publisher and every attempt reads it and only changes write it.
@@ -46,9 +46,15 @@ impl Snapshots {
     /// A handle as it is in the store. To be called after every conflict.
     pub(crate) async fn refresh(&self, handle: &Handle) -> Result<Arc<Snapshot>, StoreError> {
         let fresh = Arc::new(self.store.snapshot(handle).await?);
+        if fresh.version == 0 {
+            // Nothing is known of this handle. Strangers may ask for as many such as they like, and
+            // must not push out those that are used.
+            return Ok(fresh);
+        }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= HANDLES_MAX && !known.contains_key(handle) {
-            known.clear();
+            let any = known.keys().next().cloned().expect("it is full");
+            known.remove(&any);
         }
         // Two readers may come back in the wrong order: the newer version stays.
         let kept = known.entry(handle.clone()).or_insert_with(|| fresh.clone());

@@ -10,13 +10,13 @@ use crate::problem::Problem;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The key of one write, if its caller gave one: the same handle, method, path and key are the
+/// The key of one write, if its caller gave one: the same handle, method, route and key are the
 /// same write, and the same body shows that it is.
 pub(crate) fn repeat_key(
     headers: &HeaderMap,
     handle: &Handle,
     method: &Method,
-    path: &str,
+    route: &str,
     body: &[u8],
 ) -> Result<Option<RepeatKey>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
@@ -28,7 +28,7 @@ pub(crate) fn repeat_key(
         invalid("an idempotency key is 1 to 255 visible ASCII characters, bare or in double quotes")
     })?;
     let fingerprint = digest(&SHA256, body).as_ref().try_into().expect("SHA-256 has 32 bytes");
-    Ok(Some(RepeatKey { scope: Scope::new(handle.as_str(), method.as_str(), path, key), fingerprint }))
+    Ok(Some(RepeatKey { scope: Scope::new(handle.as_str(), method.as_str(), route, key), fingerprint }))
 }
 
 /// The key without its quotes: `"abc"` and `abc` are the same key.

@@ -59,18 +59,15 @@ struct Shape<'a> {
 impl Detail {
     /// A fault, in a message that does not repeat a whole body that it may quote.
     pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Detail {
-        let (field, mut message) = (field.into(), message.into());
-        if let Some((end, _)) = message.char_indices().nth(MESSAGE_CHARS_MAX) {
-            message.truncate(end);
-        }
-        Detail { field, code, message }
+        Detail { field: field.into(), code, message: cut(message.into()) }
     }
 }
 
 impl Problem {
-    /// A problem with no details.
+    /// A problem with no details, in a message that does not repeat a whole body that it may quote.
     pub fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem { status, code: code.into(), message: message.into(), details: Vec::new(), retry_after: None }
+        let message = cut(message.into());
+        Problem { status, code: code.into(), message, details: Vec::new(), retry_after: None }
     }
 
     /// 400: the body is not JSON, or not an object.
@@ -81,6 +78,9 @@ impl Problem {
     /// 400: `invalid_<field>` for one field at fault, `validation_error` for several.
     pub fn invalid(details: Vec<Detail>) -> Problem {
         let (code, message) = match details.as_slice() {
+            [only] if outermost(&only.field).is_empty() => {
+                ("invalid_payload".to_owned(), only.message.clone())
+            }
             [only] => (format!("invalid_{}", outermost(&only.field)), only.message.clone()),
             several => ("validation_error".to_owned(), format!("{} fields are not valid", several.len())),
         };
@@ -151,6 +151,13 @@ impl Problem {
         }
         response
     }
+}
+
+fn cut(mut message: String) -> String {
+    if let Some((end, _)) = message.char_indices().nth(MESSAGE_CHARS_MAX) {
+        message.truncate(end);
+    }
+    message
 }
 
 /// The name of the field in the body that holds `path`, reduced to what fits in a code.
@@ -267,6 +274,7 @@ impl From<ReplayError> for Problem {
         match error {
             ReplayError::NotFound => Problem::not_found(),
             ReplayError::Finished => Problem::conflict("the replay has ended"),
+            ReplayError::TooMany { .. } => Problem::conflict(error.to_string()),
             ReplayError::Repeat(error) => error.into(),
             ReplayError::Store(error) => error.into(),
         }

@@ -133,10 +133,12 @@ impl Service {
         &self.engine
     }
 
-    /// Accepts nothing more, then lets what is under way end.
+    /// Accepts nothing more and starts no attempt, and lets what is under way end.
     pub async fn stop(self) -> Drained {
-        self.listener.stop(self.grace.min(CONNECTIONS_GRACE)).await;
-        self.engine.drain(self.grace).await
+        let listener = self.listener.stop(self.grace.min(CONNECTIONS_GRACE));
+        // What is still accepted meanwhile is on stable storage, and due at the next start.
+        let (drained, ()) = tokio::join!(self.engine.drain(self.grace), listener);
+        drained
     }
 }
 

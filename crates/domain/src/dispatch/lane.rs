@@ -109,6 +109,17 @@ impl<W> Lane<W> {
         }
     }
 
+    /// How many claimed deliveries the lane may hold, as it is when they come: it may have been
+    /// paused, or its breaker may have opened, since it asked for them.
+    pub(super) fn keeps(&self, now: Timestamp) -> usize {
+        match self.breaker.admits(now) {
+            _ if self.rules.paused => 0,
+            Admission::Open => usize::MAX,
+            Admission::Probe if self.in_flight == 0 && self.held.is_empty() => 1,
+            Admission::Probe | Admission::NotBefore(_) | Admission::ProbeUnderWay => 0,
+        }
+    }
+
     pub(super) fn start(&mut self, now: Timestamp) {
         self.in_flight += 1;
         self.breaker.probe_started();

@@ -292,6 +292,19 @@ fn a_delivery_born_into_an_open_lane_goes_back_to_the_store() {
 }
 
 #[test]
+fn what_a_claim_brings_to_a_lane_that_broke_meanwhile_goes_back() {
+    let mut world = World::new(settings());
+    world.scheduled(1, RULES, NOON).claims();
+    for _ in 0..Breaker::SILENT_TO_OPEN {
+        let ticket = Ticket { handle: handle("acme"), lane: lane(1), lease_until: at(90), work: 0 };
+        world.tell(Input::Born { rules: RULES, ticket }).finished(1, SILENT);
+    }
+    world.attempts();
+    world.claimed(1, &[1, 2, 3], Some(NOON));
+    assert_eq!((world.attempts(), world.released()), (vec![], vec![1, 2, 3]));
+}
+
+#[test]
 fn silence_makes_a_lane_narrow() {
     let mut world = World::new(settings());
     for work in 0..19 {
@@ -447,4 +460,9 @@ fn memory_is_bounded_over_all_lanes() {
     }
     let asked: u32 = world.claims().iter().map(|(_, limit)| limit).sum();
     assert_eq!(asked, 20);
+    // Births have no claim behind them, and the limit holds for them too.
+    for work in 0..50 {
+        world.born("beta", 9, RULES, work);
+    }
+    assert_eq!((world.attempts().len(), world.released().len()), (0, 50));
 }

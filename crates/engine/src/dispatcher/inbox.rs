@@ -69,13 +69,13 @@ impl DispatcherHandle {
 
     /// Whether the loop hears a question within a second.
     pub(crate) async fn is_moving(&self) -> bool {
-        tokio::time::timeout(Duration::from_secs(1), self.caught_up()).await.is_ok()
+        let answered = tokio::time::timeout(Duration::from_secs(1), self.ask(Message::CaughtUp)).await;
+        answered.unwrap_or(false)
     }
 
-    async fn ask(&self, question: impl FnOnce(oneshot::Sender<()>) -> Message) {
+    /// Asks, and says whether there was an answer: a loop that has ended gives none.
+    async fn ask(&self, question: impl FnOnce(oneshot::Sender<()>) -> Message) -> bool {
         let (answer, answered) = oneshot::channel();
-        if self.inbox.send(question(answer)).await.is_ok() {
-            let _ = answered.await;
-        }
+        self.inbox.send(question(answer)).await.is_ok() && answered.await.is_ok()
     }
 }

@@ -72,6 +72,8 @@ pub struct Patch {
 pub struct WithSecret {
     /// The subscription.
     pub subscription: Subscription,
+    /// As far back as the delivery log goes.
+    pub last_triggered_at: Option<Timestamp>,
     /// `whsec_…`, or the public key `whpk_…` where deliveries are signed with a key pair.
     pub secret: String,
 }

@@ -14,6 +14,7 @@ use angarium_domain::payload::Payload;
 use angarium_domain::secret::{SigningKey, SigningKeys};
 use angarium_domain::signature::SigningProfile;
 use angarium_domain::subscription::{SUBSCRIPTIONS_PER_HANDLE_MAX, Status, Subscription};
+use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::directory::{Change, Entry, Snapshot};
 use angarium_store::event_log::Append;
@@ -49,11 +50,13 @@ pub struct Subscriptions {
     desk: Desk,
     channel: Arc<dyn Channel>,
     dispatcher: DispatcherHandle,
+    /// Held while the dispatcher is told of a change.
+    telling: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Subscriptions {
     pub(crate) fn new(desk: Desk, channel: Arc<dyn Channel>, dispatcher: DispatcherHandle) -> Subscriptions {
-        Subscriptions { desk, channel, dispatcher }
+        Subscriptions { desk, channel, dispatcher, telling: Arc::default() }
     }
 
     /// A handle's subscriptions, newest first.
@@ -83,6 +86,10 @@ impl Subscriptions {
         new: NewSubscription,
         once: Once<WithSecret>,
     ) -> Result<Reply, SubscriptionError> {
+        // The address may be judged otherwise today; the answer of then stands.
+        if let Some(reply) = self.desk.repeats.earlier::<SubscriptionError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
         let url = self.channel.check_address(&new.endpoint_url).await?;
         let now = self.desk.clock.now();
         let id = new_id(&*self.desk.ids, now);
@@ -92,10 +99,8 @@ impl Subscriptions {
                 return Err(SubscriptionError::TooMany { limit: SUBSCRIPTIONS_PER_HANDLE_MAX });
             }
             let key = new_key(new.signing_profile, seed);
-            let made = WithSecret {
-                subscription: new.made(&caller.handle, id, &url, key.hint(), now),
-                secret: key.shown(),
-            };
+            let subscription = new.made(&caller.handle, id, &url, key.hint(), now);
+            let made = WithSecret { subscription, last_triggered_at: None, secret: key.shown() };
             let entry =
                 Entry { subscription: made.subscription.clone(), keys: Arc::new(SigningKeys::new(key)) };
             Ok(Decision { change: Change::Put(Arc::new(entry)), made, object: id, lane: LaneChange::None })
@@ -111,6 +116,9 @@ impl Subscriptions {
         patch: Patch,
         once: Once<Described>,
     ) -> Result<Reply, SubscriptionError> {
+        if let Some(reply) = self.desk.repeats.earlier::<SubscriptionError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
         let url = match &patch.endpoint_url {
             Some(url) => Some(self.channel.check_address(url).await?),
             None => None,
@@ -167,13 +175,15 @@ impl Subscriptions {
     ) -> Result<Reply, SubscriptionError> {
         let now = self.desk.clock.now();
         let seed = self.desk.ids.key();
+        let last_triggered_at = self.last_triggered(&caller.handle, id).await?;
         self.change(&caller, "subscription.secret_rotated", once, |snapshot| {
             let entry = find(snapshot, id).ok_or(SubscriptionError::NotFound)?;
             let key = new_key(entry.subscription.signing_profile, seed);
             let mut subscription = entry.subscription.clone();
             subscription.secret_hint = key.hint();
             subscription.updated_at = now;
-            let made = WithSecret { subscription: subscription.clone(), secret: key.shown() };
+            let made =
+                WithSecret { subscription: subscription.clone(), last_triggered_at, secret: key.shown() };
             let keys = Arc::new(entry.keys.rotated(key, overlap, now));
             let change = Change::Put(Arc::new(Entry { subscription, keys }));
             Ok(Decision { change, made, object: id, lane: LaneChange::None })
@@ -189,6 +199,9 @@ impl Subscriptions {
         once: Once<Tested>,
     ) -> Result<Reply, SubscriptionError> {
         let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<SubscriptionError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
         let event = Arc::new(self.test_event(&caller.handle, id));
         for _ in 0..DECISIONS_MAX {
             match self.try_test(&caller, id, &event, &once).await {
@@ -270,8 +283,7 @@ impl Subscriptions {
         once: Once<Described>,
         edit: impl Fn(&mut Subscription) -> Result<(), SubscriptionError> + Send + Sync,
     ) -> Result<Reply, SubscriptionError> {
-        let last_triggered_at =
-            self.desk.store.last_triggered(&caller.handle, vec![id]).await?.into_iter().next().flatten();
+        let last_triggered_at = self.last_triggered(&caller.handle, id).await?;
         self.change(caller, action, once, |snapshot| {
             let entry = find(snapshot, id).ok_or(SubscriptionError::NotFound)?;
             let mut subscription = entry.subscription.clone();
@@ -304,7 +316,6 @@ impl Subscriptions {
             let context = Context { idempotency, audit: Some(caller.audit(now, action, object.to_string())) };
             match self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await {
                 Ok(written) => {
-                    self.desk.snapshots.renew(&caller.handle).await;
                     self.tell(&caller.handle, object, lane).await;
                     return Ok(once.reply(written, answer)?);
                 }
@@ -317,10 +328,19 @@ impl Subscriptions {
         Err(SubscriptionError::Overloaded { retry_after: Duration::from_secs(1) })
     }
 
+    /// Tells the dispatcher how a lane is now. One at a time: of two changes that overtake each
+    /// other, the last one told has read both.
     async fn tell(&self, handle: &Handle, id: SubscriptionId, lane: LaneChange) {
+        let _in_turn = self.telling.lock().await;
+        self.desk.snapshots.renew(handle).await;
         let input = match lane {
             LaneChange::None => return,
-            LaneChange::Rules(rules) => Input::Changed { handle: handle.clone(), lane: id, rules },
+            LaneChange::Rules(rules) => {
+                let now = self.desk.snapshots.get(handle).await.ok();
+                let entry = now.as_ref().and_then(|snapshot| find(snapshot, id));
+                let rules = entry.map_or(rules, |entry| LaneRules::of(&entry.subscription));
+                Input::Changed { handle: handle.clone(), lane: id, rules }
+            }
             LaneChange::Removed => Input::Removed(id),
         };
         self.dispatcher.tell(vec![input]).await;
@@ -329,8 +349,17 @@ impl Subscriptions {
     }
 
     async fn describe(&self, subscription: Subscription) -> Result<Described, StoreError> {
-        let triggered = self.desk.store.last_triggered(&subscription.handle, vec![subscription.id]).await?;
-        Ok(Described { subscription, last_triggered_at: triggered.into_iter().next().flatten() })
+        let last_triggered_at = self.last_triggered(&subscription.handle, subscription.id).await?;
+        Ok(Described { subscription, last_triggered_at })
+    }
+
+    async fn last_triggered(
+        &self,
+        handle: &Handle,
+        id: SubscriptionId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let triggered = self.desk.store.last_triggered(handle, vec![id]).await?;
+        Ok(triggered.into_iter().next().flatten())
     }
 }
 

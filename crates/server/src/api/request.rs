@@ -4,7 +4,7 @@ use angarium_domain::handle::Handle;
 use angarium_domain::ids::{Id, Kind};
 use angarium_engine::{Answer, Caller, Once, RepeatKey};
 use axum::body::Bytes;
-use axum::extract::{FromRef, FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
 use http::request::Parts;
 
 use crate::api::form::Form;
@@ -19,6 +19,8 @@ use crate::request_id::RequestId;
 pub(crate) struct Read {
     /// Whose data.
     pub(crate) handle: Handle,
+    /// Whether the caller may see what we authenticate to subscribers with.
+    pub(crate) sees_credentials: bool,
     query: Option<String>,
 }
 
@@ -74,8 +76,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Read {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Read, Problem> {
-        let handle = access(parts).handle.clone();
-        Ok(Read { handle, query: parts.uri.query().map(str::to_owned) })
+        let Access { handle, sees_credentials, .. } = access(parts).clone();
+        Ok(Read { handle, sees_credentials, query: parts.uri.query().map(str::to_owned) })
     }
 }
 
@@ -87,10 +89,11 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Write, Problem> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let route = route_of(&mut parts, state).await?;
         let body = Limits::from_ref(state).read(&parts.headers, body).await?;
-        let Access { handle, actor } = access(&parts).clone();
-        let key = repeat_key(&parts.headers, &handle, &parts.method, parts.uri.path(), &body)?;
+        let Access { handle, actor, .. } = access(&parts).clone();
+        let key = repeat_key(&parts.headers, &handle, &parts.method, &route, &body)?;
         let request_id = parts.extensions.get::<RequestId>().expect("observe runs before every handler");
         Ok(Write { caller: Caller { handle, actor, request_id: request_id.as_str().to_owned() }, body, key })
     }
@@ -106,6 +109,19 @@ impl<S: Send + Sync, K: Kind> FromRequestParts<S> for PathId<K> {
         let id = text.expect("the route has an id").parse().map_err(|_| Problem::not_found())?;
         Ok(PathId(id))
     }
+}
+
+/// What a write is done to, in one spelling: the route below the handle and the ids in it. The two
+/// doors to a route, and the ways to escape a path, are the same write.
+async fn route_of<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, Problem> {
+    let template = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let mut route = template.split_once("{handle}").map_or(template, |(_, below)| below).to_owned();
+    let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+    for (_, id) in params.iter().filter(|(name, _)| *name != "handle") {
+        route.push(' ');
+        route.push_str(id);
+    }
+    Ok(route)
 }
 
 fn access(parts: &Parts) -> &Access {

@@ -49,6 +49,8 @@ pub(crate) struct Access {
     pub(crate) handle: Handle,
     /// Who, for the audit log: a token's id or a JWT's subject.
     pub(crate) actor: String,
+    /// Whether the caller may set what subscribers authenticate us with, and so may see it.
+    pub(crate) sees_credentials: bool,
 }
 
 /// Verifies credentials.
@@ -80,20 +82,13 @@ impl Authority {
     ) -> Result<Access, Problem> {
         let credential = bearer::credential(headers)?;
         let handle: Handle = handle.parse().map_err(|_| no_such_handle())?;
-        let actor = match credential {
-            Credential::Token(text) => self.admit_token(&handle, text, need).await?,
-            Credential::Jwt(text) => self.admit_jwt(&handle, text, need, door).await?,
-        };
-        Ok(Access { handle, actor })
+        match credential {
+            Credential::Token(text) => self.admit_token(handle, text, need).await,
+            Credential::Jwt(text) => self.admit_jwt(handle, text, need, door).await,
+        }
     }
 
-    async fn admit_jwt(
-        &self,
-        handle: &Handle,
-        text: &str,
-        need: Need,
-        door: Door,
-    ) -> Result<String, Problem> {
+    async fn admit_jwt(&self, handle: Handle, text: &str, need: Need, door: Door) -> Result<Access, Problem> {
         if door == Door::Public {
             return Err(invalid("this address takes an access token, not a JWT"));
         }
@@ -101,22 +96,29 @@ impl Authority {
             JwtRefused::Expired => expired(),
             JwtRefused::Invalid => invalid("the token is not valid"),
         })?;
-        match person.role_on(handle) {
-            Some(role) if role >= need.role => Ok(format!("jwt:{}", person.subject)),
+        match person.role_on(&handle) {
+            Some(role) if role >= need.role => {
+                let actor = format!("jwt:{}", person.subject);
+                Ok(Access { handle, actor, sees_credentials: role >= Role::Operator })
+            }
             role => Err(insufficient_role(role, need.role)),
         }
     }
 
-    async fn admit_token(&self, handle: &Handle, text: &str, need: Need) -> Result<String, Problem> {
+    async fn admit_token(&self, handle: Handle, text: &str, need: Need) -> Result<Access, Problem> {
         let Some(scope) = need.scope else {
             return Err(invalid("this address takes a JWT, not an access token"));
         };
-        let token = self.tokens.authenticate(handle, text).await.map_err(|refused| match refused {
+        let token = self.tokens.authenticate(&handle, text).await.map_err(|refused| match refused {
             TokenRefused::Invalid => invalid("the token is not valid"),
             TokenRefused::Expired => expired(),
             TokenRefused::Store(error) => error.into(),
         })?;
-        if token.scopes.contains(&scope) { Ok(token.id.to_string()) } else { Err(insufficient_scope(scope)) }
+        if !token.scopes.contains(&scope) {
+            return Err(insufficient_scope(scope));
+        }
+        let sees_credentials = token.scopes.contains(&Scope::WebhooksWrite);
+        Ok(Access { handle, actor: token.id.to_string(), sees_credentials })
     }
 }
 

@@ -99,8 +99,14 @@ fn read(path: &Path) -> Result<Table, SettingsError> {
         .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
     text.parse().map_err(|error: toml::de::Error| SettingsError::NotToml {
         path: path.to_owned(),
-        reason: error.to_string().trim_end().to_owned(),
+        reason: at_line(&text, &error),
     })
+}
+
+/// The parser's words and the line, which is not quoted: it may hold a secret.
+fn at_line(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+    line.map_or_else(|| error.message().to_owned(), |line| format!("line {line}: {}", error.message()))
 }
 
 fn understand(table: Table) -> Result<Settings, SettingsError> {

@@ -40,7 +40,7 @@ const ROLES: [&str; 3] = ["CREATOR", "OPERATOR", "OWNER"];
 const SCOPES: [&str; 6] =
     ["events.write", "events.read", "webhooks.write", "webhooks.read", "deliveries.write", "deliveries.read"];
 
-/// Asks with an empty object, which no writing route finds complete: access is decided before.
+/// Asks with an empty object: access is decided before anything is missed in it.
 async fn ask(client: &Client, row: &Row) -> Answer {
     let body = if row.0 == "POST" || row.0 == "PATCH" { "{}" } else { "" };
     client.send(Method::from_bytes(row.0.as_bytes()).expect("a method"), row.1, body).await
@@ -48,11 +48,11 @@ async fn ask(client: &Client, row: &Row) -> Answer {
 
 #[track_caller]
 fn expect_admitted(answer: &Answer, row: &Row) {
-    assert!(
-        !matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN),
-        "{row:?}: {}",
-        answer.text
+    let refused = matches!(
+        answer.status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED
     );
+    assert!(!refused && !answer.status.is_server_error(), "{row:?}: {}", answer.text);
 }
 
 #[tokio::test]

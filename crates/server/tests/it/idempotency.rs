@@ -55,6 +55,35 @@ async fn a_repeated_deletion_under_its_key_is_still_a_success() {
 }
 
 #[tokio::test]
+async fn a_repeated_test_under_its_key_is_answered_as_then_though_the_webhook_is_gone() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let webhook = id_of(&world.owner().subscribe(&receiver, "/hook", &["*"]).await);
+    let owner = world.owner().with("idempotency-key", "tested");
+    let path = format!("/webhooks/{webhook}/test");
+    let first = owner.post(&path, &json!({})).await;
+    first.expect(StatusCode::ACCEPTED);
+    world.owner().delete(&format!("/webhooks/{webhook}")).await.expect(StatusCode::NO_CONTENT);
+    let again = owner.post(&path, &json!({})).await;
+    assert_eq!(
+        (again.text.as_str(), again.header("idempotent-replayed")),
+        (first.text.as_str(), Some("true"))
+    );
+}
+
+#[tokio::test]
+async fn one_key_is_one_event_through_both_doors_and_however_the_path_is_spelled() {
+    let world = World::start().await;
+    let holder = world.token_holder(&["events.write", "events.read"]).await.with("idempotency-key", "one");
+    let event = json!({ "type": "a", "payload": {} });
+    let first = holder.post("/events", &event).await;
+    first.expect(StatusCode::ACCEPTED);
+    for root in ["/v2/public/handles/acme", "/v2/handles/%61cme"] {
+        assert_eq!(holder.at(root).post("/events", &event).await.text, first.text, "{root}");
+    }
+    assert_eq!(holder.get("/events").await.items().len(), 1);
+}
+
+#[tokio::test]
 async fn concurrent_requests_under_one_key_make_one_event() {
     let world = World::start().await;
     let owner = world.owner().with("idempotency-key", "race");

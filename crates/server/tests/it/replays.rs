@@ -46,8 +46,8 @@ async fn a_dry_run_counts_and_changes_nothing() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let owner = world.owner();
     three_delivered(&owner, &receiver).await;
-    let counted = owner.post("/replays", &json!({ "dryRun": true })).await;
-    let body = counted.expect(StatusCode::OK).json();
+    let counted = owner.post("/replays", &json!({ "filter": {}, "dryRun": true })).await;
+    let body = counted.expect(StatusCode::ACCEPTED).json();
     assert_eq!((&body["matched"], &body["replayId"]), (&json!(3), &Value::Null));
     assert_eq!(owner.deliveries("").await.len(), 3);
 }
@@ -57,7 +57,7 @@ async fn a_slow_replay_can_be_cancelled() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let owner = world.owner();
     three_delivered(&owner, &receiver).await;
-    let made = owner.post("/replays", &json!({ "ratePerSecond": 1 })).await;
+    let made = owner.post("/replays", &json!({ "filter": {}, "ratePerSecond": 1 })).await;
     let path = format!("/replays/{}", made.expect(StatusCode::ACCEPTED).text_of("replayId"));
     let cancelled = owner.post(&format!("{path}/cancel"), &json!({})).await;
     assert_eq!(cancelled.expect(StatusCode::OK).text_of("status"), "cancelled");
@@ -70,9 +70,10 @@ async fn a_replay_that_is_not_valid_is_refused() {
     for (body, code) in [
         (json!({ "filter": { "color": "red" } }), "invalid_filter"),
         (json!({ "filter": { "status": "lost" } }), "invalid_filter"),
-        (json!({ "ratePerSecond": 0 }), "invalid_ratePerSecond"),
-        (json!({ "to": "x" }), "invalid_to"),
-        (json!({ "dryRun": "yes" }), "invalid_dryRun"),
+        (json!({}), "invalid_filter"),
+        (json!({ "filter": {}, "ratePerSecond": 0 }), "invalid_ratePerSecond"),
+        (json!({ "filter": {}, "to": "x" }), "invalid_to"),
+        (json!({ "filter": {}, "dryRun": "yes" }), "invalid_dryRun"),
     ] {
         world.owner().post("/replays", &body).await.expect_problem(400, code);
     }

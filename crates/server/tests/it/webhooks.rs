@@ -39,6 +39,24 @@ async fn a_new_webhook_shows_its_settings_and_once_its_secret() {
 }
 
 #[tokio::test]
+async fn credentials_in_headers_and_addresses_are_shown_to_those_who_may_set_them() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let url = receiver.url("/hook?access_token=hidden");
+    let wish = json!({ "endpointUrl": url, "eventTypes": ["*"], "headers": { "x-api-key": "hidden" } });
+    let path = format!("/webhooks/{}", id_of(&world.owner().subscribe_with(&wish).await));
+    let reader = world.token_holder(&["webhooks.read"]).await;
+    for holder in [reader, world.person("acme", "CREATOR")] {
+        for path in ["/webhooks", &path] {
+            let answer = holder.get(path).await;
+            assert!(answer.expect(StatusCode::OK).text.contains("x-api-key"), "{}", answer.text);
+            assert!(!answer.text.contains("hidden"), "{}", answer.text);
+        }
+    }
+    let seen = world.person("acme", "OPERATOR").get(&path).await.json();
+    assert_eq!((&seen["endpointUrl"], &seen["headers"]["x-api-key"]), (&json!(url), &json!("hidden")));
+}
+
+#[tokio::test]
 async fn defaults_are_those_of_the_contract() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let made = world.owner().subscribe(&receiver, "/hook", &["*"]).await;

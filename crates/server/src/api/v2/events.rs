@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use angarium_domain::event::{Event, OccurredAt, Origin};
+use angarium_domain::event::{OccurredAt, Origin};
 use angarium_domain::event_type::EventType;
 use angarium_domain::ids::{EventId, EventKind};
 use angarium_domain::payload::{InvalidPayload, Payload};
@@ -66,9 +66,10 @@ pub(super) struct EventView {
     accepted_at: Timestamp,
     origin: Origin,
     ordering_key: Option<Box<str>>,
-    payload: Box<RawValue>,
+    /// Of one event; a list of a hundred would be too much to send and to hold.
     #[serde(skip_serializing_if = "Option::is_none")]
-    deliveries: Option<Vec<DeliveryView>>,
+    payload: Option<Box<RawValue>>,
+    deliveries: Vec<DeliveryView>,
 }
 
 pub(super) async fn publish(
@@ -116,7 +117,7 @@ pub(super) async fn list(
     };
     let list = list_name(&read, &filter);
     let page = events.list(&read.handle, filter, query.page(&list)?).await?;
-    Ok(items(page, &list, |event| EventView::of(&event)))
+    Ok(items(page, &list, EventView::of))
 }
 
 pub(super) async fn get(
@@ -124,7 +125,7 @@ pub(super) async fn get(
     PathId(id): PathId<EventKind>,
     read: Read,
 ) -> Result<Json<EventView>, Problem> {
-    found(events.get(&read.handle, id).await?.map(EventView::with_deliveries))
+    found(events.get(&read.handle, id).await?.map(EventView::with_payload))
 }
 
 fn list_name(read: &Read, filter: &EventFilter) -> String {
@@ -204,7 +205,8 @@ impl<'a> BatchView<'a> {
 }
 
 impl EventView {
-    fn of(event: &Event) -> EventView {
+    fn of(life: EventLife) -> EventView {
+        let EventLife { event, deliveries } = life;
         EventView {
             event_id: event.id,
             handle: event.handle.to_string(),
@@ -213,14 +215,14 @@ impl EventView {
             accepted_at: event.accepted_at,
             origin: event.origin,
             ordering_key: event.ordering_key.clone(),
-            payload: RawValue::from_string(event.payload.as_str().to_owned())
-                .expect("it was JSON when it was accepted"),
-            deliveries: None,
+            payload: None,
+            deliveries: deliveries.into_iter().map(DeliveryView::from).collect(),
         }
     }
 
-    fn with_deliveries(life: EventLife) -> EventView {
-        let deliveries = life.deliveries.into_iter().map(DeliveryView::from).collect();
-        EventView { deliveries: Some(deliveries), ..EventView::of(&life.event) }
+    fn with_payload(life: EventLife) -> EventView {
+        let payload = life.event.payload.as_str().to_owned();
+        let payload = RawValue::from_string(payload).expect("it was JSON when it was accepted");
+        EventView { payload: Some(payload), ..EventView::of(life) }
     }
 }

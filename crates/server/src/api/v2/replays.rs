@@ -50,9 +50,8 @@ pub(super) async fn create(State(replays): State<ReplayJobs>, write: Write) -> R
     let request_id = write.request_id();
     if dry_run {
         let matched = replays.dry_run(&write.caller.handle, new.filter).await?;
-        return Ok(
-            Json(CreatedView { replay_id: None, matched, dry_run, request_id: &request_id }).into_response()
-        );
+        let view = CreatedView { replay_id: None, matched, dry_run, request_id: &request_id };
+        return Ok((StatusCode::ACCEPTED, Json(view)).into_response());
     }
     let (caller, once) = write.into_parts(move |job: &ReplayJob| {
         let (replay_id, matched) = (Some(job.id), job.matched);
@@ -81,12 +80,13 @@ pub(super) async fn cancel(
 }
 
 fn new_replay(mut form: Form<'_>) -> Result<(NewReplay, bool), Problem> {
-    let filter = form.optional("filter").unwrap_or_default();
+    // Named even when it is empty: a body that was forgotten must not replay everything.
+    let filter = form.required("filter");
     let to = form.optional("to").unwrap_or_default();
     let rate = form.optional("ratePerSecond").unwrap_or(RATE_DEFAULT);
     let rate_per_second = form.within("ratePerSecond", RATE_PER_SECOND, Some(rate)).unwrap_or(RATE_DEFAULT);
     let dry_run = form.optional("dryRun").unwrap_or_default();
-    form.finish(Some((NewReplay { filter, to, rate_per_second }, dry_run)))
+    form.finish(filter.map(|filter| (NewReplay { filter, to, rate_per_second }, dry_run)))
 }
 
 impl From<ReplayJob> for ReplayView {

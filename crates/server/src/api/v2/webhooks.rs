@@ -82,7 +82,8 @@ pub(super) async fn list(
     let list = format!("{} webhooks", read.handle);
     let page = subscriptions.list(&read.handle, read.query().page(&list)?).await?;
     let next_cursor = next_cursor(&page, &list);
-    Ok(Json(WebhooksView { webhooks: page.items.iter().map(WebhookView::of).collect(), next_cursor }))
+    let webhooks = page.items.iter().map(|described| WebhookView::for_reader(described, &read)).collect();
+    Ok(Json(WebhooksView { webhooks, next_cursor }))
 }
 
 pub(super) async fn get(
@@ -90,7 +91,8 @@ pub(super) async fn get(
     PathId(id): PathId<SubscriptionKind>,
     read: Read,
 ) -> Result<Json<WebhookView>, Problem> {
-    found(subscriptions.get(&read.handle, id).await?.as_ref().map(WebhookView::of))
+    let described = subscriptions.get(&read.handle, id).await?;
+    found(described.as_ref().map(|described| WebhookView::for_reader(described, &read)))
 }
 
 pub(super) async fn patch(
@@ -164,7 +166,7 @@ fn overlap(mut form: Form<'_>) -> Result<Duration, Problem> {
 }
 
 fn with_secret(status: StatusCode, made: &WithSecret) -> Answer {
-    let view = WebhookView::new(&made.subscription, None);
+    let view = WebhookView::new(&made.subscription, made.last_triggered_at);
     json(status, &WebhookView { secret: Some(made.secret.clone()), ..view })
 }
 
@@ -173,6 +175,22 @@ fn as_it_is_now(described: &Described) -> Answer {
 }
 
 impl WebhookView {
+    /// What the subscriber's server takes us by, in headers or in the address, is for those who may
+    /// set it.
+    fn for_reader(described: &Described, read: &Read) -> WebhookView {
+        let view = WebhookView::of(described);
+        if read.sees_credentials {
+            return view;
+        }
+        let subscription = &described.subscription;
+        let masked = subscription.headers.iter().map(|(name, _)| (name.to_owned(), "***".to_owned()));
+        WebhookView {
+            endpoint_url: subscription.endpoint_url.without_query().to_owned(),
+            headers: CustomHeaders::new(masked).expect("names that were taken, and a value that is"),
+            ..view
+        }
+    }
+
     fn of(described: &Described) -> WebhookView {
         WebhookView::new(&described.subscription, described.last_triggered_at)
     }

@@ -1,0 +1,144 @@
+//! What a seed makes of a world: lanes, receivers, and what their owners do.
+
+use std::time::Duration;
+
+use angarium_domain::delivery::{Delivery, State};
+use angarium_domain::dispatch::{LaneRules, Settings};
+use angarium_domain::event::Origin;
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::{Id, SubscriptionId};
+use angarium_domain::outcome::RetryOn;
+use angarium_domain::time::Timestamp;
+
+use super::Lie;
+use super::world::{Happening, Site, World};
+use crate::chance::Chance;
+use crate::evidence::{Lane, Schedule, Span};
+use crate::receivers::Behaviour;
+use crate::story::Story;
+
+/// Some day in 2026.
+const DAWN: Timestamp = Timestamp::from_seconds(1_780_000_000);
+
+/// The world of a seed.
+pub(super) fn world(seed: u64, whole_story: bool, lie: Option<Lie>) -> World {
+    let mut chance = Chance::seeded(seed);
+    let in_flight_max = chance.within(2..=64) as usize;
+    let settings = Settings {
+        in_flight_max,
+        held_max: in_flight_max * chance.within(1..=4) as usize,
+        concurrency_max: chance.within(1..=16) as u32,
+        lease_margin: Duration::from_secs(5),
+    };
+    let mut plans = chance.branch();
+    let mut world = World::new(chance, Story::new(DAWN, whole_story), DAWN, settings, lie);
+    for number in 0..plans.within(1..=10) {
+        add_lane(&mut world, &mut plans, number, settings.concurrency_max);
+    }
+    for _ in 0..plans.within(0..=3) {
+        let at = DAWN + plans.millis(100..=180_000);
+        world.plan(at, Happening::Kill);
+    }
+    world
+}
+
+fn add_lane(world: &mut World, chance: &mut Chance, number: u64, concurrency_max: u32) {
+    let id: SubscriptionId = Id::new(DAWN, chance.bytes());
+    let rules = rules(chance);
+    let handle: Handle = format!("handle-{}", number % 3).parse().expect("a handle");
+    let behaviour = Behaviour::any(chance, DAWN);
+    let facts = Lane {
+        handle,
+        schedule: schedule(chance),
+        ordered: rules.ordered,
+        rate_per_second: rules.rate_per_second,
+        concurrency_max: rules.max_concurrency.unwrap_or(concurrency_max).min(concurrency_max),
+        healthy: behaviour == Behaviour::Healthy,
+        made: Span::at(DAWN),
+        removed: None,
+        pauses: Vec::new(),
+        urls: Vec::new(),
+        secrets: Vec::new(),
+    };
+    world.tell_of(id, behaviour, rules);
+    world.sites.insert(id, Site { facts, rules, behaviour, room: None });
+    plan_owner(world, chance, id);
+}
+
+/// The rules of some lane.
+pub(crate) fn rules(chance: &mut Chance) -> LaneRules {
+    LaneRules {
+        max_concurrency: chance.percent(30).then(|| chance.within(1..=8) as u32),
+        rate_per_second: chance.percent(25).then(|| *chance.pick(&[1, 2, 5, 10, 25, 100])),
+        ordered: chance.percent(25),
+        paused: false,
+        timeout: Duration::from_secs(chance.within(1..=10)),
+    }
+}
+
+/// The schedule of some lane.
+pub(crate) fn schedule(chance: &mut Chance) -> Schedule {
+    let retry_on = *chance.pick(&[RetryOn::Transient, RetryOn::AnyFailure, RetryOn::AnyFailureButGone]);
+    match chance.within(0..=4) {
+        0 => Schedule::custom(vec![], retry_on),
+        1 => Schedule::custom(vec![1, 2, 3], retry_on),
+        2 => Schedule::custom(vec![0, 30], retry_on),
+        _ => Schedule::fast(),
+    }
+}
+
+fn plan_owner(world: &mut World, chance: &mut Chance, lane: SubscriptionId) {
+    let span = chance.within(1_000..=120_000);
+    for _ in 0..chance.within(1..=12) {
+        let at = DAWN + chance.millis(0..=span);
+        let count = if chance.percent(15) { chance.within(10..=40) } else { chance.within(1..=3) };
+        world.plan(at, Happening::Publish { lane, count });
+    }
+    if chance.percent(25) {
+        let at = DAWN + chance.millis(0..=span);
+        let back = at + chance.millis(1..=60_000);
+        world.plan(at, Happening::Pause(lane));
+        world.plan(back, Happening::Resume(lane));
+    }
+    if chance.percent(10) {
+        let at = DAWN + chance.millis(0..=2 * span);
+        world.plan(at, Happening::Remove(lane));
+    }
+}
+
+/// A delivery of a new event.
+pub(super) fn delivery(
+    chance: &mut Chance,
+    lane: SubscriptionId,
+    facts: &Lane,
+    state: State,
+    now: Timestamp,
+) -> Delivery {
+    Delivery {
+        id: Id::new(now, chance.bytes()),
+        handle: facts.handle.clone(),
+        event_id: Id::new(now, chance.bytes()),
+        event_type: "order.paid".parse().expect("an event type"),
+        origin: Origin::Live,
+        subscription_id: lane,
+        ordered: facts.ordered,
+        replay_of: None,
+        endpoint_override: None,
+        state,
+        attempts_made: 0,
+        interruptions: 0,
+        last_outcome: None,
+        discarded_at: None,
+    }
+}
+
+impl World {
+    fn tell_of(&mut self, id: SubscriptionId, behaviour: Behaviour, rules: LaneRules) {
+        self.story.tell(self.now, format_args!("{id} is {behaviour:?} with {rules:?}"));
+    }
+
+    /// How long it has been since dawn.
+    pub(super) fn lasted(&self) -> Duration {
+        self.now.since(DAWN)
+    }
+}

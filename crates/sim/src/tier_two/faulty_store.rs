@@ -1,0 +1,313 @@
+//! The memory store in bad weather: it is slow, refuses, and is where the process is killed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_domain::attempt::AttemptRecord;
+use angarium_domain::delivery::Delivery;
+use angarium_domain::event::Event;
+use angarium_domain::handle::Handle;
+use angarium_domain::idempotency::{Record, Scope};
+use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SubscriptionId, TokenId};
+use angarium_domain::replay::ReplayJob;
+use angarium_domain::retention::Cutoffs;
+use angarium_domain::time::Timestamp;
+use angarium_engine::Clock;
+use angarium_store::delivery_queue::{ClaimedLane, Held, LaneClaim, LaneHead, Lease, Settle};
+use angarium_store::directory::{Change, Snapshot};
+use angarium_store::event_log::{Append, EventFilter};
+use angarium_store::history::{LogFilter, Logged};
+use angarium_store::memory::MemoryStore;
+use angarium_store::page::{Page, PageRequest};
+use angarium_store::upkeep::{Census, Forgotten};
+use angarium_store::write::{Context, Written};
+use angarium_store::{DeliveryQueue, Directory, EventLog, History, Replays, StoreError, Upkeep};
+use async_trait::async_trait;
+
+use super::Lie;
+use super::stage::{Point, Stage};
+
+pub(super) struct FaultyStore {
+    pub(super) inner: MemoryStore,
+    pub(super) stage: Stage,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl FaultyStore {
+    /// The way into a write: it takes a while, may be refused, and may be the end.
+    async fn enter(&self, point: Point) -> Result<(), StoreError> {
+        self.stage.alive().await;
+        let wait = self.stage.ledgers().chance.millis(0..=4);
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        let now = self.clock.now();
+        self.stage.pass(point, now).await;
+        let mut ledgers = self.stage.ledgers();
+        let weather = ledgers.weather;
+        let out = weather.outage.is_some_and(|(from, until)| from <= now && now < until);
+        if out || ledgers.chance.percent(weather.refuses_percent) {
+            return Err(StoreError::Unavailable { reason: "the weather".to_owned() });
+        }
+        Ok(())
+    }
+
+    /// The way out of a write: it may be the end, too.
+    async fn leave(&self, point: Point) {
+        let wait = self.stage.ledgers().chance.millis(0..=2);
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        self.stage.pass(point, self.clock.now()).await;
+    }
+
+    /// The way into a write that ends leases.
+    async fn enter_end_of_lease(&self, point: Point) -> Result<(), StoreError> {
+        let entered = self.enter(point).await;
+        if entered.is_err() {
+            self.stage.ledgers().refusals += 1;
+        }
+        entered
+    }
+
+    fn lies(&self, lie: Lie) -> bool {
+        self.stage.ledgers().lie == Some(lie)
+    }
+
+    fn lies_now_and_then(&self, lie: Lie) -> bool {
+        self.lies(lie) && self.stage.ledgers().chance.percent(10)
+    }
+
+    fn appended(&self, ids: &[DeliveryId]) {
+        let now = self.clock.now();
+        let mut ledgers = self.stage.ledgers();
+        for id in ids {
+            ledgers.appended.insert(*id, now);
+            ledgers.story.tell(now, format_args!("{id} appended"));
+        }
+    }
+}
+
+fn ids_of(append: &Append) -> Vec<DeliveryId> {
+    append.deliveries.iter().map(|delivery| delivery.id).collect()
+}
+
+#[async_trait]
+impl EventLog for FaultyStore {
+    async fn append(&self, mut append: Append) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        if self.lies(Lie::ForgetKeys) {
+            append.context.idempotency = None;
+        }
+        let ids = ids_of(&append);
+        let forgets = self.lies_now_and_then(Lie::ForgetCommit);
+        let written = if forgets { Written::Done(()) } else { self.inner.append(append).await? };
+        if let Written::Done(()) = written {
+            self.appended(&ids);
+        }
+        if self.lies(Lie::Dawdle) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+
+    async fn event(&self, handle: &Handle, id: EventId) -> Result<Option<Arc<Event>>, StoreError> {
+        self.inner.event(handle, id).await
+    }
+
+    async fn events(
+        &self,
+        handle: &Handle,
+        filter: EventFilter,
+        page: PageRequest,
+    ) -> Result<Page<Arc<Event>>, StoreError> {
+        self.inner.events(handle, filter, page).await
+    }
+
+    async fn seen(&self, scope: &Scope, now: Timestamp) -> Result<Option<Record>, StoreError> {
+        self.inner.seen(scope, now).await
+    }
+}
+
+#[async_trait]
+impl DeliveryQueue for FaultyStore {
+    async fn lanes(&self) -> Result<Vec<LaneHead>, StoreError> {
+        self.stage.alive().await;
+        self.inner.lanes().await
+    }
+
+    async fn claim(
+        &self,
+        lanes: Vec<LaneClaim>,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<ClaimedLane>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let claimed = self.inner.claim(lanes, now, until).await?;
+        let at = self.clock.now();
+        for leased in claimed.iter().flat_map(|lane| &lane.leased) {
+            let mut ledgers = self.stage.ledgers();
+            ledgers.leased.entry(leased.delivery.id).or_default().push(at);
+            ledgers.story.tell(at, format_args!("{} claimed", leased.delivery.id));
+        }
+        self.leave(Point::MidClaim).await;
+        Ok(claimed)
+    }
+
+    async fn settle(&self, settle: Settle) -> Result<(), StoreError> {
+        self.enter_end_of_lease(Point::BeforeSettle).await?;
+        let ids = settle.follow_up.as_ref().map(ids_of).unwrap_or_default();
+        let (id, next) = (settle.lease.delivery_id, settle.settlement.next);
+        let follow_up = if self.lies(Lie::HideDeaths) { None } else { settle.follow_up };
+        if !self.lies_now_and_then(Lie::ForgetSettlement) {
+            self.inner.settle(Settle { follow_up, ..settle }).await?;
+        }
+        self.stage.tell(self.clock.now(), format_args!("{id} settled as {next:?}"));
+        self.appended(&ids);
+        self.leave(Point::AfterCommit).await;
+        Ok(())
+    }
+
+    async fn release(&self, leases: Vec<(Lease, Timestamp)>) -> Result<(), StoreError> {
+        self.enter_end_of_lease(Point::BeforeCommit).await?;
+        self.inner.release(leases).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(())
+    }
+
+    async fn take_back(&self, held: Held, now: Timestamp) -> Result<u64, StoreError> {
+        self.stage.alive().await;
+        let count = self.inner.take_back(held, now).await?;
+        if count > 0 {
+            self.stage.tell(now, format_args!("{count} taken back, {held:?}"));
+        }
+        Ok(count)
+    }
+}
+
+#[async_trait]
+impl History for FaultyStore {
+    async fn delivery(&self, handle: &Handle, id: DeliveryId) -> Result<Option<Logged>, StoreError> {
+        self.inner.delivery(handle, id).await
+    }
+
+    async fn deliveries(
+        &self,
+        handle: &Handle,
+        filter: LogFilter,
+        page: PageRequest,
+    ) -> Result<Page<Logged>, StoreError> {
+        self.inner.deliveries(handle, filter, page).await
+    }
+
+    async fn attempts(&self, handle: &Handle, id: DeliveryId) -> Result<Vec<AttemptRecord>, StoreError> {
+        self.inner.attempts(handle, id).await
+    }
+
+    async fn count_replayable(&self, handle: &Handle, filter: LogFilter) -> Result<u64, StoreError> {
+        self.inner.count_replayable(handle, filter).await
+    }
+
+    async fn replayable(
+        &self,
+        handle: &Handle,
+        filter: LogFilter,
+        after: Option<DeliveryId>,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.inner.replayable(handle, filter, after, limit).await
+    }
+
+    async fn discard(
+        &self,
+        handle: &Handle,
+        id: DeliveryId,
+        at: Timestamp,
+        context: Context,
+    ) -> Result<Written<bool>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let written = self.inner.discard(handle, id, at, context).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+
+    async fn last_triggered(
+        &self,
+        handle: &Handle,
+        subscriptions: Vec<SubscriptionId>,
+    ) -> Result<Vec<Option<Timestamp>>, StoreError> {
+        self.inner.last_triggered(handle, subscriptions).await
+    }
+}
+
+#[async_trait]
+impl Directory for FaultyStore {
+    async fn snapshot(&self, handle: &Handle) -> Result<Snapshot, StoreError> {
+        self.stage.alive().await;
+        self.inner.snapshot(handle).await
+    }
+
+    async fn change(
+        &self,
+        handle: &Handle,
+        version: u64,
+        change: Change,
+        now: Timestamp,
+        context: Context,
+    ) -> Result<Written<u64>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let written = self.inner.change(handle, version, change, now, context).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+
+    async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
+        self.inner.touch_token(id, at).await
+    }
+}
+
+#[async_trait]
+impl Replays for FaultyStore {
+    async fn create_replay(&self, job: ReplayJob, context: Context) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let written = self.inner.create_replay(job, context).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+
+    async fn replay(&self, handle: &Handle, id: ReplayId) -> Result<Option<ReplayJob>, StoreError> {
+        self.inner.replay(handle, id).await
+    }
+
+    async fn running_replays(&self) -> Result<Vec<ReplayJob>, StoreError> {
+        self.inner.running_replays().await
+    }
+
+    async fn finish_replay(&self, job: ReplayJob, context: Context) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let written = self.inner.finish_replay(job, context).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+}
+
+#[async_trait]
+impl Upkeep for FaultyStore {
+    async fn forget(&self, cutoffs: Cutoffs, limit: u32) -> Result<Forgotten, StoreError> {
+        self.stage.alive().await;
+        self.inner.forget(cutoffs, limit).await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.inner.probe().await
+    }
+
+    async fn oldest_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.oldest_due().await
+    }
+
+    async fn census(&self) -> Result<Census, StoreError> {
+        self.inner.census().await
+    }
+}
