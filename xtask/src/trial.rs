@@ -85,9 +85,9 @@ impl Trial {
     /// Waits until nothing waits any more. A backlog that still drains is not stuck.
     async fn quiet(&self) -> Result<()> {
         loop {
-            let arrived = self.witness.arrivals().len();
+            let arrived = self.witness.arrivals_made();
             match self.api.quiet_within(QUIET_WITHIN).await {
-                Err(_) if self.witness.arrivals().len() > arrived => {}
+                Err(_) if self.witness.arrivals_made() > arrived => {}
                 done => return done,
             }
         }

@@ -60,6 +60,11 @@ impl Witness {
         self.notes().arrivals.len()
     }
 
+    /// How many requests came so far.
+    pub(crate) fn arrivals_made(&self) -> usize {
+        self.notes().arrivals.len()
+    }
+
     /// Hands over what was noted.
     pub(crate) fn arrivals(&self) -> Vec<Arrival> {
         std::mem::take(&mut self.notes().arrivals)

@@ -139,7 +139,10 @@ impl Breaker {
     pub fn admits(&self, now: Timestamp) -> Admission {
         match *self {
             Breaker::Closed { .. } => Admission::Open,
-            Breaker::Open { probe_at, .. } if probe_at <= now => Admission::Probe,
+            // Further ahead than it was ever set: the clock was put back, and the wait is over.
+            Breaker::Open { probe_at, waited, .. } if probe_at <= now || probe_at > now + waited => {
+                Admission::Probe
+            }
             Breaker::Open { probe_at, .. } => Admission::NotBefore(probe_at),
             Breaker::Probing { .. } => Admission::ProbeUnderWay,
         }
@@ -238,16 +241,27 @@ impl TokenBucket {
     }
 
     /// When the next attempt may start.
-    pub fn free_at(&self) -> Timestamp {
-        let burst = i64::from((self.rate_per_second / 10).max(1));
-        let earliest_us = self.full_at_us - (burst - 1) * self.spacing_us();
+    pub fn free_at(&self, now: Timestamp) -> Timestamp {
+        let earliest_us = self.full_at_us(now) - (self.burst() - 1) * self.spacing_us();
         // Rounded up: a millisecond early would be a token too many.
         Timestamp::from_millis(earliest_us.div_euclid(1000) + i64::from(earliest_us.rem_euclid(1000) > 0))
     }
 
     /// An attempt started.
     pub fn take(&mut self, now: Timestamp) {
-        self.full_at_us = self.full_at_us.max(now.as_millis() * 1000) + self.spacing_us();
+        self.full_at_us = self.full_at_us(now).max(now.as_millis() * 1000) + self.spacing_us();
+    }
+
+    /// When the bucket will be full: never further ahead than the time it takes to fill, or else the
+    /// clock was put back.
+    fn full_at_us(&self, now: Timestamp) -> i64 {
+        let now_us = now.as_millis() * 1000;
+        if self.full_at_us > now_us + self.burst() * self.spacing_us() { now_us } else { self.full_at_us }
+    }
+
+    /// How many attempts may start at once.
+    fn burst(&self) -> i64 {
+        i64::from((self.rate_per_second / 10).max(1))
     }
 
     fn spacing_us(&self) -> i64 {
@@ -349,13 +363,26 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_put_back_holds_nothing_up() {
+        let mut bucket = TokenBucket::new(10);
+        bucket.take(at(3600));
+        assert!(bucket.free_at(NOON) <= NOON);
+        bucket.take(NOON);
+        assert_eq!(bucket.free_at(NOON), NOON + Duration::from_millis(100));
+
+        let waited = Duration::from_secs(5);
+        let breaker = Breaker::Open { since: at(3600), probe_at: at(3605), waited };
+        assert_eq!(breaker.admits(NOON), Admission::Probe);
+    }
+
+    #[test]
     fn a_bucket_lets_through_its_rate_and_a_tenth() {
         for rate in [1, 3, 10, 100, 1000] {
             let mut bucket = TokenBucket::new(rate);
             let mut started = 0;
             let mut now = NOON;
             while now < at(2) {
-                if bucket.free_at() <= now {
+                if bucket.free_at(now) <= now {
                     bucket.take(now);
                     started += 1;
                 } else {

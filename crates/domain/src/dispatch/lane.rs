@@ -94,7 +94,7 @@ impl<W> Lane<W> {
             Admission::Probe if self.in_flight > 0 => return Gate::Shut,
             Admission::Probe | Admission::Open => {}
         }
-        match self.bucket.map(|bucket| bucket.free_at()) {
+        match self.bucket.map(|bucket| bucket.free_at(now)) {
             Some(free_at) if free_at > now => Gate::Until(free_at),
             _ => Gate::Open,
         }
