@@ -298,6 +298,8 @@ mod tests {
     #[test]
     fn a_message_does_not_send_a_long_value_back() {
         assert_eq!(bad(&"é".repeat(1000)).message.chars().count(), MESSAGE_CHARS_MAX);
+        let whole_body = Problem::invalid_payload("é".repeat(1000));
+        assert_eq!(whole_body.message.chars().count(), MESSAGE_CHARS_MAX);
     }
 
     #[test]

@@ -79,3 +79,22 @@ impl DispatcherHandle {
         self.inbox.send(question(answer)).await.is_ok() && answered.await.is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_has_ended_is_not_moving_and_keeps_nobody_waiting() {
+        let (dispatcher, Inbox(messages)) = channel();
+        drop(messages);
+        assert!(!dispatcher.is_moving().await);
+        dispatcher.drain().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_hears_nothing_is_not_moving() {
+        let (dispatcher, _inbox) = channel();
+        assert!(!dispatcher.is_moving().await);
+    }
+}

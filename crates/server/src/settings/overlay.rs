@@ -187,6 +187,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_not_toml_is_refused_with_the_line_and_without_its_text() {
+        let file = "[auth]\nroles_claim = \"roles\"\nhs256_secret = hushhushhush";
+        let error = of_file(file, &[], &[]).expect_err("refused").to_string();
+        assert!(error.contains("line 3"), "{error}");
+        assert!(!error.contains("hushhush"), "{error}");
+    }
+
+    #[test]
     fn unknown_keys_are_refused_with_their_path() {
         for (file, path) in [
             ("[listen]\nadress = \"x\"", "listen.adress"),

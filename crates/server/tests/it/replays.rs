@@ -65,6 +65,27 @@ async fn a_slow_replay_can_be_cancelled() {
 }
 
 #[tokio::test]
+async fn a_handle_has_no_more_running_replays_than_keep_to_a_rate_together() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    owner.subscribe(&receiver, "/hook", &["a"]).await;
+    // More than five jobs come to the end of while the test asks: none completes by itself.
+    for _ in 0..60 {
+        owner.publish("a").await;
+    }
+    owner.deliveries_when("?status=delivered&limit=100", 60).await;
+    let slow = json!({ "filter": {}, "ratePerSecond": 1 });
+    let mut paths = Vec::new();
+    for _ in 0..5 {
+        let made = owner.post("/replays", &slow).await;
+        paths.push(format!("/replays/{}", made.expect(StatusCode::ACCEPTED).text_of("replayId")));
+    }
+    owner.post("/replays", &slow).await.expect_problem(409, "conflict");
+    owner.post(&format!("{}/cancel", paths[0]), &json!({})).await.expect(StatusCode::OK);
+    owner.post("/replays", &slow).await.expect(StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
 async fn a_replay_that_is_not_valid_is_refused() {
     let world = World::start().await;
     for (body, code) in [
