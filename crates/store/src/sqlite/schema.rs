@@ -94,24 +94,32 @@ fn configure(db: &Connection, caches: Caches) -> rusqlite::Result<()> {
 /// Brings the schema up to date, each step in a transaction of its own: after a crash the next
 /// start goes on with the step that was not finished.
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let runner = migrations::runner();
-    let newest = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0);
-    let found = schema_version(db).map_err(|error| refused(path, error))?;
-    if found > i64::from(newest) {
-        let reason =
-            format!("it was written by a newer version (schema {found}, this one knows up to {newest})");
-        return Err(refused(path, reason));
+    let (found, newest) = (schema_version(db).map_err(|error| refused(path, error))?, newest());
+    if found > newest {
+        return Err(too_new(path, found, newest));
     }
     reach(CrashPoint::DuringMigration);
-    for step in runner.run_iter(db) {
+    for step in migrations::runner().run_iter(db) {
         step.map_err(|error| refused(path, error))?;
         reach(CrashPoint::DuringMigration);
     }
     Ok(())
 }
 
+/// The newest migration that this version knows.
+pub(super) fn newest() -> u32 {
+    let known = migrations::runner();
+    let newest = known.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0);
+    u32::try_from(newest).expect("migrations are numbered from 1")
+}
+
+pub(super) fn too_new(path: &Path, found: u32, newest: u32) -> StoreError {
+    let reason = format!("it was written by a newer version (schema {found}, this one knows up to {newest})");
+    refused(path, reason)
+}
+
 /// The newest migration that the database has seen. 0: none.
-fn schema_version(db: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn schema_version(db: &Connection) -> rusqlite::Result<u32> {
     if !db.table_exists(None, "refinery_schema_history")? {
         return Ok(0);
     }
@@ -120,11 +128,7 @@ fn schema_version(db: &Connection) -> rusqlite::Result<i64> {
 
 /// Refuses a master key that is not the one that the store was sealed with.
 fn check_key(db: &Connection, key: &MasterKey, path: &Path) -> Result<(), StoreError> {
-    let sealed: Option<Vec<u8>> = db
-        .query_row(statements::META, [KEY_CHECK], |row| row.get(0))
-        .optional()
-        .map_err(|error| refused(path, error))?;
-    match sealed {
+    match sealed_check(db, path)? {
         Some(sealed) => key.open(KEY_CHECK, &sealed).map(drop).map_err(|error| refused(path, error)),
         None => db
             .execute(statements::PUT_META, params![KEY_CHECK, key.seal(KEY_CHECK, b"")])
@@ -133,7 +137,21 @@ fn check_key(db: &Connection, key: &MasterKey, path: &Path) -> Result<(), StoreE
     }
 }
 
-fn refused(path: &Path, why: impl std::fmt::Display) -> StoreError {
+/// Refuses a store that this master key has not sealed, and one that no key has.
+pub(super) fn require_key(db: &Connection, key: &MasterKey, path: &Path) -> Result<(), StoreError> {
+    let sealed = sealed_check(db, path)?.ok_or_else(|| refused(path, "it is not a store of Angarium"))?;
+    key.open(KEY_CHECK, &sealed).map(drop).map_err(|error| refused(path, error))
+}
+
+fn sealed_check(db: &Connection, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    if !db.table_exists(None, "meta").map_err(|error| refused(path, error))? {
+        return Ok(None);
+    }
+    let sealed = db.query_row(statements::META, [KEY_CHECK], |row| row.get(0)).optional();
+    sealed.map_err(|error| refused(path, error))
+}
+
+pub(super) fn refused(path: &Path, why: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable { reason: format!("{} cannot be opened: {why}", path.display()) }
 }
 

@@ -28,21 +28,21 @@ use crate::write::Written;
 
 crate::conformance_suite!(promises, open_empty());
 
-fn key() -> MasterKey {
+pub(super) fn key() -> MasterKey {
     MasterKey::from_bytes([7; 32])
 }
 
-fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+pub(super) fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     SqliteStore::open(path, &key(), Settings { cache_mib: 2, ..Settings::default() })
 }
 
-fn open_empty() -> (TempDir, SqliteStore) {
+pub(super) fn open_empty() -> (TempDir, SqliteStore) {
     let folder = TempDir::new().expect("a folder");
     let store = open(&path_in(&folder)).expect("a new store");
     (folder, store)
 }
 
-fn path_in(folder: &TempDir) -> PathBuf {
+pub(super) fn path_in(folder: &TempDir) -> PathBuf {
     folder.path().join("angarium.db")
 }
 
@@ -54,11 +54,11 @@ fn reason_of(result: Result<SqliteStore, StoreError>) -> String {
     }
 }
 
-fn acme() -> Handle {
+pub(super) fn acme() -> Handle {
     "acme".parse().expect("a handle")
 }
 
-fn event(n: u64) -> Arc<Event> {
+pub(super) fn event(n: u64) -> Arc<Event> {
     let accepted_at = Timestamp::from_seconds(1_700_000_000);
     let mut random = [0; 10];
     random[2..].copy_from_slice(&n.to_be_bytes());
@@ -74,7 +74,7 @@ fn event(n: u64) -> Arc<Event> {
     })
 }
 
-fn of(events: Vec<Arc<Event>>) -> Append {
+pub(super) fn of(events: Vec<Arc<Event>>) -> Append {
     Append { events, ..Append::default() }
 }
 
