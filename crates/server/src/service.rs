@@ -17,6 +17,7 @@ use angarium_store::{Store, StoreError};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use secrecy::SecretString;
+use tokio::sync::mpsc;
 
 use crate::api;
 use crate::auth::Authority;
@@ -34,6 +35,8 @@ pub struct Service {
     listener: Listener,
     engine: Arc<Engine>,
     grace: Duration,
+    /// Says why, when the store can no longer write. None for a store that somebody else opened.
+    store_ended: Option<mpsc::Receiver<String>>,
 }
 
 /// Why the service did not start. Nothing runs then.
@@ -87,9 +90,19 @@ impl Service {
         let metrics = Arc::new(Metrics::new());
         let counted = metrics.clone();
         let observer: sqlite::Observer = Arc::new(move |jobs, took| counted.committed(jobs, took));
-        let store_settings = sqlite::Settings { observer: Some(observer), ..sqlite::Settings::default() };
+        let (ended, store_ended) = mpsc::channel(1);
+        let end_observer: sqlite::EndObserver = Arc::new(move |reason| {
+            // It ends once, so there is room.
+            let _ = ended.try_send(reason.to_owned());
+        });
+        let store_settings = sqlite::Settings {
+            observer: Some(observer),
+            end_observer: Some(end_observer),
+            ..sqlite::Settings::default()
+        };
         let store = SqliteStore::open(path, &key, store_settings)?;
-        Service::assemble(Arc::new(store), metrics, settings, secret.as_ref()).await
+        let service = Service::assemble(Arc::new(store), metrics, settings, secret.as_ref()).await?;
+        Ok(Service { store_ended: Some(store_ended), ..service })
     }
 
     /// Starts the service on a store that is open already, with the secret that JWTs are signed with.
@@ -120,7 +133,8 @@ impl Service {
         let app = App::new(engine.clone(), authority, settings.request_limits(), sources);
         let listener = Listener::serve(socket, api::router(&app), settings.listener_limits())
             .map_err(|source| StartError::Listen { address, source })?;
-        Ok(Service { listener, engine, grace: Duration::from_secs(settings.listen.drain_seconds) })
+        let grace = Duration::from_secs(settings.listen.drain_seconds);
+        Ok(Service { listener, engine, grace, store_ended: None })
     }
 
     /// Where it listens.
@@ -131,6 +145,18 @@ impl Service {
     /// The engine behind it.
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Waits until the store can no longer write, and says why. Nothing is accepted from then on, and a
+    /// drain could not be written: the process is to end, and its successor opens the store anew.
+    pub async fn store_ended(&mut self) -> String {
+        match &mut self.store_ended {
+            Some(ended) => match ended.recv().await {
+                Some(reason) => reason,
+                None => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
     }
 
     /// Accepts nothing more and starts no attempt, and lets what is under way end.

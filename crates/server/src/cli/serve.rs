@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use angarium_engine::Drained;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,9 +38,14 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     }
     // The signals are caught before the first request, so that an early stop is an orderly one.
     let stop = StopSignals::catch()?;
-    let service = Service::start(&settings).await.context("the service did not start")?;
+    let mut service = Service::start(&settings).await.context("the service did not start")?;
     announce(&service, &settings);
-    stop.wait().await;
+    tokio::select! {
+        () = stop.wait() => {}
+        reason = service.store_ended() => {
+            bail!("the store cannot be written any more, start the service again: {reason}");
+        }
+    }
     tracing::info!("stopping: no new requests and attempts, those under way may end");
     match service.stop().await {
         Drained::InTime => tracing::info!("stopped"),

@@ -34,7 +34,7 @@ use schema::Caches;
 use writer::{Limits, Writer};
 
 pub use backup::{Copied, Migrated, back_up, migrate, pending_migration, restore};
-pub use writer::Observer;
+pub use writer::{EndObserver, Observer};
 
 /// How a store uses its machine.
 #[derive(Clone)]
@@ -52,6 +52,8 @@ pub struct Settings {
     pub mmap_mib: u32,
     /// Told after each commit.
     pub observer: Option<Observer>,
+    /// Told when the store can no longer write until it is opened anew.
+    pub end_observer: Option<EndObserver>,
 }
 
 /// A store in one `SQLite` file. A clone is the same store; the file is closed with the last one.
@@ -77,6 +79,7 @@ impl Default for Settings {
             cache_mib: 64,
             mmap_mib: 256,
             observer: None,
+            end_observer: None,
         }
     }
 }
@@ -97,6 +100,7 @@ impl SqliteStore {
             queue_max: settings.queue_max,
             group_max: settings.group_max,
             observer: settings.observer,
+            end_observer: settings.end_observer,
         };
         let writer = Writer::start(db, limits).map_err(|error| StoreError::Unavailable {
             reason: format!("no thread for the writer: {error}"),

@@ -15,6 +15,7 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 use super::conditions::Conditions;
+use super::fault::Fault;
 use super::{Settings, SqliteStore};
 use crate::conformance::{crash, directory, event_log, upkeep};
 use crate::directory::Directory;
@@ -115,6 +116,55 @@ async fn writes_that_wait_together_share_a_commit() {
     let groups = groups.lock().expect("no panic").clone();
     assert_eq!(groups.iter().sum::<usize>(), 1000);
     assert!(groups.iter().any(|jobs| *jobs > 1) && groups.iter().all(|jobs| *jobs <= 64), "{groups:?}");
+}
+
+/// A store, and a place for the reason of its end.
+fn open_observed() -> (TempDir, SqliteStore, Arc<Mutex<Vec<String>>>) {
+    let folder = TempDir::new().expect("a folder");
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&reasons);
+    let end_observer: super::EndObserver =
+        Arc::new(move |reason| told.lock().expect("no panic").push(reason.to_owned()));
+    let settings = Settings { end_observer: Some(end_observer), ..Settings::default() };
+    let store = SqliteStore::open(&path_in(&folder), &key(), settings).expect("a new store");
+    (folder, store, reasons)
+}
+
+#[tokio::test]
+async fn nothing_is_written_after_a_sync_that_failed() {
+    let (folder, store, reasons) = open_observed();
+    store.append(of(vec![event(1)])).await.expect("it is written");
+    let failed_sync = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+    let failed = store
+        .write(move |_| Err::<(), _>(Fault::Sql(rusqlite::Error::SqliteFailure(failed_sync, None))))
+        .await
+        .expect_err("it failed");
+    assert!(failed.to_string().contains("a sync of the disk failed"), "{failed}");
+    let later = store.append(of(vec![event(2)])).await;
+    assert!(matches!(later, Err(StoreError::Unavailable { .. })));
+    assert!(store.probe().await.is_err());
+    drop(store);
+    assert_eq!(reasons.lock().expect("no panic").len(), 1);
+
+    let again = open(&path_in(&folder)).expect("it opens anew");
+    assert_eq!(again.census().await.expect("it counts").events, 1);
+}
+
+#[tokio::test]
+async fn a_panic_of_the_writer_is_told() {
+    let (_folder, store, reasons) = open_observed();
+    let failed = store.write(|_| -> super::fault::Tried<()> { panic!("a trial") }).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable { .. })));
+    drop(store);
+    assert_eq!(*reasons.lock().expect("no panic"), ["the writer panicked"]);
+}
+
+#[tokio::test]
+async fn the_end_of_a_store_that_was_closed_is_no_news() {
+    let (_folder, store, reasons) = open_observed();
+    store.append(of(vec![event(1)])).await.expect("it is written");
+    drop(store);
+    assert!(reasons.lock().expect("no panic").is_empty());
 }
 
 #[tokio::test]

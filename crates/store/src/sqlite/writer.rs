@@ -2,6 +2,9 @@
 //!
 //! A job that arrives while a commit is under way waits for the next one, with everybody else who
 //! came meanwhile: one sync of the disk serves them all. Nobody is answered before it.
+//!
+//! A sync that fails ends the thread. What the system did with the pages is unknown then, and a
+//! later sync may succeed without them: a commit behind such a hole would be acknowledged and lost.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -19,11 +22,16 @@ use crate::error::StoreError;
 /// Told after each commit: how many jobs shared it, and how long it took to be on stable storage.
 pub type Observer = Arc<dyn Fn(usize, Duration) + Send + Sync>;
 
+/// Told once, with the reason, if the thread ended by itself: nothing can be written any more until
+/// the store is opened anew, best by another process.
+pub type EndObserver = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// How the thread works.
 pub(super) struct Limits {
     pub(super) queue_max: usize,
     pub(super) group_max: usize,
     pub(super) observer: Option<Observer>,
+    pub(super) end_observer: Option<EndObserver>,
 }
 
 /// Ends when it is dropped, after the jobs that it has taken.
@@ -48,8 +56,10 @@ trait Job: Send {
 enum Trouble {
     /// This job cannot be done; the others may.
     OfTheJob,
-    /// Nothing can be written.
+    /// Nothing can be written now.
     OfTheStore(String),
+    /// Nothing may be written any more.
+    Fatal(String),
 }
 
 struct Work<T, F> {
@@ -103,25 +113,56 @@ fn unavailable(reason: &str) -> StoreError {
 }
 
 fn serve(mut db: Connection, queue: &Receiver<Box<dyn Job>>, limits: &Limits) {
+    let mut end = End { end_observer: limits.end_observer.clone(), reason: None };
     while let Ok(first) = queue.recv() {
         let mut group = vec![first];
         group.extend(queue.try_iter().take(limits.group_max.saturating_sub(1)));
-        commit_group(&mut db, group, limits);
+        if let Err(reason) = commit_group(&mut db, group, limits) {
+            refuse(queue.try_iter().collect(), &reason);
+            end.reason = Some(reason);
+            return;
+        }
     }
 }
 
-fn commit_group(db: &mut Connection, mut group: Vec<Box<dyn Job>>, limits: &Limits) {
+/// Tells of an end that nobody asked for, be it by a panic.
+struct End {
+    end_observer: Option<EndObserver>,
+    reason: Option<String>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let reason =
+            self.reason.take().or_else(|| thread::panicking().then(|| "the writer panicked".to_owned()));
+        if let (Some(end_observer), Some(reason)) = (&self.end_observer, reason) {
+            end_observer(&reason);
+        }
+    }
+}
+
+/// Commits a group and answers its jobs. An error says why nothing may be written any more.
+fn commit_group(db: &mut Connection, mut group: Vec<Box<dyn Job>>, limits: &Limits) -> Result<(), String> {
     match commit(db, &mut group, limits) {
         Ok(()) => group.into_iter().for_each(Job::answer),
         Err(Trouble::OfTheStore(reason)) => refuse(group, &reason),
         Err(Trouble::OfTheJob) if group.len() == 1 => group.into_iter().for_each(Job::answer),
         // One of them cannot be done. Alone, each finds out whether it is the one.
         Err(Trouble::OfTheJob) => {
-            for job in group {
-                commit_group(db, vec![job], limits);
+            let mut jobs = group.into_iter();
+            while let Some(job) = jobs.next() {
+                if let Err(reason) = commit_group(db, vec![job], limits) {
+                    refuse(jobs.collect(), &reason);
+                    return Err(reason);
+                }
             }
         }
+        Err(Trouble::Fatal(reason)) => {
+            refuse(group, &reason);
+            return Err(reason);
+        }
     }
+    Ok(())
 }
 
 fn refuse(group: Vec<Box<dyn Job>>, reason: &str) {
@@ -150,7 +191,11 @@ fn commit(db: &mut Connection, group: &mut [Box<dyn Job>], limits: &Limits) -> R
 
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Trouble {
-        Trouble::OfTheStore(error.to_string())
+        if fault::is_failed_sync(&error) {
+            Trouble::Fatal(format!("a sync of the disk failed, so what it holds is unknown: {error}"))
+        } else {
+            Trouble::OfTheStore(error.to_string())
+        }
     }
 }
 
@@ -163,6 +208,9 @@ where
         let (result, trouble) = match (self.run)(db) {
             Ok(value) => (Ok(value), None),
             Err(Fault::Refused(error)) => (Err(error), None),
+            Err(Fault::Sql(error)) if fault::is_failed_sync(&error) => {
+                return Err(error.into());
+            }
             Err(fault) if fault.is_of_the_store() => {
                 let error = StoreError::from(fault);
                 let trouble = Trouble::OfTheStore(error.to_string());
