@@ -12,6 +12,7 @@ use clap::{Args, Parser};
 use tokio::time::Instant;
 
 use crate::{
+    backup::{self, BackupArgs},
     chaos::{self, ChaosArgs},
     crash_points::{self, CrashPointsArgs},
     product, tidy,
@@ -60,6 +61,8 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("chaos", chaos::run(chaos)).await?;
     let crash_points: CrashPointsArgs = with_defaults(&["--hits", "3"], &binary)?;
     steps.own("crash points", crash_points::run(crash_points)).await?;
+    let backup: BackupArgs = with_defaults(&[], &binary)?;
+    steps.own("backup and restore", backup::run(backup)).await?;
     let demo = async { workspace::run(Command::new(&binary).args(["demo", "--once", "--events", "200"])) };
     steps.own("demo", demo).await?;
     let libraries: VerifyArgs = with_defaults(&[], &binary)?;

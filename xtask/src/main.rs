@@ -1,5 +1,6 @@
 //! `cargo xtask`: checks, measurements and trials of this repository.
 
+mod backup;
 mod bench;
 mod chaos;
 mod check;
@@ -70,6 +71,12 @@ enum Command {
     /// or came changed. A failure names the seed that repeats it.
     Chaos(chaos::ChaosArgs),
 
+    /// Takes a backup under load, loses the store, and restores the backup
+    ///
+    /// Nothing that was accepted before the backup began may be missing afterwards, and all of it must come
+    /// to its end.
+    Backup(backup::BackupArgs),
+
     /// Ends the release binary at each named place, and compares all ledgers
     ///
     /// Every place must really be reached, as often as --hits says, and nothing may be lost by it.
@@ -116,6 +123,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Measure => measure::run(),
         Command::Bench(args) => bench::run(args).await,
         Command::Chaos(args) => chaos::run(args).await,
+        Command::Backup(args) => backup::run(args).await,
         Command::CrashPoints(args) => crash_points::run(args).await,
         Command::Sim(args) => sim::run(args).await,
         Command::VerifyLibraries(args) => verify_libraries::run(args).await,

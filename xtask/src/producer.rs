@@ -71,6 +71,11 @@ impl Producer {
         Producer { shared, workers }
     }
 
+    /// What was answered with a 202 until now.
+    pub(crate) fn accepted(&self) -> Vec<Accepted> {
+        self.shared.accepted.lock().expect("no producer panicked").clone()
+    }
+
     /// Lets every publication under way be answered, and hands over the notes.
     pub(crate) async fn stop(mut self) -> Result<Vec<Accepted>> {
         self.shared.stop.store(true, Relaxed);

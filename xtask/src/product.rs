@@ -95,6 +95,27 @@ impl Installation {
         Ok(Running { child, started, address: self.address, log: self.log_file() })
     }
 
+    /// Runs another command of the binary with this installation's settings, and returns what it prints.
+    pub(crate) fn command(&self, words: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.binary);
+        command.args(words).arg("--config").arg(self.settings_file()).stdin(Stdio::null());
+        let output = command.output().with_context(|| format!("cannot start {}", self.binary.display()))?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "`angarium {}` failed: {complaint}", words.join(" "));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Removes the store, as a lost disk would; the keys stay.
+    pub(crate) fn lose_store(&self) -> Result<()> {
+        for ending in ["", "-wal", "-shm"] {
+            match fs::remove_file(self.folder().join(format!("angarium.db{ending}"))) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn settings_file(&self) -> PathBuf {
         self.folder().join("angarium.toml")
     }

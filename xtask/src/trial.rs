@@ -82,6 +82,13 @@ impl Trial {
         Ok(verdict)
     }
 
+    /// Every delivery that the API lists, when nothing waits any more.
+    pub(crate) async fn settled(&self) -> Result<Vec<Listed>> {
+        self.quiet().await?;
+        let deliveries = self.api.deliveries().await?;
+        Ok(deliveries.into_iter().filter_map(|delivery| self.listed(delivery)).collect())
+    }
+
     /// Waits until nothing waits any more. A backlog that still drains is not stuck.
     async fn quiet(&self) -> Result<()> {
         loop {

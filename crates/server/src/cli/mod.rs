@@ -1,14 +1,17 @@
 //! The command line. A command is a file with `Args` and `run`, and a line in the table below.
 
 mod answers;
+mod backup;
 mod client;
 mod dead_letters;
 mod deliveries;
 pub mod demo;
 mod doctor;
 mod filter;
+mod migrate;
 mod publish;
 mod replay;
+mod restore;
 mod serve;
 mod settings_file;
 mod sink;
@@ -55,6 +58,9 @@ commands! {
     Replay => replay::ReplayArgs,
     Demo => demo::DemoArgs,
     Doctor => doctor::DoctorArgs,
+    Backup => backup::BackupArgs,
+    Restore => restore::RestoreArgs,
+    Migrate => migrate::MigrateArgs,
 }
 
 /// Does what the command line says.

@@ -6,6 +6,7 @@ mod receiver;
 mod world;
 
 mod access;
+mod backup;
 mod batches;
 mod cli_commands;
 mod cli_demo;
