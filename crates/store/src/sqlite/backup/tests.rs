@@ -19,7 +19,8 @@ async fn a_backup_under_load_holds_everything_that_was_answered_before_it() {
     let (folder, store) = open_empty();
     let answered = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
-    let load = tokio::spawn({
+    let mut load = tokio::task::JoinSet::new();
+    load.spawn({
         let (store, answered, stop) = (store.clone(), answered.clone(), stop.clone());
         async move {
             for n in 0.. {
@@ -50,7 +51,7 @@ async fn a_backup_under_load_holds_everything_that_was_answered_before_it() {
         fs::remove_file(&copy).expect("it is there");
     }
     stop.store(true, Ordering::Relaxed);
-    load.await.expect("no panic");
+    load.join_next().await.expect("it was spawned").expect("no panic");
 }
 
 #[tokio::test]
