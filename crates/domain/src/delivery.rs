@@ -239,15 +239,15 @@ pub enum Status {
     Dead,
     /// Its subscription was deleted.
     Cancelled,
-    /// Its subscription is paused.
+    /// Its subscription holds its deliveries: it is paused, or switched off.
     Held,
 }
 
 impl Status {
-    /// The word for a delivery, given whether its subscription is paused.
-    pub fn of(delivery: &Delivery, paused: bool) -> Status {
+    /// The word for a delivery, given whether its subscription holds its deliveries.
+    pub fn of(delivery: &Delivery, held: bool) -> Status {
         match delivery.state {
-            State::Scheduled { .. } if paused => Status::Held,
+            State::Scheduled { .. } if held => Status::Held,
             State::Scheduled { .. } if delivery.next_attempt() > 1 => Status::Retrying,
             State::Scheduled { .. } => Status::Pending,
             State::InFlight { .. } => Status::InFlight,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::handle::Handle;
 use crate::ids::SubscriptionId;
 use crate::outcome::Outcome;
-use crate::subscription::{Status, Subscription};
+use crate::subscription::Subscription;
 use crate::time::Timestamp;
 
 mod lane;
@@ -47,7 +47,7 @@ pub struct LaneRules {
     pub rate_per_second: Option<u32>,
     /// One at a time, oldest first, each until it is settled for good.
     pub ordered: bool,
-    /// Nothing goes out.
+    /// Nothing goes out: its owner paused it, or something else holds its deliveries.
     pub paused: bool,
     /// The deadline of an attempt.
     pub timeout: Duration,
@@ -60,7 +60,7 @@ impl LaneRules {
             max_concurrency: subscription.max_concurrency,
             rate_per_second: subscription.rate_limit_per_second,
             ordered: subscription.ordered,
-            paused: subscription.status == Status::Paused,
+            paused: subscription.holds(),
             timeout: subscription.timeout(),
         }
     }
@@ -194,7 +194,7 @@ pub struct LaneCounts {
     pub idle: usize,
     /// Held back by the breaker.
     pub open: usize,
-    /// Paused by their owner.
+    /// Paused, or held for another reason.
     pub paused: usize,
 }
 

@@ -7,7 +7,7 @@ use crate::subscription::Subscription;
 
 /// The subscriptions that want an event of this type, in the order given.
 ///
-/// Paused ones are included: their deliveries are held, not lost.
+/// Paused ones and those switched off are included: their deliveries are held, not lost.
 pub fn matching<'a, S>(
     subscriptions: &'a [Arc<S>],
     event_type: &'a EventType,

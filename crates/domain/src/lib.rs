@@ -8,6 +8,7 @@
 pub mod access;
 pub mod advice;
 pub mod attempt;
+pub mod auto_disable;
 pub mod delivery;
 pub mod dispatch;
 pub mod event;
@@ -25,5 +26,6 @@ pub mod retention;
 pub mod retry;
 pub mod secret;
 pub mod signature;
+pub mod standing;
 pub mod subscription;
 pub mod time;

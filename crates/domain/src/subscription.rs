@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auto_disable::AutoDisable;
 use crate::event::PayloadFormat;
 use crate::event_type::{EventPattern, EventType};
 use crate::handle::Handle;
@@ -13,6 +14,7 @@ use crate::headers::CustomHeaders;
 use crate::ids::SubscriptionId;
 use crate::retry::RetryPolicy;
 use crate::signature::SigningProfile;
+use crate::standing::Disablement;
 use crate::time::Timestamp;
 
 /// The most subscriptions that a handle may have (security 3.5).
@@ -60,8 +62,17 @@ pub struct Subscription {
     pub timeout_seconds: u32,
     /// Whether an event waits until the ones before it are settled for good.
     pub ordered: bool,
-    /// Changes by pause and resume only. We never disable a subscription on our own (seed 002).
+    /// Changes by pause and resume only.
     pub status: Status,
+    /// When to switch it off by itself. None, and so never, unless its owner asks (seed 002).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_disable: Option<AutoDisable>,
+    /// That it was switched off. Changes by an attempt, and back by resume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<Disablement>,
+    /// When the receiver said that it is gone. Ends with a success, another address, or resume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_at: Option<Timestamp>,
     /// The last four characters of the newest secret.
     pub secret_hint: String,
     /// Where it pointed before, oldest first; at most [`PAST_ENDPOINTS_MAX`]. Grows by the owner's patch.
@@ -85,7 +96,7 @@ pub struct PastEndpoint {
 /// How many past addresses are remembered, for replays to the original one.
 pub const PAST_ENDPOINTS_MAX: usize = 20;
 
-/// Whether deliveries go out.
+/// Whether its owner lets deliveries go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -159,6 +170,8 @@ impl Subscription {
         self.past_endpoints.push(past);
         let excess = self.past_endpoints.len().saturating_sub(PAST_ENDPOINTS_MAX);
         self.past_endpoints.drain(..excess);
+        // It was the old address that said so.
+        self.gone_at = None;
     }
 
     /// The deadline of one attempt, from its start to the last byte of the answer.

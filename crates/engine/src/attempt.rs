@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use angarium_channels::{Channel, Request};
 use angarium_domain::attempt::{AttemptRecord, Exchange};
-use angarium_domain::delivery::{DeathCause, Settlement, State};
+use angarium_domain::auto_disable::Turn;
+use angarium_domain::delivery::{Settlement, State};
 use angarium_domain::dispatch::{Head, Input, LaneRules};
 use angarium_domain::outcome::{Failure, Outcome};
 use angarium_domain::signature::ToSign;
-use angarium_domain::subscription::Status;
 use angarium_domain::time::Timestamp;
 use angarium_store::crash_point::{self, CrashPoint};
 use angarium_store::delivery_queue::{Lease, Leased, Settle};
 use angarium_store::directory::Entry;
-use angarium_store::event_log::Append;
 use angarium_store::{Store, StoreError};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -23,11 +22,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::dispatcher::inbox::{DispatcherHandle, Work};
-use crate::ids::{IdSource, new_id};
+use crate::follow_up::{Decider, FollowUp, Settled, address};
+use crate::ids::IdSource;
+use crate::lanes::Lanes;
 use crate::metrics::Metrics;
+use crate::outages::Outages;
 use crate::planner::Planner;
 use crate::snapshots::{Snapshots, find};
-use crate::{Parts, Settings, notices};
+use crate::{Parts, Settings};
 
 /// The first wait before a store that could not settle is asked again, and the longest.
 const SETTLE_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -42,6 +44,8 @@ pub(crate) struct Attempts {
     snapshots: Snapshots,
     planner: Planner,
     dispatcher: DispatcherHandle,
+    lanes: Lanes,
+    outages: Outages,
     settings: Settings,
 }
 
@@ -52,9 +56,23 @@ impl Attempts {
         snapshots: Snapshots,
         planner: Planner,
         dispatcher: DispatcherHandle,
+        lanes: Lanes,
+        outages: Outages,
     ) -> Attempts {
         let Parts { store, channel, clock, ids, metrics } = parts.clone();
-        Attempts { store, channel, clock, ids, metrics, snapshots, planner, dispatcher, settings }
+        Attempts {
+            store,
+            channel,
+            clock,
+            ids,
+            metrics,
+            snapshots,
+            planner,
+            dispatcher,
+            lanes,
+            outages,
+            settings,
+        }
     }
 
     /// Sees one leased delivery through to its settlement or release, and tells the dispatcher.
@@ -90,14 +108,15 @@ impl Attempts {
         let Some(entry) = find(&snapshot, leased.delivery.subscription_id) else {
             return self.cancel(leased).await;
         };
-        if entry.subscription.status == Status::Paused {
+        if entry.subscription.holds() {
             return self.release(leased, entry).await;
         }
         let now = self.clock.now();
         if let Some(settlement) =
             out_since.and_then(|since| leased.delivery.expire(&entry.subscription.retry_policy, since, now))
         {
-            return self.settle(leased, entry, settlement, None).await;
+            let settled = Settled { leased, entry, settlement, outcome: None, turn: Turn::Unchanged };
+            return self.settle(settled, None).await;
         }
         let sending = AssertUnwindSafe(self.send(leased, entry, now)).catch_unwind();
         let exchange = tokio::select! {
@@ -126,35 +145,39 @@ impl Attempts {
         let settlement =
             leased.delivery.settle(exchange.outcome, policy, now).map_err(|_| StoreError::LeaseLost)?;
         let settlement = settlement.hastened(self.settings.retry_waits_percent, now);
-        let class = exchange.outcome.class(policy.retry_on());
-        self.metrics.attempted(exchange.outcome, class, Duration::from_micros(exchange.timing.total_us));
+        let outcome = exchange.outcome;
+        let class = outcome.class(policy.retry_on());
+        self.metrics.attempted(outcome, class, Duration::from_micros(exchange.timing.total_us));
         let number = leased.delivery.next_attempt();
         let record = AttemptRecord { number, started_at, exchange, class, delay: settlement.delay };
-        self.settle(leased, entry, settlement, Some(record)).await
+        let turn = if address(leased, entry) == &entry.subscription.endpoint_url {
+            self.outages.observe(&entry.subscription, outcome, now)
+        } else {
+            Turn::Unchanged
+        };
+        let settled = Settled { leased, entry, settlement, outcome: Some(outcome), turn };
+        let ended = self.settle(settled, Some(record)).await;
+        let id = entry.subscription.id;
+        match ended {
+            Ok(_) => self.outages.keep(&leased.lease.handle, id, turn).await,
+            Err(_) => self.outages.undo(id, turn),
+        }
+        ended
     }
 
-    /// Settles, and publishes what follows from a death in the same commit.
-    async fn settle(
-        &self,
-        leased: &Leased,
-        entry: &Entry,
-        settlement: Settlement,
-        record: Option<AttemptRecord>,
-    ) -> Result<Ended, StoreError> {
-        let outcome = settlement.outcome.filter(|_| record.is_some());
-        match settlement.next {
-            State::Dead { at, cause } => {
-                self.settle_death(leased, entry, settlement, cause, at, record).await?;
-            }
-            _ => {
-                self.insist(|| Settle {
-                    lease: leased.lease.clone(),
-                    settlement,
-                    record: record.clone(),
-                    follow_up: None,
-                })
-                .await?;
-            }
+    /// Settles, and publishes what follows in the same commit.
+    async fn settle(&self, settled: Settled<'_>, record: Option<AttemptRecord>) -> Result<Ended, StoreError> {
+        let Settled { leased, entry, settlement, outcome, .. } = settled;
+        if settled.has_follow_up() {
+            self.settle_and_tell(settled, record).await?;
+        } else {
+            self.insist(|| Settle {
+                lease: leased.lease.clone(),
+                settlement,
+                record: record.clone(),
+                follow_up: None,
+            })
+            .await?;
         }
         self.count(leased, settlement);
         let scheduled = match settlement.next {
@@ -164,48 +187,43 @@ impl Attempts {
         Ok(Ended { outcome, scheduled })
     }
 
-    async fn settle_death(
+    async fn settle_and_tell(
         &self,
-        leased: &Leased,
-        entry: &Entry,
-        settlement: Settlement,
-        cause: DeathCause,
-        at: Timestamp,
+        settled: Settled<'_>,
         record: Option<AttemptRecord>,
     ) -> Result<(), StoreError> {
-        let id = new_id(&*self.ids, at);
-        let event =
-            notices::terminal_failure(id, &leased.delivery, &settlement, cause, &entry.subscription, at);
-        let handle = &leased.lease.handle;
+        let lease = &settled.leased.lease;
+        let decider = Decider { planner: &self.planner, ids: &*self.ids, now: self.clock.now() };
         loop {
-            let snapshot = self.snapshots.get(handle).await?;
-            let mut plan = self.planner.plan();
-            if let Some(event) = &event {
-                self.planner.fan_out(&mut plan, &snapshot, event);
-            }
-            let follow_up = || {
-                event.as_ref().map(|event| Append {
-                    decided_upon: vec![(handle.clone(), snapshot.version)],
-                    events: vec![event.clone()],
-                    deliveries: plan.deliveries(),
-                    ..Append::default()
-                })
-            };
+            let snapshot = self.snapshots.get(&lease.handle).await?;
+            let follow_up = decider.decide(&snapshot, settled);
             let settle = || Settle {
-                lease: leased.lease.clone(),
-                settlement,
+                lease: lease.clone(),
+                settlement: settled.settlement,
                 record: record.clone(),
-                follow_up: follow_up(),
+                follow_up: follow_up.append(&snapshot, settled),
             };
             match self.insist(settle).await {
                 Ok(()) => {
+                    let FollowUp { plan, changed, .. } = follow_up;
                     self.planner.announce(plan).await;
+                    if let Some(entry) = changed {
+                        self.stands_otherwise(&entry).await;
+                    }
                     return Ok(());
                 }
-                Err(StoreError::Conflict) => self.snapshots.refresh(handle).await.map(drop)?,
+                Err(StoreError::Conflict) => self.snapshots.refresh(&lease.handle).await.map(drop)?,
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    async fn stands_otherwise(&self, entry: &Entry) {
+        let subscription = &entry.subscription;
+        if subscription.disabled.is_some() {
+            self.outages.forget(&subscription.handle, subscription.id).await;
+        }
+        self.lanes.changed(&subscription.handle, subscription.id, LaneRules::of(subscription)).await;
     }
 
     /// Settles, again and again while the store is unavailable and the lease holds: the receiver
@@ -278,7 +296,7 @@ fn signed(leased: &Leased, entry: &Entry, now: Timestamp) -> Request {
     headers.push(("content-type".to_owned(), subscription.payload_format.content_type().to_owned()));
     headers.extend(signatures.into_iter().map(|(name, value)| (name.to_owned(), value)));
     headers.extend(subscription.headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let url = delivery.endpoint_override.as_ref().unwrap_or(&subscription.endpoint_url).clone();
+    let url = address(leased, entry).clone();
     Request { url, headers, body: Bytes::from(body) }
 }
 

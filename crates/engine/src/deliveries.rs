@@ -7,7 +7,7 @@ use angarium_domain::delivery::{self, Delivery, State};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
 use angarium_domain::replay::{DeliveryFilter, NotReplayable, Target, replayable};
-use angarium_domain::subscription::{EndpointUrl, Status, Subscription};
+use angarium_domain::subscription::{EndpointUrl, Subscription};
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::directory::Snapshot;
@@ -217,9 +217,9 @@ pub(crate) async fn list(
     Ok(desk.store.deliveries(handle, filter, page).await?.map(|logged| show(logged, &paused)))
 }
 
-/// The handle's paused subscriptions: what makes `held` of `pending`.
+/// The handle's subscriptions that hold their deliveries: what makes `held` of `pending`.
 pub(crate) fn paused_in(snapshot: &Snapshot) -> Vec<SubscriptionId> {
-    let paused = snapshot.subscriptions.iter().filter(|entry| entry.subscription.status == Status::Paused);
+    let paused = snapshot.subscriptions.iter().filter(|entry| entry.subscription.holds());
     paused.map(|entry| entry.subscription.id).collect()
 }
 

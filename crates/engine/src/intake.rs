@@ -137,8 +137,8 @@ impl Intake {
             decided_upon: vec![(handle.clone(), snapshot.version)],
             events: events.to_vec(),
             deliveries: plan.deliveries(),
-            job: None,
             context: Context { idempotency, audit: None },
+            ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
         self.conclude(written, plan, accepted.len(), answer, once).await

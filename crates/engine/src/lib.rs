@@ -10,11 +10,14 @@ pub mod clock;
 mod deliveries;
 mod dispatcher;
 mod events;
+mod follow_up;
 pub mod ids;
 mod intake;
+mod lanes;
 pub mod metrics;
 mod notices;
 pub mod once;
+mod outages;
 mod planner;
 mod replays;
 mod retention;
@@ -48,7 +51,9 @@ pub use tokens::{NewToken, TOKENS_PER_HANDLE_MAX, TokenError, TokenMade, TokenRe
 use attempt::Attempts;
 use dispatcher::DispatcherLoop;
 use dispatcher::inbox::DispatcherHandle;
+use lanes::Lanes;
 use once::Repeats;
+use outages::Outages;
 use planner::Planner;
 use rooms::Rooms;
 use snapshots::Snapshots;
@@ -180,8 +185,17 @@ impl Engine {
         let rooms = Arc::new(Rooms::new());
         let (dispatcher, inbox) = dispatcher::inbox::channel();
         let planner = Planner::new(&parts, settings, rooms.clone(), dispatcher.clone());
-        let attempts =
-            Attempts::new(&parts, settings, snapshots.clone(), planner.clone(), dispatcher.clone());
+        let lanes = Lanes::new(snapshots.clone(), dispatcher.clone());
+        let outages = Outages::load(store.clone()).await?;
+        let attempts = Attempts::new(
+            &parts,
+            settings,
+            snapshots.clone(),
+            planner.clone(),
+            dispatcher.clone(),
+            lanes.clone(),
+            outages.clone(),
+        );
         let repeats = Arc::new(Repeats::new(store.clone(), clock.clone()));
         let desk = Desk {
             store: store.clone(),
@@ -196,7 +210,7 @@ impl Engine {
         let engine = Engine {
             intake: Intake::new(desk.clone(), metrics.clone()),
             events: Events::new(desk.clone()),
-            subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), dispatcher.clone()),
+            subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), lanes, outages),
             tokens: Tokens::new(desk.clone()),
             deliveries: Deliveries::new(desk.clone()),
             replays: replays.clone(),

@@ -9,8 +9,8 @@ use angarium_domain::delivery::{Delivery, State};
 use angarium_domain::dispatch::{Head, Input, LaneRules, Ticket};
 use angarium_domain::event::Event;
 use angarium_domain::fan_out;
-use angarium_domain::ids::DeliveryId;
-use angarium_domain::subscription::{EndpointUrl, Status, Subscription};
+use angarium_domain::ids::{DeliveryId, SubscriptionId};
+use angarium_domain::subscription::{EndpointUrl, Subscription};
 use angarium_domain::time::Timestamp;
 use angarium_store::delivery_queue::{Lease, Leased};
 use angarium_store::directory::Snapshot;
@@ -63,10 +63,23 @@ impl Planner {
 
     /// Adds a delivery to every subscription that wants the event. Answers how many there are.
     pub(crate) fn fan_out(&self, plan: &mut Plan, snapshot: &Snapshot, event: &Arc<Event>) -> usize {
+        self.fan_out_but(plan, snapshot, event, None)
+    }
+
+    /// The same, leaving one subscription out: what is told about it is not told to it.
+    pub(crate) fn fan_out_but(
+        &self,
+        plan: &mut Plan,
+        snapshot: &Snapshot,
+        event: &Arc<Event>,
+        but: Option<SubscriptionId>,
+    ) -> usize {
         let before = plan.planned.len();
         let now = self.clock.now();
         for entry in fan_out::matching(&snapshot.subscriptions, &event.event_type) {
-            self.add(plan, &entry.subscription, event, Again::default(), now);
+            if but != Some(entry.subscription.id) {
+                self.add(plan, &entry.subscription, event, Again::default(), now);
+            }
         }
         plan.planned.len() - before
     }
@@ -80,7 +93,7 @@ impl Planner {
         again: Again,
         now: Timestamp,
     ) -> DeliveryId {
-        let may_be_born_leased = to.status == Status::Active && !to.ordered;
+        let may_be_born_leased = !to.holds() && !to.ordered;
         if may_be_born_leased {
             plan.births.get_or_insert_with(|| self.rooms.begin_births());
         }

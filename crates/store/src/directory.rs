@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use angarium_domain::access::Token;
+use angarium_domain::auto_disable::Outage;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{SubscriptionId, TokenId};
 use angarium_domain::secret::SigningKeys;
@@ -43,8 +44,8 @@ pub struct Snapshot {
 pub enum Change {
     /// A new subscription, or a new state of one.
     Put(Arc<Entry>),
-    /// The end of a subscription. Its scheduled deliveries become cancelled in the same commit;
-    /// those in flight are settled by whoever holds them.
+    /// The end of a subscription, and of its outage. Its scheduled deliveries become cancelled in the
+    /// same commit; those in flight are settled by whoever holds them.
     Remove(SubscriptionId),
     /// A new token.
     AddToken(Token),
@@ -75,4 +76,16 @@ pub trait Directory: Send + Sync {
 
     /// Notes that a token was used. Makes no new version.
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError>;
+
+    /// The outages that were noted and have not ended, of all handles.
+    async fn outages(&self) -> Result<Vec<(Handle, SubscriptionId, Outage)>, StoreError>;
+
+    /// Notes since when a subscription does nothing but fail, or that it no longer does. Makes no
+    /// new version. Of a subscription that is not there nothing is noted: the note may come late.
+    async fn note_outage(
+        &self,
+        handle: &Handle,
+        id: SubscriptionId,
+        outage: Option<Outage>,
+    ) -> Result<(), StoreError>;
 }

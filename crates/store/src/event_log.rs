@@ -12,6 +12,7 @@ use angarium_domain::replay::ReplayJob;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 
+use crate::directory::Entry;
 use crate::error::StoreError;
 use crate::page::{Page, PageRequest};
 use crate::write::{Context, Written};
@@ -32,6 +33,9 @@ pub struct Append {
     pub deliveries: Vec<Delivery>,
     /// The progress of the replay job that made them. Refused if the job is no longer running.
     pub job: Option<ReplayJob>,
+    /// The new state of a subscription that the events tell of. Makes a new version of its handle,
+    /// which must be in `decided_upon`.
+    pub subscription: Option<Arc<Entry>>,
     /// The idempotency record and the audit entry.
     pub context: Context,
 }

@@ -19,7 +19,7 @@ pub struct LogFilter {
     pub conditions: DeliveryFilter,
     /// Only dead letters: dead, and neither replayed nor discarded.
     pub dead_letters: bool,
-    /// The handle's paused subscriptions: what makes `held` of `pending`.
+    /// The handle's subscriptions that hold their deliveries: what makes `held` of `pending`.
     pub paused: Vec<SubscriptionId>,
 }
 

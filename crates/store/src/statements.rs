@@ -94,6 +94,11 @@ statements! {
     REMOVE_SUBSCRIPTION = "DELETE FROM subscriptions WHERE handle = $1 AND id = $2";
     CANCEL_SCHEDULED = "UPDATE deliveries INDEXED BY deliveries_due SET state = 3, state_at = $1
         WHERE handle = $2 AND subscription_id = $3 AND state = 0";
+    OUTAGES = "SELECT handle, subscription_id, since, warned_at FROM outages ORDER BY handle, subscription_id";
+    PUT_OUTAGE = "INSERT INTO outages (handle, subscription_id, since, warned_at)
+        SELECT handle, id, $1, $2 FROM subscriptions WHERE handle = $3 AND id = $4
+        ON CONFLICT (handle, subscription_id) DO UPDATE SET since = excluded.since, warned_at = excluded.warned_at";
+    END_OUTAGE = "DELETE FROM outages WHERE handle = $1 AND subscription_id = $2";
     TOKENS = "SELECT token, last_used_at FROM tokens WHERE handle = $1 ORDER BY id";
     ADD_TOKEN = "INSERT INTO tokens (handle, id, token, last_used_at) VALUES ($1, $2, $3, $4)";
     REVOKE_TOKEN = "DELETE FROM tokens WHERE handle = $1 AND id = $2";

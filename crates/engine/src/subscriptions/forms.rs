@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use angarium_channels::RefusedAddress;
+use angarium_domain::auto_disable::AutoDisable;
 use angarium_domain::event::PayloadFormat;
 use angarium_domain::event_type::EventPattern;
 use angarium_domain::handle::Handle;
@@ -41,6 +42,8 @@ pub struct NewSubscription {
     pub timeout_seconds: u32,
     /// One at a time, oldest first. Cannot be changed later.
     pub ordered: bool,
+    /// Switched off after long failing; none for never.
+    pub auto_disable: Option<AutoDisable>,
 }
 
 /// What is to be changed; none leaves a field as it is. Absent, null and a value are three things.
@@ -66,6 +69,8 @@ pub struct Patch {
     pub max_concurrency: Option<Option<u32>>,
     /// The deadline of one attempt.
     pub timeout_seconds: Option<u32>,
+    /// Null means never.
+    pub auto_disable: Option<Option<AutoDisable>>,
 }
 
 /// A subscription and the secret that is shown once.
@@ -85,6 +90,8 @@ pub struct Described {
     pub subscription: Subscription,
     /// As far back as the delivery log goes.
     pub last_triggered_at: Option<Timestamp>,
+    /// Since when it does nothing but fail. Known for those that may be switched off for it.
+    pub failing_since: Option<Timestamp>,
 }
 
 /// What a test made.
@@ -153,6 +160,9 @@ impl NewSubscription {
             timeout_seconds: self.timeout_seconds,
             ordered: self.ordered,
             status: Status::Active,
+            auto_disable: self.auto_disable,
+            disabled: None,
+            gone_at: None,
             secret_hint,
             past_endpoints: Vec::new(),
             created_at: now,
@@ -193,6 +203,7 @@ impl Patch {
         set(&mut subscription.rate_limit_per_second, self.rate_limit_per_second.as_ref());
         set(&mut subscription.max_concurrency, self.max_concurrency.as_ref());
         set(&mut subscription.timeout_seconds, self.timeout_seconds.as_ref());
+        set(&mut subscription.auto_disable, self.auto_disable.as_ref());
         subscription.updated_at = now;
         Ok(())
     }

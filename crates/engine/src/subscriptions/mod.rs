@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_channels::Channel;
-use angarium_domain::dispatch::{Input, LaneRules};
+use angarium_domain::dispatch::LaneRules;
 use angarium_domain::event::{Event, Origin};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::SubscriptionId;
 use angarium_domain::payload::Payload;
 use angarium_domain::secret::{SigningKey, SigningKeys};
 use angarium_domain::signature::SigningProfile;
-use angarium_domain::subscription::{SUBSCRIPTIONS_PER_HANDLE_MAX, Status, Subscription};
+use angarium_domain::subscription::{SUBSCRIPTIONS_PER_HANDLE_MAX, Subscription};
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::directory::{Change, Entry, Snapshot};
@@ -21,9 +21,10 @@ use angarium_store::event_log::Append;
 use angarium_store::page::{Page, PageRequest};
 use angarium_store::write::{Context, Written};
 
-use crate::dispatcher::inbox::DispatcherHandle;
 use crate::ids::new_id;
+use crate::lanes::Lanes;
 use crate::once::{Once, Reply};
+use crate::outages::Outages;
 use crate::planner::Again;
 use crate::snapshots::find;
 use crate::{Caller, DECISIONS_MAX, Desk};
@@ -49,14 +50,18 @@ enum LaneChange {
 pub struct Subscriptions {
     desk: Desk,
     channel: Arc<dyn Channel>,
-    dispatcher: DispatcherHandle,
-    /// Held while the dispatcher is told of a change.
-    telling: Arc<tokio::sync::Mutex<()>>,
+    lanes: Lanes,
+    outages: Outages,
 }
 
 impl Subscriptions {
-    pub(crate) fn new(desk: Desk, channel: Arc<dyn Channel>, dispatcher: DispatcherHandle) -> Subscriptions {
-        Subscriptions { desk, channel, dispatcher, telling: Arc::default() }
+    pub(crate) fn new(
+        desk: Desk,
+        channel: Arc<dyn Channel>,
+        lanes: Lanes,
+        outages: Outages,
+    ) -> Subscriptions {
+        Subscriptions { desk, channel, lanes, outages }
     }
 
     /// A handle's subscriptions, newest first.
@@ -69,7 +74,7 @@ impl Subscriptions {
         let page = Page::cut(found, page.limit, |subscription| *subscription.id.as_bytes());
         let ids = page.items.iter().map(|subscription| subscription.id).collect();
         let mut triggered = self.desk.store.last_triggered(handle, ids).await?.into_iter();
-        Ok(page.map(|subscription| Described { subscription, last_triggered_at: triggered.next().flatten() }))
+        Ok(page.map(|subscription| self.described(subscription, triggered.next().flatten())))
     }
 
     /// One subscription of a handle.
@@ -124,10 +129,15 @@ impl Subscriptions {
             None => None,
         };
         let now = self.desk.clock.now();
-        self.put(&caller, id, "subscription.changed", once, |subscription| {
-            patch.apply(subscription, url.as_ref(), now)
-        })
-        .await
+        let reply = self
+            .put(&caller, id, "subscription.changed", once, |subscription| {
+                patch.apply(subscription, url.as_ref(), now)
+            })
+            .await?;
+        if url.is_some() || patch.auto_disable.is_some() {
+            self.outages.forget(&caller.handle, id).await;
+        }
+        Ok(reply)
     }
 
     /// Holds a subscription's deliveries. Pausing a paused one changes nothing.
@@ -137,17 +147,17 @@ impl Subscriptions {
         id: SubscriptionId,
         once: Once<Described>,
     ) -> Result<Reply, SubscriptionError> {
-        self.set_status(caller, id, Status::Paused, "subscription.paused", once).await
+        self.set_status(caller, id, "subscription.paused", once, Subscription::pause).await
     }
 
-    /// Lets held deliveries go out, those due longest first.
+    /// Lets held deliveries go out, those due longest first, whatever held them.
     pub async fn resume(
         &self,
         caller: Caller,
         id: SubscriptionId,
         once: Once<Described>,
     ) -> Result<Reply, SubscriptionError> {
-        self.set_status(caller, id, Status::Active, "subscription.resumed", once).await
+        self.set_status(caller, id, "subscription.resumed", once, Subscription::resume).await
     }
 
     /// Ends a subscription. Its queued deliveries become cancelled; after this returns no new
@@ -245,8 +255,8 @@ impl Subscriptions {
             decided_upon: vec![(caller.handle.clone(), snapshot.version)],
             events: vec![event.clone()],
             deliveries: plan.deliveries(),
-            job: None,
             context: Context { idempotency, audit: None },
+            ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
         if let Written::Done(()) = written {
@@ -255,23 +265,27 @@ impl Subscriptions {
         Ok(once.reply(written, answer)?)
     }
 
+    /// Writes a subscription that its owner holds or lets go, and begins its outage without a
+    /// judgement: while it was held nobody looked how its receiver was.
     async fn set_status(
         &self,
         caller: Caller,
         id: SubscriptionId,
-        status: Status,
         action: &'static str,
         once: Once<Described>,
+        set: impl Fn(&mut Subscription) -> bool + Send + Sync,
     ) -> Result<Reply, SubscriptionError> {
         let now = self.desk.clock.now();
-        self.put(&caller, id, action, once, |subscription| {
-            if subscription.status != status {
-                subscription.status = status;
-                subscription.updated_at = now;
-            }
-            Ok(())
-        })
-        .await
+        let reply = self
+            .put(&caller, id, action, once, |subscription| {
+                if set(subscription) {
+                    subscription.updated_at = now;
+                }
+                Ok(())
+            })
+            .await?;
+        self.outages.forget(&caller.handle, id).await;
+        Ok(reply)
     }
 
     /// Writes a subscription as `edit` leaves it.
@@ -289,7 +303,7 @@ impl Subscriptions {
             let mut subscription = entry.subscription.clone();
             edit(&mut subscription)?;
             let lane = LaneChange::Rules(LaneRules::of(&subscription));
-            let made = Described { subscription: subscription.clone(), last_triggered_at };
+            let made = self.described(subscription.clone(), last_triggered_at);
             let change = Change::Put(Arc::new(Entry { subscription, keys: entry.keys.clone() }));
             Ok(Decision { change, made, object: id, lane })
         })
@@ -328,29 +342,25 @@ impl Subscriptions {
         Err(SubscriptionError::Overloaded { retry_after: Duration::from_secs(1) })
     }
 
-    /// Tells the dispatcher how a lane is now. One at a time: of two changes that overtake each
-    /// other, the last one told has read both.
+    /// Tells the dispatcher how a lane is now.
     async fn tell(&self, handle: &Handle, id: SubscriptionId, lane: LaneChange) {
-        let _in_turn = self.telling.lock().await;
-        self.desk.snapshots.renew(handle).await;
-        let input = match lane {
-            LaneChange::None => return,
-            LaneChange::Rules(rules) => {
-                let now = self.desk.snapshots.get(handle).await.ok();
-                let entry = now.as_ref().and_then(|snapshot| find(snapshot, id));
-                let rules = entry.map_or(rules, |entry| LaneRules::of(&entry.subscription));
-                Input::Changed { handle: handle.clone(), lane: id, rules }
-            }
-            LaneChange::Removed => Input::Removed(id),
-        };
-        self.dispatcher.tell(vec![input]).await;
+        match lane {
+            LaneChange::None => return self.lanes.unchanged(handle).await,
+            LaneChange::Rules(rules) => self.lanes.changed(handle, id, rules).await,
+            LaneChange::Removed => self.lanes.removed(handle, id).await,
+        }
         // When the answer goes out, the dispatcher has acted upon the change.
-        self.dispatcher.caught_up().await;
+        self.lanes.caught_up().await;
     }
 
     async fn describe(&self, subscription: Subscription) -> Result<Described, StoreError> {
         let last_triggered_at = self.last_triggered(&subscription.handle, subscription.id).await?;
-        Ok(Described { subscription, last_triggered_at })
+        Ok(self.described(subscription, last_triggered_at))
+    }
+
+    fn described(&self, subscription: Subscription, last_triggered_at: Option<Timestamp>) -> Described {
+        let outage = self.outages.of(subscription.id).filter(|_| subscription.auto_disable.is_some());
+        Described { subscription, last_triggered_at, failing_since: outage.map(|outage| outage.since) }
     }
 
     async fn last_triggered(

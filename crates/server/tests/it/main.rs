@@ -21,6 +21,7 @@ mod paging;
 mod problems;
 mod replays;
 mod restart;
+mod standing;
 mod tenancy;
 mod tokens;
 mod webhooks;

@@ -37,9 +37,18 @@ impl World {
 
     /// A service with other settings.
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> World {
+        World::on_with(&MemoryStore::new(), change).await
+    }
+
+    /// A service on a store that may hold something already.
+    pub(crate) async fn on(store: &MemoryStore) -> World {
+        World::on_with(store, |_| {}).await
+    }
+
+    async fn on_with(store: &MemoryStore, change: impl FnOnce(&mut Settings)) -> World {
         let mut settings = settings();
         change(&mut settings);
-        let store = Arc::new(MemoryStore::new());
+        let store = Arc::new(store.clone());
         let service = Service::start_on(store, &settings, Some(&SECRET.to_owned().into())).await;
         World { service: service.expect("a running service") }
     }

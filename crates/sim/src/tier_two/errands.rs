@@ -226,6 +226,7 @@ fn new_subscription(receiver: usize, spec: &Spec) -> NewSubscription {
         max_concurrency: spec.max_concurrency,
         timeout_seconds: spec.timeout_seconds,
         ordered: spec.ordered,
+        auto_disable: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_domain::attempt::AttemptRecord;
+use angarium_domain::auto_disable::Outage;
 use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
@@ -264,6 +265,21 @@ impl Directory for FaultyStore {
 
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
         self.inner.touch_token(id, at).await
+    }
+
+    async fn outages(&self) -> Result<Vec<(Handle, SubscriptionId, Outage)>, StoreError> {
+        self.stage.alive().await;
+        self.inner.outages().await
+    }
+
+    async fn note_outage(
+        &self,
+        handle: &Handle,
+        id: SubscriptionId,
+        outage: Option<Outage>,
+    ) -> Result<(), StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        self.inner.note_outage(handle, id, outage).await
     }
 }
 

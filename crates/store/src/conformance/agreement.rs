@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use angarium_domain::auto_disable::Outage;
 use angarium_domain::delivery::{Delivery, Settlement, State};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::SubscriptionId;
@@ -58,7 +59,7 @@ impl RandomHistory {
     /// One call to both stores, with the same answer. Says what it was.
     pub(super) async fn step(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         self.now += self.below(20) as i64;
-        match self.below(15) {
+        match self.below(16) {
             0..4 => self.append(reference, store).await,
             4..6 => self.claim(reference, store).await,
             6..9 => self.settle(reference, store).await,
@@ -67,6 +68,7 @@ impl RandomHistory {
             11 => self.replay(reference, store).await,
             12 => self.change(reference, store).await,
             13 => self.discard(reference, store).await,
+            14 => self.note_outage(reference, store).await,
             _ => self.forget(reference, store).await,
         }
     }
@@ -169,6 +171,7 @@ impl RandomHistory {
         let notice = event(&lease.handle, self.next);
         let follows = self.below(3) == 0;
         let stale = u64::from(self.below(3) == 0);
+        let changes = self.below(3) == 0;
         let version = reference.snapshot(&lease.handle).await.expect("it reads").version;
         let make = || Settle {
             lease: lease.clone(),
@@ -176,6 +179,7 @@ impl RandomHistory {
             record: Some(record(number, outcome)),
             follow_up: follows.then(|| Append {
                 decided_upon: vec![(lease.handle.clone(), version + stale)],
+                subscription: changes.then(|| entry(&lease.handle, lane(1), "changed by a settlement")),
                 ..appending(vec![notice.clone()], vec![])
             }),
         };
@@ -234,6 +238,15 @@ impl RandomHistory {
         "change"
     }
 
+    async fn note_outage(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
+        let (handle, (id, _)) = (self.handle(), self.lane());
+        let warned_at = (self.below(2) == 0).then(|| self.now());
+        let outage = (self.below(3) > 0).then(|| Outage { since: self.now(), warned_at });
+        reference.note_outage(&handle, id, outage).await.expect("it writes");
+        store.note_outage(&handle, id, outage).await.expect("it writes");
+        "note_outage"
+    }
+
     async fn discard(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         let handle = self.handle();
         let dead_letters = LogFilter { dead_letters: true, ..LogFilter::default() };
@@ -272,7 +285,9 @@ pub(super) async fn visible(store: &dyn Store) -> String {
     let oldest = store.oldest_due().await.expect("it reads");
     let census = store.census().await.expect("it counts");
     let running = store.running_replays().await.expect("it reads");
-    writeln!(text, "{lanes:?}\n{oldest:?}\n{census:?}\n{running:?}").expect("text takes any text");
+    let outages = store.outages().await.expect("it reads");
+    writeln!(text, "{lanes:?}\n{oldest:?}\n{census:?}\n{running:?}\n{outages:?}")
+        .expect("text takes any text");
     for handle in [acme(), beta()] {
         writeln!(text, "{handle}:\n{}", visible_of(store, &handle).await).expect("text takes any text");
     }

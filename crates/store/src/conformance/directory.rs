@@ -1,5 +1,6 @@
 //! Promises of the directory.
 
+use angarium_domain::auto_disable::Outage;
 use angarium_domain::delivery::{Delivery, State};
 use secrecy::ExposeSecret;
 
@@ -100,6 +101,39 @@ pub async fn touching_a_token_makes_no_version(store: &dyn Store) {
     let snapshot = snapshot(store).await;
     assert_eq!(snapshot.version, 1);
     assert_eq!(snapshot.tokens.first().and_then(|token| token.last_used_at), Some(at(9)));
+}
+
+/// Since when a subscription fails is remembered for all handles, and changes nothing else.
+pub async fn outages_are_noted_without_a_new_version(store: &dyn Store) {
+    assert_eq!(store.outages().await.expect("it reads"), []);
+    change(store, 0, Change::Put(entry(&acme(), lane(1), "one"))).await;
+    change(store, 1, Change::Put(entry(&acme(), lane(2), "two"))).await;
+    let begun = Outage { since: at(5), warned_at: None };
+    let warned = Outage { since: at(5), warned_at: Some(at(9)) };
+    for (id, outage) in [(lane(2), begun), (lane(1), begun), (lane(1), warned)] {
+        store.note_outage(&acme(), id, Some(outage)).await.expect("it writes");
+    }
+    let noted = store.outages().await.expect("it reads");
+    assert_eq!(noted, [(acme(), lane(1), warned), (acme(), lane(2), begun)]);
+    for id in [lane(1), lane(3)] {
+        store.note_outage(&acme(), id, None).await.expect("it writes");
+    }
+    store.note_outage(&beta(), lane(2), None).await.expect("another handle's is not there");
+    assert_eq!(store.outages().await.expect("it reads"), [(acme(), lane(2), begun)]);
+    assert_eq!(snapshot(store).await.version, 2);
+}
+
+/// An outage goes with its subscription, and a note that comes after that is late.
+pub async fn an_outage_ends_with_its_subscription(store: &dyn Store) {
+    let outage = Some(Outage { since: at(5), warned_at: None });
+    change(store, 0, Change::Put(entry(&acme(), lane(1), "one"))).await;
+    store.note_outage(&acme(), lane(1), outage).await.expect("it writes");
+    store.note_outage(&beta(), lane(1), outage).await.expect("another handle's is not there");
+    assert_eq!(store.outages().await.expect("it reads").len(), 1);
+    change(store, 1, Change::Remove(lane(1))).await;
+    assert_eq!(store.outages().await.expect("it reads"), []);
+    store.note_outage(&acme(), lane(1), outage).await.expect("it writes nothing");
+    assert_eq!(store.outages().await.expect("it reads"), []);
 }
 
 /// Subscriptions and tokens of one handle are none of another's.

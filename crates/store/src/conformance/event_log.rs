@@ -181,3 +181,21 @@ pub async fn a_job_moves_with_the_deliveries_that_it_made(store: &dyn Store) {
     assert_eq!(store.replay(&acme(), ended.id).await.expect("it reads"), Some(ended));
     assert_eq!(listed(store, LogFilter::default()).await, [replay.id, original.id]);
 }
+
+/// A subscription and what is told of it change in one write, which makes a new version.
+pub async fn a_subscription_changes_with_the_events_that_tell_of_it(store: &dyn Store) {
+    change(store, 0, Change::Put(entry(&acme(), lane(1), "before"))).await;
+    let told = |n: u64, version| Append {
+        decided_upon: vec![(acme(), version)],
+        subscription: Some(entry(&acme(), lane(1), "after")),
+        ..appending(vec![event(&acme(), n)], vec![])
+    };
+    append(store, told(1, 1)).await;
+    let snapshot = store.snapshot(&acme()).await.expect("it reads");
+    let words = snapshot.subscriptions.first().and_then(|entry| entry.subscription.description.as_deref());
+    assert_eq!((snapshot.version, words), (2, Some("after")));
+
+    assert!(is_conflict(&store.append(told(2, 1)).await));
+    assert_eq!(store.snapshot(&acme()).await.expect("it reads").version, 2);
+    assert_eq!(store.event(&acme(), event(&acme(), 2).id).await.expect("it reads"), None);
+}

@@ -41,7 +41,8 @@ macro_rules! conformance_suite {
                     events_are_filtered_by_type_and_time
                     events_of_another_handle_do_not_exist
                     a_replayed_dead_letter_leaves_the_list
-                    a_job_moves_with_the_deliveries_that_it_made;
+                    a_job_moves_with_the_deliveries_that_it_made
+                    a_subscription_changes_with_the_events_that_tell_of_it;
                 delivery_queue:
                     lanes_with_scheduled_deliveries_are_listed
                     a_claimed_delivery_comes_with_its_event_and_its_lease
@@ -77,6 +78,8 @@ macro_rules! conformance_suite {
                     a_change_to_an_old_version_is_refused
                     removing_a_subscription_cancels_what_is_scheduled
                     touching_a_token_makes_no_version
+                    outages_are_noted_without_a_new_version
+                    an_outage_ends_with_its_subscription
                     the_directory_of_another_handle_is_empty;
                 replays:
                     a_job_is_read_back_by_its_own_handle

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use angarium_domain::access::Token;
+use angarium_domain::auto_disable::Outage;
 use angarium_domain::delivery::State;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{DeliveryId, SubscriptionId, TokenId};
@@ -20,7 +21,16 @@ use crate::write::{Context, Written};
 pub(super) struct Account {
     version: u64,
     subscriptions: BTreeMap<SubscriptionId, Arc<Entry>>,
+    outages: BTreeMap<SubscriptionId, Outage>,
     tokens: BTreeMap<TokenId, Arc<Token>>,
+}
+
+impl Account {
+    /// Takes the new state of a subscription, in a new version.
+    pub(super) fn put(&mut self, entry: Arc<Entry>) {
+        self.version += 1;
+        self.subscriptions.insert(entry.subscription.id, entry);
+    }
 }
 
 #[async_trait]
@@ -63,6 +73,33 @@ impl Directory for MemoryStore {
         }
         Ok(())
     }
+
+    async fn outages(&self) -> Result<Vec<(Handle, SubscriptionId, Outage)>, StoreError> {
+        let contents = self.lock();
+        let of = |(handle, account): (&Handle, &Account)| {
+            account.outages.iter().map(|(id, outage)| (handle.clone(), *id, *outage)).collect::<Vec<_>>()
+        };
+        Ok(contents.accounts.iter().flat_map(of).collect())
+    }
+
+    async fn note_outage(
+        &self,
+        handle: &Handle,
+        id: SubscriptionId,
+        outage: Option<Outage>,
+    ) -> Result<(), StoreError> {
+        let mut contents = self.lock();
+        let Some(account) = contents.accounts.get_mut(handle) else { return Ok(()) };
+        match outage {
+            Some(outage) if account.subscriptions.contains_key(&id) => {
+                account.outages.insert(id, outage);
+            }
+            Some(_) | None => {
+                account.outages.remove(&id);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Contents {
@@ -80,6 +117,7 @@ impl Contents {
             }
             Change::Remove(id) => {
                 account.subscriptions.remove(&id);
+                account.outages.remove(&id);
                 self.cancel(handle, id, now);
             }
             Change::AddToken(token) => {

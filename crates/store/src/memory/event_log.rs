@@ -95,6 +95,10 @@ impl Contents {
         if let Some(job) = append.job {
             self.replays.insert((job.handle.clone(), job.id), job);
         }
+        if let Some(entry) = append.subscription {
+            let account = self.accounts.entry(entry.subscription.handle.clone()).or_default();
+            account.put(entry);
+        }
         self.note(append.context);
     }
 }

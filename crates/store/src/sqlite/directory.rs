@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use angarium_domain::access::Token;
+use angarium_domain::auto_disable::Outage;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{SubscriptionId, TokenId};
 use angarium_domain::secret::SigningKeys;
@@ -40,12 +41,12 @@ impl Directory for SqliteStore {
         context: Context,
     ) -> Result<Written<u64>, StoreError> {
         let handle = handle.clone();
-        let change = SealedChange::of(change, &handle, self.key());
+        let change = SealedChange::of(change, self.key());
         let context = SealedContext::new(context, self.key());
         self.write_once(context, move |db, context| {
             let next = next_version(db, &handle, version)?;
             change.write(db, &handle, now)?;
-            db.prepare_cached(statements::PUT_VERSION)?.execute(params![handle.as_str(), next as i64])?;
+            put_version(db, &handle, next)?;
             context.note(db)?;
             Ok(next)
         })
@@ -59,28 +60,90 @@ impl Directory for SqliteStore {
         })
         .await
     }
+
+    async fn outages(&self) -> Result<Vec<(Handle, SubscriptionId, Outage)>, StoreError> {
+        self.read(outages).await
+    }
+
+    async fn note_outage(
+        &self,
+        handle: &Handle,
+        id: SubscriptionId,
+        outage: Option<Outage>,
+    ) -> Result<(), StoreError> {
+        let handle = handle.clone();
+        self.write(move |db| note_outage(db, &handle, id, outage)).await
+    }
+}
+
+fn outages(db: &Connection) -> Tried<Vec<(Handle, SubscriptionId, Outage)>> {
+    let mut statement = db.prepare_cached(statements::OUTAGES)?;
+    let outages = statement.query_and_then([], |row| {
+        let warned_at = row.get::<_, Option<i64>>(3)?.map(Timestamp::from_millis);
+        Ok((row::handle(row, 0)?, row::id(row, 1)?, Outage { since: row::time(row, 2)?, warned_at }))
+    })?;
+    outages.collect()
+}
+
+fn note_outage(db: &Connection, handle: &Handle, id: SubscriptionId, outage: Option<Outage>) -> Tried<()> {
+    let handle = handle.as_str();
+    match outage {
+        Some(Outage { since, warned_at }) => {
+            let row = params![since.as_millis(), warned_at.map(Timestamp::as_millis), handle, id.as_bytes()];
+            db.prepare_cached(statements::PUT_OUTAGE)?.execute(row)?;
+        }
+        None => {
+            db.prepare_cached(statements::END_OUTAGE)?.execute(params![handle, id.as_bytes()])?;
+        }
+    }
+    Ok(())
+}
+
+/// A subscription's new state as it goes to disk.
+pub(super) struct SealedEntry {
+    handle: Handle,
+    id: SubscriptionId,
+    subscription: Vec<u8>,
+    keys: Vec<u8>,
+}
+
+impl SealedEntry {
+    pub(super) fn of(entry: &Entry, key: &MasterKey) -> SealedEntry {
+        let handle = entry.subscription.handle.clone();
+        let id = entry.subscription.id;
+        SealedEntry {
+            subscription: key.seal(&subscription_row(&handle, id), &json(&entry.subscription)),
+            keys: key.seal(&keys_row(&handle, id), entry.keys.to_stored().expose_secret().as_bytes()),
+            handle,
+            id,
+        }
+    }
+
+    fn write(&self, db: &Connection) -> Tried<()> {
+        let row = params![self.handle.as_str(), self.id.as_bytes(), self.subscription, self.keys];
+        db.prepare_cached(statements::PUT_SUBSCRIPTION)?.execute(row)?;
+        Ok(())
+    }
+
+    /// Writes it in the version after the present one.
+    pub(super) fn write_next(&self, db: &Connection) -> Tried<()> {
+        put_version(db, &self.handle, version(db, &self.handle)? + 1)?;
+        self.write(db)
+    }
 }
 
 /// A [`Change`] as it goes to disk.
 enum SealedChange {
-    Put { id: SubscriptionId, subscription: Vec<u8>, keys: Vec<u8> },
+    Put(SealedEntry),
     Remove(SubscriptionId),
     AddToken { id: TokenId, token: Vec<u8>, last_used_at: Option<Timestamp> },
     RevokeToken(TokenId),
 }
 
 impl SealedChange {
-    fn of(change: Change, handle: &Handle, key: &MasterKey) -> SealedChange {
+    fn of(change: Change, key: &MasterKey) -> SealedChange {
         match change {
-            Change::Put(entry) => {
-                let id = entry.subscription.id;
-                let keys = entry.keys.to_stored();
-                SealedChange::Put {
-                    id,
-                    subscription: key.seal(&subscription_row(handle, id), &json(&entry.subscription)),
-                    keys: key.seal(&keys_row(handle, id), keys.expose_secret().as_bytes()),
-                }
-            }
+            Change::Put(entry) => SealedChange::Put(SealedEntry::of(&entry, key)),
             Change::Remove(id) => SealedChange::Remove(id),
             Change::AddToken(token) => {
                 SealedChange::AddToken { id: token.id, token: json(&token), last_used_at: token.last_used_at }
@@ -92,13 +155,11 @@ impl SealedChange {
     fn write(&self, db: &Connection, handle: &Handle, now: Timestamp) -> Tried<()> {
         let handle = handle.as_str();
         match self {
-            SealedChange::Put { id, subscription, keys } => {
-                let row = params![handle, id.as_bytes(), subscription, keys];
-                db.prepare_cached(statements::PUT_SUBSCRIPTION)?.execute(row)?;
-            }
+            SealedChange::Put(entry) => entry.write(db)?,
             SealedChange::Remove(id) => {
                 db.prepare_cached(statements::REMOVE_SUBSCRIPTION)?
                     .execute(params![handle, id.as_bytes()])?;
+                db.prepare_cached(statements::END_OUTAGE)?.execute(params![handle, id.as_bytes()])?;
                 let lane = params![now.as_millis(), handle, id.as_bytes()];
                 db.prepare_cached(statements::CANCEL_SCHEDULED)?.execute(lane)?;
             }
@@ -112,6 +173,11 @@ impl SealedChange {
         }
         Ok(())
     }
+}
+
+fn put_version(db: &Connection, handle: &Handle, version: u64) -> Tried<()> {
+    db.prepare_cached(statements::PUT_VERSION)?.execute(params![handle.as_str(), version as i64])?;
+    Ok(())
 }
 
 fn next_version(db: &Connection, handle: &Handle, decided_upon: u64) -> Tried<u64> {

@@ -16,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::SqliteStore;
 use super::conditions::Conditions;
 use super::context::{SealedContext, remembered};
+use super::directory::SealedEntry;
 use super::fault::{Fault, Tried};
 use super::replays::{move_replay, replay_runs};
 use super::row;
@@ -35,6 +36,7 @@ pub(super) struct Effect {
     /// For each event, whether no delivery points at it.
     unreferenced: Vec<bool>,
     job: Option<ReplayJob>,
+    subscription: Option<SealedEntry>,
 }
 
 #[async_trait]
@@ -77,14 +79,16 @@ impl EventLog for SqliteStore {
 
 impl Effect {
     pub(super) fn of(append: Append, store: &SqliteStore) -> (Effect, SealedContext) {
-        let Append { decided_upon, events, deliveries, job, context } = append;
+        let Append { decided_upon, events, deliveries, job, subscription, context } = append;
         // Told apart here, so that the one thread that writes need not.
         let new: HashSet<EventId> = events.iter().map(|event| event.id).collect();
         let wanted: HashSet<EventId> = deliveries.iter().map(|delivery| delivery.event_id).collect();
         let of_older_events =
             (0..deliveries.len()).filter(|at| !new.contains(&deliveries[*at].event_id)).collect();
         let unreferenced = events.iter().map(|event| !wanted.contains(&event.id)).collect();
-        let effect = Effect { decided_upon, events, deliveries, of_older_events, unreferenced, job };
+        let subscription = subscription.map(|entry| SealedEntry::of(&entry, store.key()));
+        let effect =
+            Effect { decided_upon, events, deliveries, of_older_events, unreferenced, job, subscription };
         (effect, SealedContext::new(context, store.key()))
     }
 
@@ -124,6 +128,9 @@ impl Effect {
         }
         if let Some(job) = &self.job {
             move_replay(db, job)?;
+        }
+        if let Some(entry) = &self.subscription {
+            entry.write_next(db)?;
         }
         context.note(db)
     }

@@ -4,12 +4,14 @@
 
 use std::borrow::Cow;
 
+use angarium_domain::auto_disable::{AFTER_HOURS, AFTER_HOURS_DEFAULT, AutoDisable};
 use angarium_domain::event_type::EventPattern;
 use angarium_domain::subscription::{
     CONCURRENCY, DESCRIPTION_CHARS_MAX, PATTERNS_MAX, RATE_PER_SECOND, TIMEOUT_DEFAULT, TIMEOUT_SECONDS,
     without_duplicates,
 };
 use angarium_engine::{NewSubscription, Patch};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::api::form::Form;
@@ -32,6 +34,7 @@ pub(super) fn new_subscription(mut form: Form<'_>) -> Result<NewSubscription, Pr
         max_concurrency: concurrency(&mut form).flatten(),
         timeout_seconds: timeout(&mut form).unwrap_or(TIMEOUT_DEFAULT.as_secs() as u32),
         ordered: form.optional("ordered").unwrap_or_default(),
+        auto_disable: auto_disable(&mut form).flatten(),
     };
     form.finish(endpoint_url.and(event_types).map(|_| new))
 }
@@ -52,6 +55,7 @@ pub(super) fn patch_of(mut form: Form<'_>) -> Result<Patch, Problem> {
         rate_limit_per_second: rate_limit(&mut form),
         max_concurrency: concurrency(&mut form),
         timeout_seconds: timeout(&mut form),
+        auto_disable: auto_disable(&mut form),
     };
     form.finish(Some(patch))
 }
@@ -102,6 +106,32 @@ fn concurrency(form: &mut Form<'_>) -> Option<Option<u32>> {
 fn timeout(form: &mut Form<'_>) -> Option<u32> {
     let seconds = form.optional("timeoutSeconds");
     form.within("timeoutSeconds", TIMEOUT_SECONDS, seconds)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Hours {
+    after_hours: u32,
+}
+
+/// `true`, `false`, or after how many hours.
+fn auto_disable(form: &mut Form<'_>) -> Option<Option<AutoDisable>> {
+    let Some(wish) = form.nullable::<&RawValue>("autoDisable")? else { return Some(None) };
+    let after_hours = match wish.get() {
+        "true" => AFTER_HOURS_DEFAULT,
+        "false" => return Some(None),
+        text if text.starts_with('{') => {
+            let Hours { after_hours } = form.read("autoDisable", wish)?;
+            form.within("autoDisable.afterHours", AFTER_HOURS, Some(after_hours))?
+        }
+        _ => {
+            let (least, most) = (AFTER_HOURS.start(), AFTER_HOURS.end());
+            let message = format!("autoDisable is true, false or {{\"afterHours\": {least} to {most}}}");
+            form.fault("autoDisable", message);
+            return None;
+        }
+    };
+    Some(Some(AutoDisable { after_hours }))
 }
 
 fn bounded(
@@ -162,6 +192,36 @@ mod tests {
             fields_at_fault(r#"{"endpointUrl":"https://example.com/","eventTypes":[]}"#),
             ["eventTypes"]
         );
+    }
+
+    #[test]
+    fn switching_off_is_asked_for_in_three_ways_and_within_limits() {
+        let wish = |value: &str| {
+            let body = format!(r#"{{"autoDisable":{value}}}"#);
+            patch_of(Form::parse(body.as_bytes()).expect("an object")).map(|patch| patch.auto_disable)
+        };
+        let hours = |after_hours| Some(Some(AutoDisable { after_hours }));
+        for (value, expected) in [
+            ("true", hours(120)),
+            ("false", Some(None)),
+            ("null", Some(None)),
+            (r#"{"afterHours":1}"#, hours(1)),
+            (r#"{"afterHours":720}"#, hours(720)),
+        ] {
+            assert_eq!(wish(value).ok(), Some(expected), "{value}");
+        }
+        for value in [
+            "1",
+            "\"true\"",
+            "[]",
+            "{}",
+            r#"{"afterHours":0}"#,
+            r#"{"afterHours":721}"#,
+            r#"{"afterHours":2,"x":1}"#,
+        ] {
+            let problem = wish(value).expect_err(value);
+            assert!(problem.details[0].field.starts_with("autoDisable"), "{value}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use angarium_domain::auto_disable::AutoDisable;
 use angarium_domain::event::PayloadFormat;
 use angarium_domain::event_type::EventPattern;
 use angarium_domain::handle::Handle;
@@ -10,7 +11,8 @@ use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId, SubscriptionKind
 use angarium_domain::retry::RetryPolicy;
 use angarium_domain::secret::{OVERLAP_DEFAULT, OVERLAP_MAX};
 use angarium_domain::signature::SigningProfile;
-use angarium_domain::subscription::{Status, Subscription};
+use angarium_domain::standing::{DisableCause, Standing};
+use angarium_domain::subscription::Subscription;
 use angarium_domain::time::Timestamp;
 use angarium_engine::{Answer, Described, Subscriptions, Tested, WithSecret};
 use axum::Json;
@@ -31,7 +33,11 @@ pub(super) struct WebhookView {
     handle: Handle,
     endpoint_url: String,
     event_types: Vec<EventPattern>,
-    status: Status,
+    status: Standing,
+    gone_at: Option<Timestamp>,
+    disabled_at: Option<Timestamp>,
+    disabled_reason: Option<DisableCause>,
+    failing_since: Option<Timestamp>,
     description: Option<String>,
     signing_profile: SigningProfile,
     payload_format: PayloadFormat,
@@ -41,6 +47,7 @@ pub(super) struct WebhookView {
     max_concurrency: Option<u32>,
     timeout_seconds: u32,
     ordered: bool,
+    auto_disable: Option<AutoDisable>,
     secret_hint: String,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -192,17 +199,23 @@ impl WebhookView {
     }
 
     fn of(described: &Described) -> WebhookView {
-        WebhookView::new(&described.subscription, described.last_triggered_at)
+        let view = WebhookView::new(&described.subscription, described.last_triggered_at);
+        WebhookView { failing_since: described.failing_since, ..view }
     }
 
     fn new(subscription: &Subscription, last_triggered_at: Option<Timestamp>) -> WebhookView {
+        let standing = subscription.standing();
         let subscription = subscription.clone();
         WebhookView {
             subscription_id: subscription.id,
             handle: subscription.handle,
             endpoint_url: subscription.endpoint_url.as_str().to_owned(),
             event_types: subscription.event_types,
-            status: subscription.status,
+            status: standing,
+            gone_at: subscription.gone_at,
+            disabled_at: subscription.disabled.map(|disabled| disabled.at),
+            disabled_reason: subscription.disabled.map(|disabled| disabled.cause),
+            failing_since: None,
             description: subscription.description,
             signing_profile: subscription.signing_profile,
             payload_format: subscription.payload_format,
@@ -212,6 +225,7 @@ impl WebhookView {
             max_concurrency: subscription.max_concurrency,
             timeout_seconds: subscription.timeout_seconds,
             ordered: subscription.ordered,
+            auto_disable: subscription.auto_disable,
             secret_hint: subscription.secret_hint,
             created_at: subscription.created_at,
             updated_at: subscription.updated_at,

@@ -101,7 +101,9 @@ fn standing(delivery: &Delivery, now: Timestamp) -> String {
         format!("{status}: attempt {} is due {wait}, at {at}", delivery.attempts + 1)
     });
     match delivery.status {
-        Status::Held => format!("{status}: its webhook is paused; resuming it goes on"),
+        Status::Held => {
+            format!("{status}: its webhook holds its deliveries (see its status); resuming it goes on")
+        }
         _ => reason.or(next).unwrap_or_else(|| status.to_owned()),
     }
 }

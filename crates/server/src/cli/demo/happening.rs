@@ -45,7 +45,7 @@ pub(super) fn of(
         Status::Delivered => lines.push(tell("delivered", delivery.finished_at, &yes(delivery, &answer))),
         Status::Dead => lines.push(tell("dead", delivery.finished_at, &no(delivery, &answer))),
         Status::Cancelled => lines.push(tell("cancelled", delivery.finished_at, "its webhook was deleted")),
-        Status::Held => lines.push(tell("held", None, "its webhook is paused")),
+        Status::Held => lines.push(tell("held", None, "its webhook holds its deliveries")),
         Status::Pending | Status::InFlight => {}
     }
     lines

@@ -1,0 +1,200 @@
+//! What follows from an attempt beside its settlement, for the same commit: the end of the delivery
+//! and the standing of its subscription, and the events that tell of them.
+
+use std::sync::Arc;
+
+use angarium_domain::auto_disable::Turn;
+use angarium_domain::delivery::{DeathCause, Delivery, Settlement, State};
+use angarium_domain::event::Event;
+use angarium_domain::outcome::Outcome;
+use angarium_domain::standing::{Aftermath, Mark};
+use angarium_domain::subscription::EndpointUrl;
+use angarium_domain::time::Timestamp;
+use angarium_store::delivery_queue::Leased;
+use angarium_store::directory::{Entry, Snapshot};
+use angarium_store::event_log::Append;
+use angarium_store::write::{AuditEntry, Context};
+
+use crate::ids::{IdSource, new_id};
+use crate::notices::{self, Sign};
+use crate::planner::{Plan, Planner};
+use crate::snapshots::find;
+
+/// Who did it, in the audit log.
+const ACTOR: &str = "angarium";
+
+/// A settled attempt, or a delivery that was settled without one.
+#[derive(Clone, Copy)]
+pub(crate) struct Settled<'a> {
+    pub(crate) leased: &'a Leased,
+    /// The subscription as it was when the attempt began.
+    pub(crate) entry: &'a Entry,
+    pub(crate) settlement: Settlement,
+    /// None if no attempt was made.
+    pub(crate) outcome: Option<Outcome>,
+    /// What it means for the subscription's outage.
+    pub(crate) turn: Turn,
+}
+
+impl Settled<'_> {
+    /// Whether there may be more to write than the settlement. Asked of every attempt.
+    pub(crate) fn has_follow_up(&self) -> bool {
+        matches!(self.settlement.next, State::Dead { .. }) || !self.aftermath(self.entry).is_nothing()
+    }
+
+    /// What it means for the subscription as it is in `entry`.
+    fn aftermath(&self, entry: &Entry) -> Aftermath {
+        let judge = |outcome| Aftermath::of(&entry.subscription, self.address(), outcome, self.turn);
+        self.outcome.map(judge).unwrap_or_default()
+    }
+
+    /// Where the attempt went.
+    fn address(&self) -> &EndpointUrl {
+        address(self.leased, self.entry)
+    }
+}
+
+/// Where an attempt goes.
+pub(crate) fn address<'a>(leased: &'a Leased, entry: &'a Entry) -> &'a EndpointUrl {
+    leased.delivery.endpoint_override.as_ref().unwrap_or(&entry.subscription.endpoint_url)
+}
+
+/// What is written with a settlement.
+pub(crate) struct FollowUp {
+    events: Vec<Arc<Event>>,
+    pub(crate) plan: Plan,
+    /// The subscription, if it stands otherwise now.
+    pub(crate) changed: Option<Arc<Entry>>,
+    audit: Option<AuditEntry>,
+}
+
+/// What is needed to decide.
+pub(crate) struct Decider<'a> {
+    pub(crate) planner: &'a Planner,
+    pub(crate) ids: &'a dyn IdSource,
+    pub(crate) now: Timestamp,
+}
+
+impl Decider<'_> {
+    /// Decides upon the handle as it is in `snapshot`.
+    pub(crate) fn decide(&self, snapshot: &Snapshot, settled: Settled<'_>) -> FollowUp {
+        let mut follow_up =
+            FollowUp { events: Vec::new(), plan: self.planner.plan(), changed: None, audit: None };
+        let current = find(snapshot, settled.leased.delivery.subscription_id);
+        let aftermath = current.map(|entry| settled.aftermath(entry)).unwrap_or_default();
+        let after = match current.filter(|_| aftermath.changes()) {
+            Some(entry) => {
+                let changed = Arc::new(changed(entry, aftermath, self.now));
+                follow_up.changed = Some(changed.clone());
+                follow_up.audit = Some(audit(aftermath, &settled.leased.delivery, self.now));
+                &with(snapshot, &changed)
+            }
+            None => snapshot,
+        };
+        if let Some(entry) = current {
+            self.tell_of_the_subscription(after, entry, aftermath, settled, &mut follow_up);
+        }
+        if let State::Dead { at, cause } = settled.settlement.next {
+            self.tell_of_a_death(after, settled, cause, at, &mut follow_up);
+        }
+        follow_up
+    }
+
+    fn tell_of_the_subscription(
+        &self,
+        after: &Snapshot,
+        entry: &Entry,
+        aftermath: Aftermath,
+        settled: Settled<'_>,
+        follow_up: &mut FollowUp,
+    ) {
+        let subscription = &entry.subscription;
+        let sign = Sign { delivery: &settled.leased.delivery, subscription, now: self.now };
+        let mut tell = |event: Arc<Event>| {
+            self.planner.fan_out_but(&mut follow_up.plan, after, &event, Some(subscription.id));
+            follow_up.events.push(event);
+        };
+        let id = || new_id(self.ids, self.now);
+        if aftermath.mark == Some(Mark::Set)
+            && let Some(event) = sign.gone(id())
+        {
+            tell(event);
+        }
+        let warning = aftermath.warning.zip(subscription.auto_disable).zip(settled.outcome);
+        if let Some(((outage, wish), outcome)) = warning {
+            tell(sign.failing(id(), outage, wish, outcome));
+        }
+        if let Some((cause, outage)) = aftermath.disabled {
+            tell(sign.disabled(id(), cause, outage));
+        }
+    }
+
+    fn tell_of_a_death(
+        &self,
+        after: &Snapshot,
+        settled: Settled<'_>,
+        cause: DeathCause,
+        at: Timestamp,
+        follow_up: &mut FollowUp,
+    ) {
+        let Settled { leased, entry, settlement, .. } = settled;
+        let id = new_id(self.ids, at);
+        let event =
+            notices::terminal_failure(id, &leased.delivery, &settlement, cause, &entry.subscription, at);
+        if let Some(event) = event {
+            self.planner.fan_out(&mut follow_up.plan, after, &event);
+            follow_up.events.push(event);
+        }
+    }
+}
+
+impl FollowUp {
+    /// What to write, decided upon a handle's version. None if there is nothing.
+    pub(crate) fn append(&self, snapshot: &Snapshot, settled: Settled<'_>) -> Option<Append> {
+        if self.events.is_empty() && self.changed.is_none() {
+            return None;
+        }
+        Some(Append {
+            decided_upon: vec![(settled.leased.lease.handle.clone(), snapshot.version)],
+            events: self.events.clone(),
+            deliveries: self.plan.deliveries(),
+            subscription: self.changed.clone(),
+            context: Context { idempotency: None, audit: self.audit.clone() },
+            ..Append::default()
+        })
+    }
+}
+
+fn changed(entry: &Entry, aftermath: Aftermath, now: Timestamp) -> Entry {
+    let mut entry = entry.clone();
+    aftermath.apply(&mut entry.subscription, now);
+    entry
+}
+
+/// A handle with another state of one of its subscriptions.
+fn with(snapshot: &Snapshot, changed: &Arc<Entry>) -> Snapshot {
+    let mut snapshot = snapshot.clone();
+    for entry in &mut snapshot.subscriptions {
+        if entry.subscription.id == changed.subscription.id {
+            *entry = changed.clone();
+        }
+    }
+    snapshot
+}
+
+/// The line in the audit log: of what was asked by nobody, the delivery says why.
+fn audit(aftermath: Aftermath, delivery: &Delivery, now: Timestamp) -> AuditEntry {
+    let action = match (aftermath.disabled, aftermath.mark) {
+        (Some(_), _) => "subscription.disabled",
+        (None, Some(Mark::Cleared)) => "subscription.back",
+        (None, Some(Mark::Set) | None) => "subscription.gone",
+    };
+    AuditEntry {
+        at: now,
+        handle: delivery.handle.clone(),
+        actor: ACTOR.to_owned(),
+        action,
+        object: delivery.subscription_id.to_string(),
+        request_id: delivery.id.to_string(),
+    }
+}

@@ -1,0 +1,54 @@
+//! Telling the dispatcher how a lane is, after its subscription changed.
+
+use std::sync::Arc;
+
+use angarium_domain::dispatch::{Input, LaneRules};
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::SubscriptionId;
+
+use crate::dispatcher::inbox::DispatcherHandle;
+use crate::snapshots::{Snapshots, find};
+
+/// The way from changes to lanes.
+#[derive(Clone)]
+pub(crate) struct Lanes {
+    snapshots: Snapshots,
+    dispatcher: DispatcherHandle,
+    /// Held while the dispatcher is told of a change: of two changes that overtake each other, the
+    /// last one told has read both.
+    telling: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Lanes {
+    pub(crate) fn new(snapshots: Snapshots, dispatcher: DispatcherHandle) -> Lanes {
+        Lanes { snapshots, dispatcher, telling: Arc::default() }
+    }
+
+    /// A subscription is another one now: its lane goes by its new rules. `rules` are those of the
+    /// change, for a store that cannot be read.
+    pub(crate) async fn changed(&self, handle: &Handle, id: SubscriptionId, rules: LaneRules) {
+        let _in_turn = self.telling.lock().await;
+        self.snapshots.renew(handle).await;
+        let now = self.snapshots.get(handle).await.ok();
+        let entry = now.as_ref().and_then(|snapshot| find(snapshot, id));
+        let rules = entry.map_or(rules, |entry| LaneRules::of(&entry.subscription));
+        self.dispatcher.tell(vec![Input::Changed { handle: handle.clone(), lane: id, rules }]).await;
+    }
+
+    /// A subscription is there no more.
+    pub(crate) async fn removed(&self, handle: &Handle, id: SubscriptionId) {
+        let _in_turn = self.telling.lock().await;
+        self.snapshots.renew(handle).await;
+        self.dispatcher.tell(vec![Input::Removed(id)]).await;
+    }
+
+    /// A handle changed, and no lane with it.
+    pub(crate) async fn unchanged(&self, handle: &Handle) {
+        self.snapshots.renew(handle).await;
+    }
+
+    /// Returns when the dispatcher has acted upon what it was told.
+    pub(crate) async fn caught_up(&self) {
+        self.dispatcher.caught_up().await;
+    }
+}
