@@ -15,6 +15,7 @@ use crate::{
     backup::{self, BackupArgs},
     chaos::{self, ChaosArgs},
     crash_points::{self, CrashPointsArgs},
+    fuzz::{self, FuzzArgs},
     product, tidy,
     verify_libraries::{self, VerifyArgs},
     workspace,
@@ -66,7 +67,8 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     let demo = async { workspace::run(Command::new(&binary).args(["demo", "--once", "--events", "200"])) };
     steps.own("demo", demo).await?;
     let libraries: VerifyArgs = with_defaults(&[], &binary)?;
-    steps.own("official libraries", verify_libraries::run(libraries)).await
+    steps.own("official libraries", verify_libraries::run(libraries)).await?;
+    steps.own("fuzzing", async { fuzz::run(&FuzzArgs { target: None, seconds: 10 }) }).await
 }
 
 /// A subcommand's arguments as its own parser reads them, so that defaults stand in one place.

@@ -5,6 +5,7 @@ mod bench;
 mod chaos;
 mod check;
 mod crash_points;
+mod fuzz;
 mod measure;
 mod sim;
 mod tidy;
@@ -82,6 +83,12 @@ enum Command {
     /// Every place must really be reached, as often as --hits says, and nothing may be lost by it.
     CrashPoints(crash_points::CrashPointsArgs),
 
+    /// Lets a fuzzer try everything that reads what strangers send
+    ///
+    /// URL policy, Retry-After, cursors, idempotency keys, signature headers. Inputs that reached new code
+    /// are kept under target/fuzz-corpus for the next time; an input that fails is kept and named.
+    Fuzz(fuzz::FuzzArgs),
+
     /// Worlds with virtual time, a seed each, in which everything goes wrong
     ///
     /// Tier one drives the dispatcher alone, tier two the whole engine; both end with the promises as
@@ -125,6 +132,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Chaos(args) => chaos::run(args).await,
         Command::Backup(args) => backup::run(args).await,
         Command::CrashPoints(args) => crash_points::run(args).await,
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Sim(args) => sim::run(args).await,
         Command::VerifyLibraries(args) => verify_libraries::run(args).await,
     }

@@ -16,4 +16,5 @@ mod transport;
 pub use answer::BODY_READ_BYTES_MAX;
 pub use client::{Client, Clock};
 pub use dial::Limits;
+pub use retry_after::wait_in;
 pub use tls::InvalidRoots;

@@ -13,6 +13,14 @@ pub const KEY_KEPT: Duration = Duration::from_hours(24);
 /// The longest key, in characters (contract 1.3).
 pub const KEY_CHARS_MAX: usize = 255;
 
+/// The key in a header's value: 1 to [`KEY_CHARS_MAX`] visible ASCII characters, bare or in double
+/// quotes. `"abc"` and `abc` are the same key.
+pub fn key_in(value: &str) -> Option<&str> {
+    let key = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
+    let fits = (1..=KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    fits.then_some(key)
+}
+
 /// Tenant, method, path and key as one text: the same write has the same scope.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scope(String);

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: reading it, and tying it to one write (contract 1.3).
 
 use angarium_domain::handle::Handle;
-use angarium_domain::idempotency::{KEY_CHARS_MAX, Scope};
+use angarium_domain::idempotency::{Scope, key_in};
 use angarium_engine::RepeatKey;
 use aws_lc_rs::digest::{SHA256, digest};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -24,18 +24,11 @@ pub(crate) fn repeat_key(
     if values.next().is_some() {
         return Err(invalid("the request has more than one Idempotency-Key"));
     }
-    let key = value.to_str().ok().and_then(unquoted).ok_or_else(|| {
+    let key = value.to_str().ok().and_then(key_in).ok_or_else(|| {
         invalid("an idempotency key is 1 to 255 visible ASCII characters, bare or in double quotes")
     })?;
     let fingerprint = digest(&SHA256, body).as_ref().try_into().expect("SHA-256 has 32 bytes");
     Ok(Some(RepeatKey { scope: Scope::new(handle.as_str(), method.as_str(), route, key), fingerprint }))
-}
-
-/// The key without its quotes: `"abc"` and `abc` are the same key.
-fn unquoted(text: &str) -> Option<&str> {
-    let key = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    let fits = (1..=KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
-    fits.then_some(key)
 }
 
 fn invalid(message: &str) -> Problem {

@@ -10,7 +10,12 @@ use angarium_domain::time::Timestamp;
 ///
 /// The clock is read only where a date must be compared with it.
 pub(super) fn seconds(headers: &HeaderMap, now: impl FnOnce() -> Timestamp) -> Option<u64> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    wait_in(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
+}
+
+/// The wait in seconds that a header's value asks for.
+pub fn wait_in(value: &str, now: impl FnOnce() -> Timestamp) -> Option<u64> {
+    let text = value.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than a number holds still ask for a very long wait; the policy caps it.
         return Some(text.parse().unwrap_or(u64::MAX));
