@@ -7,6 +7,7 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use data_encoding::BASE64;
 use secrecy::{ExposeSecret, SecretString};
+use std::fmt;
 use std::time::Duration;
 
 use crate::time::Timestamp;
@@ -93,10 +94,13 @@ impl SigningKey {
     pub fn shown(&self) -> String {
         match &self.algorithm {
             Algorithm::Hmac(_) => self.text.expose_secret().to_owned(),
-            Algorithm::Ed25519(pair) => {
-                format!("{ED25519_PUBLIC_PREFIX}{}", BASE64.encode(pair.public_key().as_ref()))
-            }
+            Algorithm::Ed25519(pair) => public_half(pair).to_string(),
         }
+    }
+
+    /// What a receiver verifies with, if that is no secret. None for HMAC.
+    pub fn public_key(&self) -> Option<PublicKey> {
+        self.ed25519_pair().map(public_half)
     }
 
     /// HMAC-SHA256 with the secret's text as key, as the older profiles have it. None for Ed25519.
@@ -124,6 +128,10 @@ impl SigningKey {
     }
 }
 
+fn public_half(pair: &Ed25519KeyPair) -> PublicKey {
+    PublicKey(pair.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes"))
+}
+
 fn parse_hmac(text: &str, encoded: &str) -> Result<Algorithm, InvalidSecret> {
     let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| InvalidSecret::Encoding)?;
     if !HMAC_KEY_BYTES.contains(&bytes.len()) {
@@ -141,6 +149,24 @@ fn parse_ed25519(encoded: &str) -> Result<Algorithm, InvalidSecret> {
         bytes.split_at_checked(32).filter(|(_, p)| p.len() == 32).ok_or(InvalidSecret::Encoding)?;
     let pair = Ed25519KeyPair::from_seed_and_public_key(seed, public).map_err(|_| InvalidSecret::Mismatch)?;
     Ok(Algorithm::Ed25519(pair))
+}
+
+/// The public half of an Ed25519 pair: what receivers verify with. It is no secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicKey([u8; 32]);
+
+impl PublicKey {
+    /// The key itself.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// As Standard Webhooks shows it: `whpk_` and base64.
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{ED25519_PUBLIC_PREFIX}{}", BASE64.encode(&self.0))
+    }
 }
 
 /// A secret and when it stops being used.
@@ -168,6 +194,12 @@ impl SigningKeys {
     /// Every key that signs at `now`, newest first.
     pub fn live(&self, now: Timestamp) -> impl Iterator<Item = &SigningKey> {
         self.0.iter().filter(move |live| live.until.is_none_or(|until| now < until)).map(|live| &live.key)
+    }
+
+    /// The public key of every pair that signs at `now` and when it stops, newest first.
+    pub fn public_keys(&self, now: Timestamp) -> impl Iterator<Item = (PublicKey, Option<Timestamp>)> {
+        let live = self.0.iter().filter(move |live| live.until.is_none_or(|until| now < until));
+        live.filter_map(|live| Some((live.key.public_key()?, live.until)))
     }
 
     /// The keys after a rotation: `fresh` first; the newest of before signs beside it for
@@ -249,6 +281,19 @@ mod tests {
         let back = SigningKeys::from_stored(&keys.to_stored()).expect("stored keys");
         assert_eq!(hints(&back, at(101)), hints(&keys, at(101)));
         assert_eq!(hints(&back, at(100_000)), hints(&keys, at(100_000)));
+    }
+
+    #[test]
+    fn the_public_keys_are_those_of_live_pairs() {
+        let [a, b] = [[1; 32], [2; 32]].map(SigningKey::ed25519);
+        let (shown_a, shown_b) = (a.shown(), b.shown());
+        let keys = SigningKeys::new(a).rotated(b, Duration::from_mins(1), at(100));
+        let shown =
+            |now| keys.public_keys(now).map(|(key, until)| (key.to_string(), until)).collect::<Vec<_>>();
+        assert_eq!(shown(at(159)), [(shown_b.clone(), None), (shown_a, Some(at(160)))]);
+        assert_eq!(shown(at(160)), [(shown_b, None)]);
+        let shared = SigningKeys::new(SigningKey::hmac([3; 32]));
+        assert_eq!(shared.public_keys(at(0)).count(), 0);
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub use metrics::Metrics;
 pub use once::{Answer, Once, RepeatError, RepeatKey, Reply};
 pub use replays::{NewReplay, ReplayError, ReplayJobs};
 pub use subscriptions::{
-    Described, NewSubscription, Patch, SubscriptionError, Subscriptions, Tested, WithSecret,
+    Described, LivePublicKey, NewSubscription, Patch, SubscriptionError, Subscriptions, Tested, WithSecret,
 };
 pub use tokens::{NewToken, TOKENS_PER_HANDLE_MAX, TokenError, TokenMade, TokenRefused, Tokens};
 

@@ -10,6 +10,7 @@ use angarium_domain::handle::Handle;
 use angarium_domain::headers::CustomHeaders;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
 use angarium_domain::retry::RetryPolicy;
+use angarium_domain::secret::PublicKey;
 use angarium_domain::signature::SigningProfile;
 use angarium_domain::subscription::{EndpointUrl, Status, Subscription, without_duplicates};
 use angarium_domain::time::Timestamp;
@@ -92,6 +93,17 @@ pub struct Described {
     pub last_triggered_at: Option<Timestamp>,
     /// Since when it does nothing but fail. Known for those that may be switched off for it.
     pub failing_since: Option<Timestamp>,
+    /// What deliveries are verified with, if that is no secret.
+    pub public_key: Option<PublicKey>,
+}
+
+/// A public key that verifies deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LivePublicKey {
+    /// The key.
+    pub key: PublicKey,
+    /// When its private half stops signing. None for the newest.
+    pub until: Option<Timestamp>,
 }
 
 /// What a test made.

@@ -29,7 +29,7 @@ use crate::planner::Again;
 use crate::snapshots::find;
 use crate::{Caller, DECISIONS_MAX, Desk};
 
-pub use forms::{Described, NewSubscription, Patch, SubscriptionError, Tested, WithSecret};
+pub use forms::{Described, LivePublicKey, NewSubscription, Patch, SubscriptionError, Tested, WithSecret};
 
 /// What a decision makes of a handle: the change, what to answer with, and the rules of the lane after it.
 struct Decision<T> {
@@ -67,21 +67,35 @@ impl Subscriptions {
     /// A handle's subscriptions, newest first.
     pub async fn list(&self, handle: &Handle, page: PageRequest) -> Result<Page<Described>, StoreError> {
         let snapshot = self.desk.snapshots.get(handle).await?;
-        let older = snapshot.subscriptions.iter().rev().map(|entry| &entry.subscription);
-        let older = older
-            .filter(|subscription| page.before.is_none_or(|before| *subscription.id.as_bytes() < before));
+        let older = snapshot.subscriptions.iter().rev();
+        let older =
+            older.filter(|entry| page.before.is_none_or(|before| *entry.subscription.id.as_bytes() < before));
         let found: Vec<_> = older.take(page.limit as usize + 1).cloned().collect();
-        let page = Page::cut(found, page.limit, |subscription| *subscription.id.as_bytes());
-        let ids = page.items.iter().map(|subscription| subscription.id).collect();
+        let page = Page::cut(found, page.limit, |entry| *entry.subscription.id.as_bytes());
+        let ids = page.items.iter().map(|entry| entry.subscription.id).collect();
         let mut triggered = self.desk.store.last_triggered(handle, ids).await?.into_iter();
-        Ok(page.map(|subscription| self.described(subscription, triggered.next().flatten())))
+        Ok(page.map(|entry| self.described(&entry, triggered.next().flatten())))
     }
 
     /// One subscription of a handle.
     pub async fn get(&self, handle: &Handle, id: SubscriptionId) -> Result<Option<Described>, StoreError> {
         let snapshot = self.desk.snapshots.get(handle).await?;
         let Some(entry) = find(&snapshot, id) else { return Ok(None) };
-        Ok(Some(self.describe(entry.subscription.clone()).await?))
+        let last_triggered_at = self.last_triggered(handle, id).await?;
+        Ok(Some(self.described(entry, last_triggered_at)))
+    }
+
+    /// The public keys that verify what is sent to a subscription now, newest first. Empty where
+    /// secrets are shared.
+    pub async fn public_keys(
+        &self,
+        handle: &Handle,
+        id: SubscriptionId,
+    ) -> Result<Option<Vec<LivePublicKey>>, StoreError> {
+        let snapshot = self.desk.snapshots.get(handle).await?;
+        let Some(entry) = find(&snapshot, id) else { return Ok(None) };
+        let live = entry.keys.public_keys(self.desk.clock.now());
+        Ok(Some(live.map(|(key, until)| LivePublicKey { key, until }).collect()))
     }
 
     /// Makes a subscription with a new key.
@@ -303,8 +317,9 @@ impl Subscriptions {
             let mut subscription = entry.subscription.clone();
             edit(&mut subscription)?;
             let lane = LaneChange::Rules(LaneRules::of(&subscription));
-            let made = self.described(subscription.clone(), last_triggered_at);
-            let change = Change::Put(Arc::new(Entry { subscription, keys: entry.keys.clone() }));
+            let entry = Entry { subscription, keys: entry.keys.clone() };
+            let made = self.described(&entry, last_triggered_at);
+            let change = Change::Put(Arc::new(entry));
             Ok(Decision { change, made, object: id, lane })
         })
         .await
@@ -353,14 +368,15 @@ impl Subscriptions {
         self.lanes.caught_up().await;
     }
 
-    async fn describe(&self, subscription: Subscription) -> Result<Described, StoreError> {
-        let last_triggered_at = self.last_triggered(&subscription.handle, subscription.id).await?;
-        Ok(self.described(subscription, last_triggered_at))
-    }
-
-    fn described(&self, subscription: Subscription, last_triggered_at: Option<Timestamp>) -> Described {
+    fn described(&self, entry: &Entry, last_triggered_at: Option<Timestamp>) -> Described {
+        let subscription = entry.subscription.clone();
         let outage = self.outages.of(subscription.id).filter(|_| subscription.auto_disable.is_some());
-        Described { subscription, last_triggered_at, failing_since: outage.map(|outage| outage.since) }
+        Described {
+            public_key: entry.keys.newest().public_key(),
+            failing_since: outage.map(|outage| outage.since),
+            subscription,
+            last_triggered_at,
+        }
     }
 
     async fn last_triggered(

@@ -19,6 +19,7 @@ mod listener;
 mod log;
 mod paging;
 mod problems;
+mod public_keys;
 mod replays;
 mod restart;
 mod standing;

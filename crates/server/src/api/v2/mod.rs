@@ -5,6 +5,7 @@
 mod dead_letters;
 mod deliveries;
 mod events;
+mod public_keys;
 mod replays;
 mod tokens;
 mod webhook_form;
@@ -46,6 +47,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .twins(PATCH, "/webhooks/{id}", webhooks_write, webhooks::patch)
         .twins(DELETE, "/webhooks/{id}", webhooks_write, webhooks::delete)
         .twins(POST, "/webhooks/{id}/test", webhooks_write, webhooks::test)
+        .twins(GET, "/webhooks/{id}/public-keys", webhooks_read, public_keys::list)
         .twins(POST, "/webhooks/{id}/rotate-secret", webhooks_write, webhooks::rotate)
         .twins(POST, "/webhooks/{id}/pause", webhooks_write, webhooks::pause)
         .twins(POST, "/webhooks/{id}/resume", webhooks_write, webhooks::resume)

@@ -49,6 +49,9 @@ pub(super) struct WebhookView {
     ordered: bool,
     auto_disable: Option<AutoDisable>,
     secret_hint: String,
+    /// Where deliveries are signed with a key pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
     created_at: Timestamp,
     updated_at: Timestamp,
     last_triggered_at: Option<Timestamp>,
@@ -174,7 +177,8 @@ fn overlap(mut form: Form<'_>) -> Result<Duration, Problem> {
 
 fn with_secret(status: StatusCode, made: &WithSecret) -> Answer {
     let view = WebhookView::new(&made.subscription, made.last_triggered_at);
-    json(status, &WebhookView { secret: Some(made.secret.clone()), ..view })
+    let public_key = made.subscription.signing_profile.is_asymmetric().then(|| made.secret.clone());
+    json(status, &WebhookView { secret: Some(made.secret.clone()), public_key, ..view })
 }
 
 fn as_it_is_now(described: &Described) -> Answer {
@@ -200,7 +204,8 @@ impl WebhookView {
 
     fn of(described: &Described) -> WebhookView {
         let view = WebhookView::new(&described.subscription, described.last_triggered_at);
-        WebhookView { failing_since: described.failing_since, ..view }
+        let public_key = described.public_key.map(|key| key.to_string());
+        WebhookView { failing_since: described.failing_since, public_key, ..view }
     }
 
     fn new(subscription: &Subscription, last_triggered_at: Option<Timestamp>) -> WebhookView {
@@ -227,6 +232,7 @@ impl WebhookView {
             ordered: subscription.ordered,
             auto_disable: subscription.auto_disable,
             secret_hint: subscription.secret_hint,
+            public_key: None,
             created_at: subscription.created_at,
             updated_at: subscription.updated_at,
             last_triggered_at,
