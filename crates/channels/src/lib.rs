@@ -50,4 +50,11 @@ pub trait Channel: Send + Sync {
 
     /// Makes one attempt, within one deadline over all of it. Never fails: a refusal is data.
     async fn send(&self, request: Request, deadline: Duration) -> Exchange;
+
+    /// Asks an endpoint with OPTIONS and without a body whether it wants what [`Channel::send`]
+    /// would send, under the same limits.
+    async fn ask(&self, request: Request, deadline: Duration) -> Exchange;
+
+    /// The name that we ask and send under (decisions/0018).
+    fn origin(&self) -> &str;
 }

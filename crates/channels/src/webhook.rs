@@ -21,6 +21,9 @@ use crate::{Channel, RefusedAddress, Request};
 /// What receivers see of us.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Angarium/", env!("CARGO_PKG_VERSION")));
 
+/// What a service is called that was given no name: true on the machine where it is tried.
+pub const ORIGIN_DEFAULT: &str = "localhost";
+
 /// What the channel is made of.
 pub struct Settings {
     /// Where attempts may go.
@@ -31,6 +34,8 @@ pub struct Settings {
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// The time of day.
     pub now: Clock,
+    /// The DNS name that receivers are told is ours, in the handshake of `CloudEvents`.
+    pub origin: String,
     /// Times and counts.
     pub limits: Limits,
 }
@@ -40,7 +45,8 @@ impl Settings {
     /// default limits.
     pub fn new(policy: AddressPolicy, now: Clock) -> Result<Settings, NoResolver> {
         let resolver = Arc::new(SystemResolver::new()?);
-        Ok(Settings { policy, resolver, extra_roots: Vec::new(), now, limits: Limits::default() })
+        let origin = ORIGIN_DEFAULT.to_owned();
+        Ok(Settings { policy, resolver, extra_roots: Vec::new(), now, origin, limits: Limits::default() })
     }
 }
 
@@ -48,15 +54,16 @@ impl Settings {
 pub struct WebhookChannel {
     guard: Arc<Guard>,
     client: Client,
+    origin: String,
 }
 
 impl WebhookChannel {
     /// Fails only if the extra root certificates cannot be read.
     pub fn new(settings: Settings) -> Result<WebhookChannel, InvalidRoots> {
-        let Settings { policy, resolver, extra_roots, now, limits } = settings;
+        let Settings { policy, resolver, extra_roots, now, origin, limits } = settings;
         let guard = Arc::new(Guard::new(policy, resolver, limits.lookup));
         let client = Client::new(Arc::clone(&guard), extra_roots, now, &limits)?;
-        Ok(WebhookChannel { guard, client })
+        Ok(WebhookChannel { guard, client, origin })
     }
 }
 
@@ -75,9 +82,23 @@ impl Channel for WebhookChannel {
     }
 
     async fn send(&self, request: Request, deadline: Duration) -> Exchange {
+        self.exchange(Method::POST, request, deadline).await
+    }
+
+    async fn ask(&self, request: Request, deadline: Duration) -> Exchange {
+        self.exchange(Method::OPTIONS, request, deadline).await
+    }
+
+    fn origin(&self) -> &str {
+        &self.origin
+    }
+}
+
+impl WebhookChannel {
+    async fn exchange(&self, method: Method, request: Request, deadline: Duration) -> Exchange {
         let url = request.url.clone();
         let endpoint = url.without_query();
-        match outgoing(request) {
+        match outgoing(method, request) {
             Ok(outgoing) => self.client.send(outgoing, endpoint, deadline).await,
             Err(unsendable) => Exchange::failed(Failure::InternalError, endpoint, unsendable.to_string()),
         }
@@ -95,13 +116,13 @@ enum Unsendable {
     HeaderValue(String),
 }
 
-fn outgoing(request: Request) -> Result<::http::Request<Full<bytes::Bytes>>, Unsendable> {
+fn outgoing(method: Method, request: Request) -> Result<::http::Request<Full<bytes::Bytes>>, Unsendable> {
     let uri: Uri = request.url.as_str().parse().map_err(|_| Unsendable::Url)?;
     let mut headers = headers(request.headers)?;
     // Said also of an empty body, about which the library would say nothing.
     headers.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
     let mut outgoing = ::http::Request::new(Full::new(request.body));
-    *outgoing.method_mut() = Method::POST;
+    *outgoing.method_mut() = method;
     *outgoing.uri_mut() = uri;
     *outgoing.headers_mut() = headers;
     Ok(outgoing)

@@ -18,6 +18,7 @@ use crate::ids::SubscriptionId;
 use crate::outcome::Outcome;
 use crate::subscription::Subscription;
 use crate::time::Timestamp;
+use crate::verification::Verification;
 
 mod lane;
 mod turns;
@@ -45,6 +46,8 @@ pub struct LaneRules {
     pub max_concurrency: Option<u32>,
     /// At most so many attempts a second.
     pub rate_per_second: Option<u32>,
+    /// At most so many attempts a minute, by the receiver's word.
+    pub allowed_per_minute: Option<u32>,
     /// One at a time, oldest first, each until it is settled for good.
     pub ordered: bool,
     /// Nothing goes out: its owner paused it, or something else holds its deliveries.
@@ -59,6 +62,10 @@ impl LaneRules {
         LaneRules {
             max_concurrency: subscription.max_concurrency,
             rate_per_second: subscription.rate_limit_per_second,
+            allowed_per_minute: subscription
+                .verification
+                .as_ref()
+                .and_then(Verification::allowed_rate_per_minute),
             ordered: subscription.ordered,
             paused: subscription.holds(),
             timeout: subscription.timeout(),
@@ -70,6 +77,7 @@ impl LaneRules {
         LaneRules {
             max_concurrency: None,
             rate_per_second: None,
+            allowed_per_minute: None,
             ordered: false,
             paused: false,
             timeout: Duration::from_secs(1),

@@ -229,7 +229,10 @@ impl Default for Breaker {
 /// The generic cell rate algorithm: one instant is all the state there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenBucket {
-    rate_per_second: u32,
+    /// From one attempt to the next, in microseconds.
+    spacing_us: i64,
+    /// How many attempts may start at once.
+    burst: i64,
     /// When the bucket will be full again, in microseconds since the epoch.
     full_at_us: i64,
 }
@@ -237,35 +240,32 @@ pub struct TokenBucket {
 impl TokenBucket {
     /// A full bucket.
     pub fn new(rate_per_second: u32) -> TokenBucket {
-        TokenBucket { rate_per_second: rate_per_second.max(1), full_at_us: 0 }
+        TokenBucket::per_minute(rate_per_second.saturating_mul(60))
+    }
+
+    /// A full bucket for a rate that may be less than one attempt a second.
+    pub fn per_minute(rate: u32) -> TokenBucket {
+        let rate = i64::from(rate.max(1));
+        TokenBucket { spacing_us: 60_000_000 / rate, burst: (rate / 600).max(1), full_at_us: 0 }
     }
 
     /// When the next attempt may start.
     pub fn free_at(&self, now: Timestamp) -> Timestamp {
-        let earliest_us = self.full_at_us(now) - (self.burst() - 1) * self.spacing_us();
+        let earliest_us = self.full_at_us(now) - (self.burst - 1) * self.spacing_us;
         // Rounded up: a millisecond early would be a token too many.
         Timestamp::from_millis(earliest_us.div_euclid(1000) + i64::from(earliest_us.rem_euclid(1000) > 0))
     }
 
     /// An attempt started.
     pub fn take(&mut self, now: Timestamp) {
-        self.full_at_us = self.full_at_us(now).max(now.as_millis() * 1000) + self.spacing_us();
+        self.full_at_us = self.full_at_us(now).max(now.as_millis() * 1000) + self.spacing_us;
     }
 
     /// When the bucket will be full: never further ahead than the time it takes to fill, or else the
     /// clock was put back.
     fn full_at_us(&self, now: Timestamp) -> i64 {
         let now_us = now.as_millis() * 1000;
-        if self.full_at_us > now_us + self.burst() * self.spacing_us() { now_us } else { self.full_at_us }
-    }
-
-    /// How many attempts may start at once.
-    fn burst(&self) -> i64 {
-        i64::from((self.rate_per_second / 10).max(1))
-    }
-
-    fn spacing_us(&self) -> i64 {
-        1_000_000 / i64::from(self.rate_per_second)
+        if self.full_at_us > now_us + self.burst * self.spacing_us { now_us } else { self.full_at_us }
     }
 }
 

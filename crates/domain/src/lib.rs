@@ -29,3 +29,4 @@ pub mod signature;
 pub mod standing;
 pub mod subscription;
 pub mod time;
+pub mod verification;

@@ -16,6 +16,8 @@ pub enum Standing {
     Active,
     /// Deliveries are attempted, although the receiver said that it is gone.
     Gone,
+    /// The receiver has not consented yet: deliveries are held.
+    PendingVerification,
     /// Its owner holds its deliveries.
     Paused,
     /// Its owner asked us to switch it off, and the time had come: its deliveries are held.
@@ -128,6 +130,8 @@ impl Subscription {
             Standing::Disabled
         } else if self.status == Status::Paused {
             Standing::Paused
+        } else if self.verification.as_ref().is_some_and(|verification| !verification.passed()) {
+            Standing::PendingVerification
         } else if self.gone_at.is_some() {
             Standing::Gone
         } else {
@@ -138,12 +142,13 @@ impl Subscription {
     /// Whether its deliveries wait until somebody does something.
     pub fn holds(&self) -> bool {
         match self.standing() {
-            Standing::Paused | Standing::Disabled => true,
+            Standing::Paused | Standing::Disabled | Standing::PendingVerification => true,
             Standing::Active | Standing::Gone => false,
         }
     }
 
-    /// Lets deliveries go out again, whatever held them, and forgets that the receiver was gone.
+    /// Lets deliveries go out again, whoever held them, and forgets that the receiver was gone. The
+    /// receiver's consent is not ours to give: where it is asked for, they wait for it.
     /// Answers whether that changes anything.
     pub fn resume(&mut self) -> bool {
         let stood = self.standing();
@@ -164,6 +169,7 @@ mod tests {
     use super::*;
     use crate::auto_disable::AutoDisable;
     use crate::outcome::Failure;
+    use crate::verification::{Consent, Finding, Method, Verification};
 
     const NOON: Timestamp = Timestamp::from_seconds(12 * 3600);
     const OUTAGE: Outage = Outage { since: Timestamp::from_seconds(0), warned_at: Some(NOON) };
@@ -263,6 +269,29 @@ mod tests {
         assert!(after(&paused, answered(500), Turn::Expired(OUTAGE)).is_nothing());
         let off = as_it_is_after(willing(), answered(500), Turn::Expired(OUTAGE));
         assert!(after(&off, answered(500), Turn::Expired(OUTAGE)).is_nothing());
+    }
+
+    #[test]
+    fn deliveries_wait_for_consent_and_a_new_address_is_asked_again() {
+        let mut asked = subscription();
+        asked.verify_by(Some(Method::Challenge));
+        assert_eq!((asked.standing(), asked.holds()), (Standing::PendingVerification, true));
+        assert!(!asked.resume(), "resume is the owner's word and not the receiver's");
+        let consent = Consent { host: "h".to_owned(), allowed_origin: None, allowed_rate_per_minute: None };
+        asked.verification.as_mut().expect("asked").take(Finding::Consents(consent), NOON);
+        assert_eq!(asked.standing(), Standing::Active);
+        asked.verify_by(Some(Method::Challenge));
+        assert_eq!(asked.standing(), Standing::Active, "what is asked for already is not asked again");
+        let verified = asked.clone();
+        asked.point_to(asked.endpoint_url.clone(), NOON);
+        assert_eq!(asked, verified);
+        asked.point_to(EndpointUrl::vetted("https://hooks.example.com/new"), NOON);
+        assert_eq!(asked.verification, Some(Verification::due(Method::Challenge)));
+        let mut other = verified;
+        other.verify_by(Some(Method::CloudEvents));
+        assert_eq!(other.standing(), Standing::PendingVerification);
+        other.verify_by(None);
+        assert_eq!(other.standing(), Standing::Active);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::retry::RetryPolicy;
 use crate::signature::SigningProfile;
 use crate::standing::Disablement;
 use crate::time::Timestamp;
+use crate::verification::{Method, Verification};
 
 /// The most subscriptions that a handle may have (security 3.5).
 pub const SUBSCRIPTIONS_PER_HANDLE_MAX: usize = 50;
@@ -73,6 +74,10 @@ pub struct Subscription {
     /// When the receiver said that it is gone. Ends with a success, another address, or resume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone_at: Option<Timestamp>,
+    /// What is known of the receiver's consent. None where it is not asked for. Changes by a check,
+    /// by the owner's patch, and with the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
     /// The last four characters of the newest secret.
     pub secret_hint: String,
     /// Where it pointed before, oldest first; at most [`PAST_ENDPOINTS_MAX`]. Grows by the owner's patch.
@@ -172,6 +177,16 @@ impl Subscription {
         self.past_endpoints.drain(..excess);
         // It was the old address that said so.
         self.gone_at = None;
+        let method = self.verification.as_ref().map(|verification| verification.method);
+        self.verification = method.map(Verification::due);
+    }
+
+    /// Asks the receiver for its consent in this way from now on, or no longer. Keeps what is known
+    /// if it was asked in the same way before.
+    pub fn verify_by(&mut self, method: Option<Method>) {
+        if self.verification.as_ref().map(|verification| verification.method) != method {
+            self.verification = method.map(Verification::due);
+        }
     }
 
     /// The deadline of one attempt, from its start to the last byte of the answer.

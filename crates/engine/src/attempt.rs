@@ -12,6 +12,7 @@ use angarium_domain::dispatch::{Head, Input, LaneRules};
 use angarium_domain::outcome::{Failure, Outcome};
 use angarium_domain::signature::ToSign;
 use angarium_domain::time::Timestamp;
+use angarium_domain::verification::Method;
 use angarium_store::crash_point::{self, CrashPoint};
 use angarium_store::delivery_queue::{Lease, Leased, Settle};
 use angarium_store::directory::Entry;
@@ -129,7 +130,12 @@ impl Attempts {
     }
 
     async fn send(&self, leased: &Leased, entry: &Entry, now: Timestamp) -> Exchange {
-        let request = signed(leased, entry, now);
+        let mut request = signed(leased, entry, now);
+        if asks_by_handshake(entry) {
+            // Who consented to this name wants to see it on every delivery.
+            let origin = self.channel.origin().to_owned();
+            request.headers.push(("webhook-request-origin".to_owned(), origin));
+        }
         self.channel.send(request, entry.subscription.timeout()).await
     }
 
@@ -277,6 +283,11 @@ pub(crate) struct Ended {
 fn head(lease: &Lease, entry: &Entry, due_at: Timestamp) -> Head {
     let subscription = &entry.subscription;
     Head { handle: lease.handle.clone(), lane: subscription.id, rules: LaneRules::of(subscription), due_at }
+}
+
+fn asks_by_handshake(entry: &Entry) -> bool {
+    let verification = entry.subscription.verification.as_ref();
+    verification.is_some_and(|verification| verification.method == Method::CloudEvents)
 }
 
 /// The request, signed at the moment of sending.

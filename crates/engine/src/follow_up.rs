@@ -21,7 +21,7 @@ use crate::planner::{Plan, Planner};
 use crate::snapshots::find;
 
 /// Who did it, in the audit log.
-const ACTOR: &str = "angarium";
+pub(crate) const ACTOR: &str = "angarium";
 
 /// A settled attempt, or a delivery that was settled without one.
 #[derive(Clone, Copy)]

@@ -234,6 +234,9 @@ impl From<SubscriptionError> for Problem {
             SubscriptionError::KeyKind => {
                 Problem::conflict("this signing profile needs another kind of key; make a new webhook")
             }
+            SubscriptionError::NothingToVerify => Problem::conflict(
+                "this webhook asks for no verification; set the field verification to challenge or cloudevents",
+            ),
             SubscriptionError::Repeat(error) => error.into(),
             SubscriptionError::Overloaded { retry_after } => Problem::unavailable(retry_after),
             SubscriptionError::Store(error) => error.into(),

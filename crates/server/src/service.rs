@@ -195,11 +195,13 @@ fn channel(
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Channel>, StartError> {
     let policy = address_policy(settings, own_address);
+    let origin = settings.webhook_origin.as_ref().or_else(|| settings.own_hosts.first()).cloned();
+    let origin = origin.unwrap_or_else(|| webhook::ORIGIN_DEFAULT.to_owned());
     let extra_roots = settings.extra_ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
     let now = Arc::new(move || clock.now());
     let settings =
         webhook::Settings::new(policy, now).map_err(|error| StartError::Channel(error.to_string()))?;
-    let settings = webhook::Settings { extra_roots, ..settings };
+    let settings = webhook::Settings { extra_roots, origin, ..settings };
     let channel = WebhookChannel::new(settings).map_err(|error| StartError::Channel(error.to_string()))?;
     Ok(Arc::new(channel))
 }

@@ -133,6 +133,9 @@ pub struct EgressSettings {
     pub extra_ca_file: Option<PathBuf>,
     /// The names under which this service is reached from outside: never a webhook's target.
     pub own_hosts: Vec<String>,
+    /// The name that receivers are asked under whether they want our deliveries. None: the first of
+    /// `own_hosts`, or else `localhost`.
+    pub webhook_origin: Option<String>,
 }
 
 /// `[delivery]`
@@ -293,6 +296,12 @@ impl Settings {
 
     /// What the types cannot say.
     fn check(&self) -> Result<(), SettingsError> {
+        if let Some(origin) = &self.egress.webhook_origin
+            && !is_dns_name(origin)
+        {
+            let reason = format!("is {origin:?}, it must be a DNS name such as events.example.com");
+            return Err(SettingsError::Invalid { path: "egress.webhook_origin".to_owned(), reason });
+        }
         within("listen.connections_max", self.listen.connections_max as u64, 1, 1_000_000)?;
         within("listen.header_timeout_seconds", self.listen.header_timeout_seconds, 1, 3600)?;
         within("listen.header_bytes_max", self.listen.header_bytes_max as u64, 1024, 1024 * 1024)?;
@@ -308,6 +317,14 @@ impl Settings {
         within("limits.payload_bytes_max", self.limits.payload_bytes_max as u64, 1024, 1024 * 1024)?;
         within("limits.batch_events_max", self.limits.batch_events_max as u64, 1, 10_000)
     }
+}
+
+fn is_dns_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
 }
 
 fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), SettingsError> {

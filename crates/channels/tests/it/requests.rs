@@ -1,11 +1,12 @@
 //! What goes out: the signed bytes, the given headers, three of ours, and nothing more.
 
-use angarium_channels::Channel;
+use angarium_channels::egress::AddressPolicy;
+use angarium_channels::{Channel, Request};
 use angarium_domain::outcome::Failure;
 use bytes::Bytes;
 
 use crate::receiver::{PATIENCE, Receiver};
-use crate::sender::{answered, failed, local, request};
+use crate::sender::{Names, answered, channel, failed, local, request};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -75,5 +76,38 @@ async fn a_header_that_could_forge_others_is_not_sent() {
         let exchange = local().send(request, PATIENCE).await;
         assert_eq!(exchange.outcome, failed(Failure::InternalError), "{name:?}: {value:?}");
     }
+    assert_eq!(receiver.connections(), 0);
+}
+
+/// A question goes the way of a delivery: the same guard, the same headers, no body.
+#[tokio::test]
+async fn a_question_is_an_options_request_without_a_body() {
+    let receiver =
+        Receiver::answering("HTTP/1.1 200 OK\r\nwebhook-allowed-origin: *\r\ncontent-length: 0\r\n\r\n")
+            .await;
+    let channel = local();
+    assert_eq!(channel.origin(), "events.angarium.example");
+    let question = Request { body: Bytes::new(), ..request(&receiver.url()) };
+    let exchange = channel.ask(question, PATIENCE).await;
+    assert_eq!(exchange.outcome, answered(200));
+    let allowed = exchange.response_headers.iter().find(|(name, _)| name == "webhook-allowed-origin");
+    assert_eq!(allowed.map(|(_, value)| value.as_str()), Some("*"));
+    let sent = receiver.requests().remove(0).to_lowercase();
+    assert!(
+        sent.starts_with("options /hook http/1.1\r\n") && sent.contains("content-length: 0\r\n"),
+        "{sent}"
+    );
+    assert!(sent.contains("user-agent: angarium/") && sent.ends_with("\r\n\r\n"), "{sent}");
+}
+
+#[tokio::test]
+async fn nobody_inside_is_asked_a_question() {
+    let receiver = Receiver::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let closed = channel(AddressPolicy::default(), Names::default());
+    let exchange = closed.ask(request(&format!("https://{}/", receiver.address)), PATIENCE).await;
+    assert_eq!(exchange.outcome, failed(Failure::BlockedAddress));
+    let moved = channel(AddressPolicy::default(), Names::default().with("moved.example", &["127.0.0.1"]));
+    let exchange = moved.ask(request("https://moved.example/"), PATIENCE).await;
+    assert_eq!(exchange.outcome, failed(Failure::BlockedAddress));
     assert_eq!(receiver.connections(), 0);
 }

@@ -41,6 +41,7 @@ pub(crate) fn settings(policy: AddressPolicy, names: Names) -> Settings {
         resolver: Arc::new(names),
         extra_roots: Vec::new(),
         now: Arc::new(|| NOON),
+        origin: "events.angarium.example".to_owned(),
         limits: Limits::default(),
     }
 }

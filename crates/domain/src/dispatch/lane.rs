@@ -32,6 +32,8 @@ pub(super) struct Lane<W> {
     limit: AdaptiveLimit,
     pub(super) breaker: Breaker,
     bucket: Option<TokenBucket>,
+    /// The rate that the receiver allows.
+    allowance: Option<TokenBucket>,
     /// Leased and waiting for their turn.
     pub(super) held: VecDeque<Ticket<W>>,
     /// Under way.
@@ -56,6 +58,7 @@ impl<W> Lane<W> {
             limit: AdaptiveLimit::new(concurrency_of(rules, concurrency_max)),
             breaker: Breaker::new(),
             bucket: rules.rate_per_second.map(TokenBucket::new),
+            allowance: rules.allowed_per_minute.map(TokenBucket::per_minute),
             held: VecDeque::new(),
             in_flight: 0,
             next_due_at: None,
@@ -70,6 +73,9 @@ impl<W> Lane<W> {
     pub(super) fn change(&mut self, rules: LaneRules, concurrency_max: u32, now: Timestamp) {
         if rules.rate_per_second != self.rules.rate_per_second {
             self.bucket = rules.rate_per_second.map(TokenBucket::new);
+        }
+        if rules.allowed_per_minute != self.rules.allowed_per_minute {
+            self.allowance = rules.allowed_per_minute.map(TokenBucket::per_minute);
         }
         self.limit.set_max(concurrency_of(rules, concurrency_max));
         let resumed = self.rules.paused && !rules.paused;
@@ -94,7 +100,8 @@ impl<W> Lane<W> {
             Admission::Probe if self.in_flight > 0 => return Gate::Shut,
             Admission::Probe | Admission::Open => {}
         }
-        match self.bucket.map(|bucket| bucket.free_at(now)) {
+        let free_at = |bucket: Option<TokenBucket>| bucket.map(|bucket| bucket.free_at(now));
+        match free_at(self.bucket).max(free_at(self.allowance)) {
             Some(free_at) if free_at > now => Gate::Until(free_at),
             _ => Gate::Open,
         }
@@ -123,7 +130,7 @@ impl<W> Lane<W> {
     pub(super) fn start(&mut self, now: Timestamp) {
         self.in_flight += 1;
         self.breaker.probe_started();
-        if let Some(bucket) = &mut self.bucket {
+        for bucket in [&mut self.bucket, &mut self.allowance].into_iter().flatten() {
             bucket.take(now);
         }
     }
@@ -184,10 +191,11 @@ impl<W> Lane<W> {
             return 1;
         }
         let by_limit = (self.limit.get() * 2).min(WINDOW_MAX);
-        match self.rules.rate_per_second {
-            Some(rate) => by_limit.min((u64::from(rate) * RATE_AHEAD.as_secs()) as u32),
-            None => by_limit,
-        }
+        let ahead = RATE_AHEAD.as_secs();
+        let by_rate = self.rules.rate_per_second.map_or(u64::MAX, |rate| u64::from(rate) * ahead);
+        let by_allowance =
+            self.rules.allowed_per_minute.map_or(u64::MAX, |rate| (u64::from(rate) * ahead / 60).max(1));
+        u64::from(by_limit).min(by_rate).min(by_allowance) as u32
     }
 
     /// How many deliveries may be born leased: none while older ones wait in the store.

@@ -23,6 +23,7 @@ fn handle(name: &str) -> Handle {
 const RULES: LaneRules = LaneRules {
     max_concurrency: None,
     rate_per_second: None,
+    allowed_per_minute: None,
     ordered: false,
     paused: false,
     timeout: Duration::from_secs(10),
@@ -329,6 +330,22 @@ fn a_rate_spaces_attempts() {
     world.now = world.dispatcher.next_wake().expect("a time");
     assert_eq!(world.now, NOON + Duration::from_millis(500));
     assert_eq!(world.tell(Input::Woken).attempts().len(), 1);
+}
+
+#[test]
+fn what_the_receiver_allows_holds_beside_the_owners_rate() {
+    let mut world = World::new(settings());
+    let rules = LaneRules { rate_per_second: Some(2), allowed_per_minute: Some(6), ..RULES };
+    for work in 0..3 {
+        world.born("acme", 1, rules, work);
+    }
+    assert_eq!((world.attempts().len(), world.room(1)), (1, Some(0)));
+    world.now = world.dispatcher.next_wake().expect("a time");
+    assert_eq!(world.now, NOON + Duration::from_secs(10));
+    assert_eq!(world.tell(Input::Woken).attempts().len(), 1);
+    let more = LaneRules { allowed_per_minute: None, ..rules };
+    world.tell(Input::Changed { handle: handle("acme"), lane: lane(1), rules: more });
+    assert_eq!(world.dispatcher.next_wake(), Some(world.now + Duration::from_millis(500)));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use angarium_domain::secret::PublicKey;
 use angarium_domain::signature::SigningProfile;
 use angarium_domain::subscription::{EndpointUrl, Status, Subscription, without_duplicates};
 use angarium_domain::time::Timestamp;
+use angarium_domain::verification::{Method, Verification};
 use angarium_store::StoreError;
 
 use crate::once::RepeatError;
@@ -45,6 +46,8 @@ pub struct NewSubscription {
     pub ordered: bool,
     /// Switched off after long failing; none for never.
     pub auto_disable: Option<AutoDisable>,
+    /// How the receiver is asked for its consent; none for not at all.
+    pub verification: Option<Method>,
 }
 
 /// What is to be changed; none leaves a field as it is. Absent, null and a value are three things.
@@ -72,6 +75,8 @@ pub struct Patch {
     pub timeout_seconds: Option<u32>,
     /// Null means never.
     pub auto_disable: Option<Option<AutoDisable>>,
+    /// Null means not at all.
+    pub verification: Option<Option<Method>>,
 }
 
 /// A subscription and the secret that is shown once.
@@ -133,6 +138,9 @@ pub enum SubscriptionError {
     /// The profile needs another kind of key than the subscription has.
     #[error("this signing profile needs another kind of key; make a new subscription for it")]
     KeyKind,
+    /// It asks for no consent.
+    #[error("this subscription asks for no verification")]
+    NothingToVerify,
     /// The idempotency key says no.
     #[error(transparent)]
     Repeat(#[from] RepeatError),
@@ -175,6 +183,7 @@ impl NewSubscription {
             auto_disable: self.auto_disable,
             disabled: None,
             gone_at: None,
+            verification: self.verification.map(Verification::due),
             secret_hint,
             past_endpoints: Vec::new(),
             created_at: now,
@@ -216,6 +225,9 @@ impl Patch {
         set(&mut subscription.max_concurrency, self.max_concurrency.as_ref());
         set(&mut subscription.timeout_seconds, self.timeout_seconds.as_ref());
         set(&mut subscription.auto_disable, self.auto_disable.as_ref());
+        if let Some(method) = self.verification {
+            subscription.verify_by(method);
+        }
         subscription.updated_at = now;
         Ok(())
     }

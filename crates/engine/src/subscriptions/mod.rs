@@ -1,6 +1,7 @@
 //! Subscriptions: making, changing and ending them, and what that implies for their deliveries.
 
 mod forms;
+mod verification;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,18 +114,29 @@ impl Subscriptions {
         let now = self.desk.clock.now();
         let id = new_id(&*self.desk.ids, now);
         let seed = self.desk.ids.key();
-        self.change(&caller, "subscription.created", once, |snapshot| {
-            if snapshot.subscriptions.len() >= SUBSCRIPTIONS_PER_HANDLE_MAX {
-                return Err(SubscriptionError::TooMany { limit: SUBSCRIPTIONS_PER_HANDLE_MAX });
-            }
-            let key = new_key(new.signing_profile, seed);
-            let subscription = new.made(&caller.handle, id, &url, key.hint(), now);
-            let made = WithSecret { subscription, last_triggered_at: None, secret: key.shown() };
-            let entry =
-                Entry { subscription: made.subscription.clone(), keys: Arc::new(SigningKeys::new(key)) };
-            Ok(Decision { change: Change::Put(Arc::new(entry)), made, object: id, lane: LaneChange::None })
-        })
-        .await
+        let verifies = new.verification.is_some();
+        let reply = self
+            .change(&caller, "subscription.created", once, |snapshot| {
+                if snapshot.subscriptions.len() >= SUBSCRIPTIONS_PER_HANDLE_MAX {
+                    return Err(SubscriptionError::TooMany { limit: SUBSCRIPTIONS_PER_HANDLE_MAX });
+                }
+                let key = new_key(new.signing_profile, seed);
+                let subscription = new.made(&caller.handle, id, &url, key.hint(), now);
+                let made = WithSecret { subscription, last_triggered_at: None, secret: key.shown() };
+                let entry =
+                    Entry { subscription: made.subscription.clone(), keys: Arc::new(SigningKeys::new(key)) };
+                Ok(Decision {
+                    change: Change::Put(Arc::new(entry)),
+                    made,
+                    object: id,
+                    lane: LaneChange::None,
+                })
+            })
+            .await?;
+        if verifies && !reply.replayed {
+            self.verify_later(&caller.handle, id);
+        }
+        Ok(reply)
     }
 
     /// Changes some of a subscription's settings.
@@ -150,6 +162,9 @@ impl Subscriptions {
             .await?;
         if url.is_some() || patch.auto_disable.is_some() {
             self.outages.forget(&caller.handle, id).await;
+        }
+        if url.is_some() || patch.verification.is_some() {
+            self.verify_later(&caller.handle, id);
         }
         Ok(reply)
     }

@@ -21,6 +21,7 @@ const TABLE: &[Row] = &[
     ("DELETE", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav", "OPERATOR", Some("webhooks.write")),
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/test", "OPERATOR", Some("webhooks.write")),
     ("GET", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/public-keys", "CREATOR", Some("webhooks.read")),
+    ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/verify", "OPERATOR", Some("webhooks.write")),
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/rotate-secret", "OPERATOR", Some("webhooks.write")),
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/pause", "OPERATOR", Some("webhooks.write")),
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/resume", "OPERATOR", Some("webhooks.write")),

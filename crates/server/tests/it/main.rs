@@ -25,4 +25,5 @@ mod restart;
 mod standing;
 mod tenancy;
 mod tokens;
+mod verification;
 mod webhooks;

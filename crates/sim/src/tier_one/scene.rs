@@ -70,6 +70,7 @@ pub(crate) fn rules(chance: &mut Chance) -> LaneRules {
     LaneRules {
         max_concurrency: chance.percent(30).then(|| chance.within(1..=8) as u32),
         rate_per_second: chance.percent(25).then(|| *chance.pick(&[1, 2, 5, 10, 25, 100])),
+        allowed_per_minute: None,
         ordered: chance.percent(25),
         paused: false,
         timeout: Duration::from_secs(chance.within(1..=10)),

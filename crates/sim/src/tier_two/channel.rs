@@ -52,6 +52,16 @@ impl Channel for SimChannel {
         let timing = Timing { total_us: reaction.after.as_micros() as u64, ..Timing::default() };
         Exchange { outcome, timing, detail: None, ..Exchange::failed(Failure::InternalError, &endpoint, "") }
     }
+
+    /// Nobody in these worlds asks receivers for their consent.
+    async fn ask(&self, request: Request, _deadline: Duration) -> Exchange {
+        let endpoint = request.url.without_query();
+        Exchange::failed(Failure::InternalError, endpoint, "these receivers answer no questions")
+    }
+
+    fn origin(&self) -> &'static str {
+        "sender.example"
+    }
 }
 
 /// A request whose sender may hang up.

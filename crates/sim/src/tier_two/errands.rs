@@ -227,6 +227,7 @@ fn new_subscription(receiver: usize, spec: &Spec) -> NewSubscription {
         timeout_seconds: spec.timeout_seconds,
         ordered: spec.ordered,
         auto_disable: None,
+        verification: None,
     }
 }
 
@@ -267,7 +268,8 @@ impl From<SubscriptionError> for Refusal {
             SubscriptionError::NotFound
             | SubscriptionError::RefusedAddress(_)
             | SubscriptionError::TooMany { .. }
-            | SubscriptionError::KeyKind => Refusal::Never,
+            | SubscriptionError::KeyKind
+            | SubscriptionError::NothingToVerify => Refusal::Never,
         }
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .twins(DELETE, "/webhooks/{id}", webhooks_write, webhooks::delete)
         .twins(POST, "/webhooks/{id}/test", webhooks_write, webhooks::test)
         .twins(GET, "/webhooks/{id}/public-keys", webhooks_read, public_keys::list)
+        .twins(POST, "/webhooks/{id}/verify", webhooks_write, webhooks::verify)
         .twins(POST, "/webhooks/{id}/rotate-secret", webhooks_write, webhooks::rotate)
         .twins(POST, "/webhooks/{id}/pause", webhooks_write, webhooks::pause)
         .twins(POST, "/webhooks/{id}/resume", webhooks_write, webhooks::resume)

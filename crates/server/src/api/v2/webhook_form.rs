@@ -10,6 +10,7 @@ use angarium_domain::subscription::{
     CONCURRENCY, DESCRIPTION_CHARS_MAX, PATTERNS_MAX, RATE_PER_SECOND, TIMEOUT_DEFAULT, TIMEOUT_SECONDS,
     without_duplicates,
 };
+use angarium_domain::verification::Method;
 use angarium_engine::{NewSubscription, Patch};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -35,6 +36,7 @@ pub(super) fn new_subscription(mut form: Form<'_>) -> Result<NewSubscription, Pr
         timeout_seconds: timeout(&mut form).unwrap_or(TIMEOUT_DEFAULT.as_secs() as u32),
         ordered: form.optional("ordered").unwrap_or_default(),
         auto_disable: auto_disable(&mut form).flatten(),
+        verification: verification(&mut form).flatten(),
     };
     form.finish(endpoint_url.and(event_types).map(|_| new))
 }
@@ -56,6 +58,7 @@ pub(super) fn patch_of(mut form: Form<'_>) -> Result<Patch, Problem> {
         max_concurrency: concurrency(&mut form),
         timeout_seconds: timeout(&mut form),
         auto_disable: auto_disable(&mut form),
+        verification: verification(&mut form),
     };
     form.finish(Some(patch))
 }
@@ -106,6 +109,24 @@ fn concurrency(form: &mut Form<'_>) -> Option<Option<u32>> {
 fn timeout(form: &mut Form<'_>) -> Option<u32> {
     let seconds = form.optional("timeoutSeconds");
     form.within("timeoutSeconds", TIMEOUT_SECONDS, seconds)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Asking {
+    None,
+    Challenge,
+    CloudEvents,
+}
+
+/// `none` and `null` are the same wish.
+fn verification(form: &mut Form<'_>) -> Option<Option<Method>> {
+    let asking: Option<Asking> = form.nullable("verification")?;
+    Some(match asking {
+        None | Some(Asking::None) => None,
+        Some(Asking::Challenge) => Some(Method::Challenge),
+        Some(Asking::CloudEvents) => Some(Method::CloudEvents),
+    })
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,7 @@ use angarium_domain::signature::SigningProfile;
 use angarium_domain::standing::{DisableCause, Standing};
 use angarium_domain::subscription::Subscription;
 use angarium_domain::time::Timestamp;
+use angarium_domain::verification::{Consent, Method, Verification};
 use angarium_engine::{Answer, Described, Subscriptions, Tested, WithSecret};
 use axum::Json;
 use axum::extract::State;
@@ -48,6 +49,8 @@ pub(super) struct WebhookView {
     timeout_seconds: u32,
     ordered: bool,
     auto_disable: Option<AutoDisable>,
+    /// Null where the receiver is not asked.
+    verification: Option<Verification>,
     secret_hint: String,
     /// Where deliveries are signed with a key pair.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +68,21 @@ pub(super) struct WebhookView {
 pub(super) struct WebhooksView {
     webhooks: Vec<WebhookView>,
     next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CheckedView<'a> {
+    subscription_id: SubscriptionId,
+    status: Standing,
+    /// Whether this check passed.
+    verified: bool,
+    method: Option<Method>,
+    at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consent: Option<&'a Consent>,
 }
 
 #[derive(Serialize)]
@@ -139,6 +157,16 @@ pub(super) async fn test(
     carried_out(async move { subscriptions.test(caller, id, once).await }).await
 }
 
+pub(super) async fn verify(
+    State(subscriptions): State<Subscriptions>,
+    PathId(id): PathId<SubscriptionKind>,
+    write: Write,
+) -> Result<Answered, Problem> {
+    write.no_fields()?;
+    let (caller, once) = write.into_parts(as_checked);
+    carried_out(async move { subscriptions.verify(caller, id, once).await }).await
+}
+
 pub(super) async fn rotate(
     State(subscriptions): State<Subscriptions>,
     PathId(id): PathId<SubscriptionKind>,
@@ -183,6 +211,22 @@ fn with_secret(status: StatusCode, made: &WithSecret) -> Answer {
 
 fn as_it_is_now(described: &Described) -> Answer {
     json(StatusCode::OK, &WebhookView::of(described))
+}
+
+/// What a check found. Null of `method` and `at`: the owner changed the webhook meanwhile.
+fn as_checked(described: &Described) -> Answer {
+    let subscription = &described.subscription;
+    let verification = subscription.verification.as_ref();
+    let view = CheckedView {
+        subscription_id: subscription.id,
+        status: subscription.standing(),
+        verified: verification.is_some_and(Verification::last_check_passed),
+        method: verification.map(|verification| verification.method),
+        at: verification.and_then(|verification| verification.checked_at),
+        reason: verification.and_then(|verification| verification.reason.as_deref()),
+        consent: verification.and_then(|verification| verification.consent.as_ref()),
+    };
+    json(StatusCode::OK, &view)
 }
 
 impl WebhookView {
@@ -231,6 +275,7 @@ impl WebhookView {
             timeout_seconds: subscription.timeout_seconds,
             ordered: subscription.ordered,
             auto_disable: subscription.auto_disable,
+            verification: subscription.verification,
             secret_hint: subscription.secret_hint,
             public_key: None,
             created_at: subscription.created_at,

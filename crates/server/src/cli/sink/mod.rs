@@ -2,6 +2,7 @@
 
 mod answer;
 mod behaviour;
+mod consent;
 mod log;
 pub(super) mod message;
 mod server;
@@ -26,6 +27,9 @@ const PATHS: &str = "\
 A path can say how it answers, and its parts combine with each other and with names:
   /status/503  /delay/3s  /hang  /drip  /fail-first/2  /fail-status/500  /retry-after/7
   /orders/status/429/retry-after/7
+
+It says yes to whoever asks whether it wants webhooks, by a challenge or by OPTIONS,
+unless it is told to fail.
 
 The sink's own routes:
   GET /requests          the last requests as JSON; ?since=N for those after request N

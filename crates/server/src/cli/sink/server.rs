@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use super::answer::Answer;
 use super::behaviour::Behaviour;
+use super::consent::Question;
 use super::log::{KEEP_DEFAULT, Log, Record, Signatures, Summary};
 use super::message::Message;
 use super::show::Show;
@@ -112,8 +113,15 @@ impl Sink {
         };
         match self.behaviour.at(head.uri.path()) {
             Ok(behaviour) => {
-                let status = self.record(&head, body.to_bytes(), &behaviour);
-                answer_as(&behaviour, status).await
+                let body = body.to_bytes();
+                let question = Question::of(&head, &body);
+                let signed = question.as_ref().is_none_or(Question::is_signed);
+                let status = self.record(&head, body, &behaviour, signed);
+                let mut answer = answer_as(&behaviour, status).await;
+                if let Some(question) = question {
+                    question.consent(&mut answer);
+                }
+                answer
             }
             Err(error) => text(StatusCode::BAD_REQUEST, error.to_string()),
         }
@@ -142,10 +150,11 @@ impl Sink {
         }
     }
 
-    /// Counts a request, shows it, and says with which status it is answered.
-    fn record(&self, head: &request::Parts, body: Bytes, behaviour: &Behaviour) -> StatusCode {
+    /// Counts a request, shows it, and says with which status it is answered. Signatures are looked
+    /// for only where there should be some.
+    fn record(&self, head: &request::Parts, body: Bytes, behaviour: &Behaviour, signed: bool) -> StatusCode {
         let at = super::now();
-        let signatures = self.judge(&head.headers, &body, at);
+        let signatures = if signed { self.judge(&head.headers, &body, at) } else { None };
         let bad_signature = signatures.as_ref().is_some_and(|signatures| !signatures.hold());
         let event =
             ["webhook-id", "x-event-id"].iter().find_map(|name| head.headers.get(*name)?.to_str().ok());

@@ -179,3 +179,38 @@ async fn an_address_in_use_is_an_error() {
     let again = SinkSettings { listen: sink.address, ..SinkSettings::default() };
     assert!(Sink::start(again).await.is_err());
 }
+
+#[tokio::test]
+async fn whoever_asks_for_consent_is_told_yes_unless_the_sink_is_to_fail() {
+    let sink = start().await;
+    let handshake = |path: &str| {
+        let request = Request::options(format!("{}{path}", sink.url()));
+        let request = request.header("webhook-request-origin", "events.example.com");
+        request.body(Full::default()).expect("a request")
+    };
+    let yes = client().request(handshake("/hook")).await.expect("an answer");
+    assert_eq!(yes.headers()["webhook-allowed-origin"], "events.example.com");
+    assert_eq!(yes.headers()["webhook-allowed-rate"], "*");
+    let no = client().request(handshake("/status/503")).await.expect("an answer");
+    assert_eq!(no.headers().get("webhook-allowed-origin"), None);
+
+    let challenge = r#"{"type":"webhook.verification","challenge":"c0ffee"}"#;
+    let yes = client().request(post(&sink, "/hook", "evt_1", challenge)).await.expect("an answer");
+    let body = yes.into_body().collect().await.expect("a body").to_bytes();
+    assert_eq!(serde_json::from_slice::<Value>(&body).expect("JSON"), json!({ "challenge": "c0ffee" }));
+    let other = r#"{"type":"order.paid","challenge":"c0ffee"}"#;
+    let usual = client().request(post(&sink, "/hook", "evt_2", other)).await.expect("an answer");
+    assert!(usual.into_body().collect().await.expect("a body").to_bytes().is_empty());
+    sink.stop().await;
+}
+
+#[tokio::test]
+async fn an_unsigned_handshake_is_no_bad_signature() {
+    let sink = start().await;
+    sink.trust(&SigningKey::hmac([1; 32]).shown()).expect("a secret");
+    let request = Request::options(sink.url()).header("webhook-request-origin", "events.example.com");
+    client().request(request.body(Full::default()).expect("a request")).await.expect("an answer");
+    sink.received(1).await;
+    assert_eq!(get(&sink, "/requests/summary").await["badSignatures"], 0);
+    sink.stop().await;
+}
