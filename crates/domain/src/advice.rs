@@ -228,4 +228,56 @@ mod tests {
             }
         }
     }
+
+    /// A line of a table for each answer that has advice of its own, and for each failure.
+    fn tables() -> [String; 2] {
+        let retry = RetryOn::Transient;
+        let statuses = [
+            "3xx",
+            "400",
+            "401",
+            "403",
+            "404",
+            "405",
+            "408",
+            "409",
+            "410",
+            "413",
+            "415",
+            "422",
+            "425",
+            "429",
+            "502",
+            "503",
+            "504",
+            "any other 4xx",
+            "any other 5xx",
+        ];
+        let status = |name: &str| match name {
+            "3xx" => 302,
+            "any other 4xx" => 418,
+            "any other 5xx" => 500,
+            number => number.parse().expect("a number"),
+        };
+        let row = |name: &str, outcome: Outcome| {
+            let class = match outcome.class(retry) {
+                Class::Delivered => "delivered",
+                Class::Retry => "again",
+                Class::Terminal => "final",
+            };
+            format!("| {name} | {class} | {} |\n", advice(&outcome).expect("a failure has advice"))
+        };
+        let answered =
+            |name: &str| row(name, Outcome::Answered { status: status(name), retry_after_seconds: None });
+        let failed = |failure: Failure| row(&format!("`{}`", failure.as_str()), Outcome::Failed { failure });
+        [statuses.into_iter().map(answered).collect(), FAILURES.into_iter().map(failed).collect()]
+    }
+
+    #[test]
+    fn the_page_on_troubleshooting_says_what_an_attempt_says() {
+        let page = include_str!("../../../docs/troubleshooting.md");
+        for table in tables() {
+            assert!(page.contains(&table), "docs/troubleshooting.md is to have this table:\n{table}");
+        }
+    }
 }
