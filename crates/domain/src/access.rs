@@ -39,6 +39,9 @@ pub enum Scope {
     /// Read the delivery log.
     #[serde(rename = "deliveries.read")]
     DeliveriesRead,
+    /// Read the audit log.
+    #[serde(rename = "audit.read")]
+    AuditRead,
 }
 
 impl Scope {
@@ -50,7 +53,21 @@ impl Scope {
         Scope::WebhooksRead,
         Scope::DeliveriesWrite,
         Scope::DeliveriesRead,
+        Scope::AuditRead,
     ];
+
+    /// The least role of a person who may give a token this scope: nobody gives what they do not have.
+    pub fn given_by(self) -> Role {
+        match self {
+            Scope::EventsWrite
+            | Scope::EventsRead
+            | Scope::WebhooksWrite
+            | Scope::WebhooksRead
+            | Scope::DeliveriesWrite
+            | Scope::DeliveriesRead => Role::Operator,
+            Scope::AuditRead => Role::Owner,
+        }
+    }
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
@@ -61,6 +78,7 @@ impl Scope {
             Scope::WebhooksRead => "webhooks.read",
             Scope::DeliveriesWrite => "deliveries.write",
             Scope::DeliveriesRead => "deliveries.read",
+            Scope::AuditRead => "audit.read",
         }
     }
 }

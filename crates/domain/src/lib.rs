@@ -8,6 +8,7 @@
 pub mod access;
 pub mod advice;
 pub mod attempt;
+pub mod audit;
 pub mod auto_disable;
 pub mod delivery;
 pub mod dispatch;

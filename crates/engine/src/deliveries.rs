@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use angarium_domain::attempt::AttemptRecord;
+use angarium_domain::audit::changed;
 use angarium_domain::delivery::{self, Delivery, State};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
@@ -14,7 +15,8 @@ use angarium_store::directory::Snapshot;
 use angarium_store::event_log::Append;
 use angarium_store::history::{LogFilter, Logged};
 use angarium_store::page::{Page, PageRequest};
-use angarium_store::write::{AuditEntry, Context, Written};
+use angarium_store::write::{Context, Written};
+use serde_json::json;
 
 use crate::once::{Once, RepeatError, Reply};
 use crate::planner::Again;
@@ -175,7 +177,8 @@ impl Deliveries {
         let delivery_id = self.desk.planner.add(&mut plan, &entry.subscription, &event, again, now);
         let (answer, idempotency) =
             once.answer_to(&Replayed { delivery_id, event_id: event.id, replay_of: id }, now);
-        let audit = caller.audit(now, "delivery.replayed", id.to_string());
+        let told = changed(None, Some(&json!({ "deliveryId": delivery_id, "to": to })));
+        let audit = caller.audit_of(now, "delivery.replayed", id.to_string(), told);
         let append = Append {
             decided_upon: vec![(handle.clone(), snapshot.version)],
             deliveries: plan.deliveries(),
@@ -230,18 +233,4 @@ fn show(logged: Logged, paused: &[SubscriptionId]) -> Shown {
         _ => None,
     };
     Shown { logged, status, next_attempt_at }
-}
-
-impl Caller {
-    /// A line for the audit log.
-    pub(crate) fn audit(&self, at: Timestamp, action: &'static str, object: String) -> AuditEntry {
-        AuditEntry {
-            at,
-            handle: self.handle.clone(),
-            actor: self.actor.clone(),
-            action,
-            object,
-            request_id: self.request_id.clone(),
-        }
-    }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use angarium_domain::audit::Difference;
 use angarium_domain::auto_disable::Turn;
 use angarium_domain::delivery::{DeathCause, Delivery, Settlement, State};
 use angarium_domain::event::Event;
@@ -193,8 +194,10 @@ fn audit(aftermath: Aftermath, delivery: &Delivery, now: Timestamp) -> AuditEntr
         at: now,
         handle: delivery.handle.clone(),
         actor: ACTOR.to_owned(),
-        action,
+        action: action.into(),
         object: delivery.subscription_id.to_string(),
         request_id: delivery.id.to_string(),
+        ip: None,
+        difference: Difference::default(),
     }
 }

@@ -6,6 +6,7 @@
 //! simulator runs the very same loops under a clock of its own.
 
 mod attempt;
+mod audit;
 pub mod clock;
 mod deliveries;
 mod dispatcher;
@@ -27,6 +28,7 @@ mod subscriptions;
 pub mod tasks;
 mod tokens;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ use angarium_domain::handle::Handle;
 use angarium_domain::retention::Retention;
 use angarium_store::{Store, StoreError};
 
+pub use audit::AuditTrail;
 pub use clock::Clock;
 pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
 pub use events::{EventLife, Events};
@@ -120,6 +123,8 @@ pub struct Caller {
     pub actor: String,
     /// The request that asks.
     pub request_id: String,
+    /// The address that it came from, which may be a proxy's; none if not over the network.
+    pub ip: Option<IpAddr>,
 }
 
 /// A running engine. Its parts are cheap to clone and stay usable while it drains.
@@ -136,6 +141,8 @@ pub struct Engine {
     pub deliveries: Deliveries,
     /// Replay jobs.
     pub replays: ReplayJobs,
+    /// Who did what.
+    pub audit: AuditTrail,
     /// Figures.
     pub metrics: Arc<Metrics>,
     store: Arc<dyn Store>,
@@ -214,6 +221,7 @@ impl Engine {
             tokens: Tokens::new(desk.clone()),
             deliveries: Deliveries::new(desk.clone()),
             replays: replays.clone(),
+            audit: AuditTrail::new(desk.clone()),
             metrics: metrics.clone(),
             store: store.clone(),
             rooms: rooms.clone(),

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use angarium_domain::audit::changed;
 use angarium_domain::delivery::Delivery;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::ReplayId;
@@ -17,6 +18,7 @@ use angarium_store::directory::Snapshot;
 use angarium_store::event_log::Append;
 use angarium_store::history::LogFilter;
 use angarium_store::write::{Context, Written};
+use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use crate::deliveries::{paused_in, repetition};
@@ -124,7 +126,10 @@ impl ReplayJobs {
             finished_at: None,
         };
         let (answer, idempotency) = once.answer_to(&job, now);
-        let audit = caller.audit(now, "replay.created", job.id.to_string());
+        let asked = json!({ "filter": job.filter, "to": job.to, "ratePerSecond": job.rate_per_second,
+            "matched": job.matched });
+        let told = changed(None, Some(&asked));
+        let audit = caller.audit_of(now, "replay.created", job.id.to_string(), told);
         let context = Context { idempotency, audit: Some(audit) };
         let written = self.desk.store.create_replay(job.clone(), context).await?;
         if let Written::Done(()) = written {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use angarium_domain::access::{Scope, Token};
+use angarium_domain::audit::{Difference, changed};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::TokenId;
 use angarium_domain::time::Timestamp;
@@ -188,7 +189,8 @@ impl Tokens {
             let change = decide(&snapshot)?;
             let now = self.desk.clock.now();
             let (answer, idempotency) = once.answer_to(&made, now);
-            let context = Context { idempotency, audit: Some(caller.audit(now, action, id.to_string())) };
+            let audit = caller.audit_of(now, action, id.to_string(), told(&snapshot, &change));
+            let context = Context { idempotency, audit: Some(audit) };
             let written =
                 self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await;
             self.desk.snapshots.renew(&caller.handle).await;
@@ -198,6 +200,17 @@ impl Tokens {
             }
         }
         Err(StoreError::Conflict.into())
+    }
+}
+
+/// What a change makes of a token, for the audit log.
+fn told(snapshot: &Snapshot, change: &Change) -> Difference {
+    match change {
+        Change::AddToken(token) => changed(None, Some(token)),
+        Change::RevokeToken(id) => {
+            changed(snapshot.tokens.iter().find(|token| token.id == *id).map(AsRef::as_ref), None)
+        }
+        _ => Difference::default(),
     }
 }
 

@@ -4,12 +4,15 @@
 //! limit on how long a peer may take over its request's head.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -20,6 +23,10 @@ use tokio_util::task::TaskTracker;
 
 /// How long to wait when the process has no file descriptor left for another connection.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// Who is at the other end of the connection that a request came over: a proxy, if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// The limits of the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +107,7 @@ impl Loop {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => self.serve(stream),
+                Ok((stream, peer)) => self.serve(stream, peer.ip()),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
@@ -113,7 +120,7 @@ impl Loop {
         graceful.shutdown().await;
     }
 
-    fn serve(&self, stream: TcpStream) {
+    fn serve(&self, stream: TcpStream, peer: IpAddr) {
         let Ok(seat) = self.seats.clone().try_acquire_owned() else {
             tracing::debug!("a connection was refused: all seats are taken");
             return;
@@ -122,7 +129,11 @@ impl Loop {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let service = TowerToHyperService::new(self.router.clone());
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            router.call(request)
+        });
         let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));
         self.connections.spawn(hold(seat, connection));
     }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::RequestId as GeneratedId;
-use angarium_engine::new_id;
+use angarium_engine::{Caller, new_id};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue};
+use http::{Extensions, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::listener::Peer;
 use crate::problem::Problem;
 use crate::state::Sources;
 
@@ -66,6 +67,13 @@ pub(crate) async fn observe(State(sources): State<Sources>, mut request: Request
 /// The answer to a request whose handler panicked. The panic itself is logged by the hook.
 pub(crate) fn after_panic(_panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     Problem::internal().into_response()
+}
+
+/// Who asks, with what is known of the request.
+pub(crate) fn caller(extensions: &Extensions, handle: Handle, actor: String) -> Caller {
+    let request_id = extensions.get::<RequestId>().expect("observe runs before every handler");
+    let ip = extensions.get::<Peer>().map(|peer| peer.0);
+    Caller { handle, actor, request_id: request_id.as_str().to_owned(), ip }
 }
 
 fn rendered(mut response: Response, id: &RequestId) -> Response {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use angarium_engine::{
-    Clock, Deliveries, Engine, Events, IdSource, Intake, ReplayJobs, Subscriptions, Tokens,
+    AuditTrail, Clock, Deliveries, Engine, Events, IdSource, Intake, ReplayJobs, Subscriptions, Tokens,
 };
 use axum::extract::FromRef;
 
@@ -39,6 +39,10 @@ impl App {
         &self.0.authority
     }
 
+    pub(crate) fn audit(&self) -> &AuditTrail {
+        &self.0.engine.audit
+    }
+
     pub(crate) fn sources(&self) -> &Sources {
         &self.0.sources
     }
@@ -61,6 +65,7 @@ parts! {
     Subscriptions = |parts| parts.engine.subscriptions.clone();
     Tokens = |parts| parts.engine.tokens.clone();
     Deliveries = |parts| parts.engine.deliveries.clone();
+    AuditTrail = |parts| parts.engine.audit.clone();
     ReplayJobs = |parts| parts.engine.replays.clone();
     Arc<Engine> = |parts| parts.engine.clone();
     Limits = |parts| parts.limits;

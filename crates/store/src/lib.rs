@@ -5,6 +5,7 @@
 //! Nothing above this crate may assume one process, one writer, or a
 //! transaction that spans two calls.
 
+pub mod audit;
 pub mod conformance;
 pub mod crash_point;
 pub mod delivery_queue;
@@ -22,6 +23,7 @@ mod statements;
 pub mod upkeep;
 pub mod write;
 
+pub use audit::AuditLog;
 pub use delivery_queue::DeliveryQueue;
 pub use directory::Directory;
 pub use error::StoreError;
@@ -31,6 +33,6 @@ pub use replays::Replays;
 pub use upkeep::Upkeep;
 
 /// All ports of one engine.
-pub trait Store: EventLog + DeliveryQueue + History + Directory + Replays + Upkeep {}
+pub trait Store: EventLog + DeliveryQueue + History + Directory + Replays + AuditLog + Upkeep {}
 
-impl<T: EventLog + DeliveryQueue + History + Directory + Replays + Upkeep> Store for T {}
+impl<T: EventLog + DeliveryQueue + History + Directory + Replays + AuditLog + Upkeep> Store for T {}

@@ -18,6 +18,12 @@ macro_rules! event_columns {
     };
 }
 
+macro_rules! audit_columns {
+    () => {
+        "number, at, handle, actor, action, object, request_id, ip, before, after, previous, hash"
+    };
+}
+
 macro_rules! statements {
     ($($name:ident = $($sql:expr),+;)*) => {
         $(pub(crate) const $name: &str = concat!($($sql),+);)*
@@ -36,7 +42,11 @@ statements! {
     REMEMBER = "INSERT INTO idempotency (scope, fingerprint, status, body, expires_at) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (scope) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status,
             body = excluded.body, expires_at = excluded.expires_at";
-    AUDIT = "INSERT INTO audit (at, handle, actor, action, object, request_id) VALUES ($1, $2, $3, $4, $5, $6)";
+    AUDIT = "INSERT INTO audit (", audit_columns!(), ")
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    AUDIT_AFTER = "SELECT ", audit_columns!(), " FROM audit WHERE number > $1 ORDER BY number LIMIT $2";
+    AUDIT_CHAIN = "SELECT ", audit_columns!(), " FROM audit ORDER BY number";
+    CHAIN_AUDIT = "UPDATE audit SET previous = $1, hash = $2 WHERE number = $3";
 
     // The event log.
     VERSION = "SELECT version FROM accounts WHERE handle = $1";
@@ -130,6 +140,9 @@ statements! {
 pub(crate) const SELECT_EVENTS: &str = concat!("SELECT ", event_columns!(), " FROM events");
 /// The beginning of a query over a handle's deliveries; conditions follow.
 pub(crate) const SELECT_DELIVERIES: &str = concat!("SELECT ", delivery_columns!(), " FROM deliveries");
+/// The beginning of a query over a handle's audit rows; conditions follow.
+pub(crate) const SELECT_AUDIT: &str =
+    concat!("SELECT ", audit_columns!(), " FROM audit INDEXED BY audit_by_handle");
 /// The beginning of a count of a handle's deliveries; conditions follow.
 pub(crate) const SELECT_COUNT: &str = "SELECT COUNT(*) FROM deliveries";
 

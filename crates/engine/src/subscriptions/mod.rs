@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_channels::Channel;
+use angarium_domain::audit::{Difference, changed};
 use angarium_domain::dispatch::LaneRules;
 use angarium_domain::event::{Event, Origin};
 use angarium_domain::handle::Handle;
@@ -21,6 +22,7 @@ use angarium_store::directory::{Change, Entry, Snapshot};
 use angarium_store::event_log::Append;
 use angarium_store::page::{Page, PageRequest};
 use angarium_store::write::{Context, Written};
+use serde_json::json;
 
 use crate::ids::new_id;
 use crate::lanes::Lanes;
@@ -263,7 +265,7 @@ impl Subscriptions {
             accepted_at: now,
             origin: Origin::Test,
             ordering_key: None,
-            payload: Payload::of_our_own(&serde_json::json!({ "subscriptionId": id, "test": true })),
+            payload: Payload::of_our_own(&json!({ "subscriptionId": id, "test": true })),
         }
     }
 
@@ -280,11 +282,13 @@ impl Subscriptions {
         let mut plan = self.desk.planner.plan();
         let delivery_id = self.desk.planner.add(&mut plan, &entry.subscription, event, Again::default(), now);
         let (answer, idempotency) = once.answer_to(&Tested { event_id: event.id, delivery_id }, now);
+        let told = changed(None, Some(&json!({ "eventId": event.id, "deliveryId": delivery_id })));
+        let audit = caller.audit_of(now, "subscription.tested", id.to_string(), told);
         let append = Append {
             decided_upon: vec![(caller.handle.clone(), snapshot.version)],
             events: vec![event.clone()],
             deliveries: plan.deliveries(),
-            context: Context { idempotency, audit: None },
+            context: Context { idempotency, audit: Some(audit) },
             ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
@@ -357,7 +361,9 @@ impl Subscriptions {
             let Decision { change, made, object, lane } = decide(&snapshot)?;
             let now = self.desk.clock.now();
             let (answer, idempotency) = once.answer_to(&made, now);
-            let context = Context { idempotency, audit: Some(caller.audit(now, action, object.to_string())) };
+            let told = told(&snapshot, object, &change);
+            let audit = caller.audit_of(now, action, object.to_string(), told);
+            let context = Context { idempotency, audit: Some(audit) };
             match self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await {
                 Ok(written) => {
                     self.tell(&caller.handle, object, lane).await;
@@ -402,6 +408,16 @@ impl Subscriptions {
         let triggered = self.desk.store.last_triggered(handle, vec![id]).await?;
         Ok(triggered.into_iter().next().flatten())
     }
+}
+
+/// What a change makes of a subscription, for the audit log.
+fn told(snapshot: &Snapshot, object: SubscriptionId, change: &Change) -> Difference {
+    let before = find(snapshot, object).map(|entry| &entry.subscription);
+    let after = match change {
+        Change::Put(entry) => Some(&entry.subscription),
+        _ => None,
+    };
+    changed(before, after)
 }
 
 fn new_key(profile: SigningProfile, seed: [u8; 32]) -> SigningKey {

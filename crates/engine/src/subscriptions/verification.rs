@@ -53,8 +53,12 @@ impl Subscriptions {
     /// Asks the receiver in the background, if it has not been asked at this address.
     pub(super) fn verify_later(&self, handle: &Handle, id: SubscriptionId) {
         let (subscriptions, cutoff) = (self.clone(), self.desk.tasks.cutoff());
-        let caller =
-            Caller { handle: handle.clone(), actor: follow_up::ACTOR.to_owned(), request_id: id.to_string() };
+        let caller = Caller {
+            handle: handle.clone(),
+            actor: follow_up::ACTOR.to_owned(),
+            request_id: id.to_string(),
+            ip: None,
+        };
         self.desk.tasks.spawn(async move {
             let verified = tokio::select! {
                 biased;

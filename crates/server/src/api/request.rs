@@ -1,5 +1,6 @@
 //! What a handler gets of a request: who asks, for what, and with which words.
 
+use angarium_domain::access::Role;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{Id, Kind};
 use angarium_engine::{Answer, Caller, Once, RepeatKey};
@@ -13,7 +14,7 @@ use crate::auth::Access;
 use crate::idempotency::repeat_key;
 use crate::limits::Limits;
 use crate::problem::Problem;
-use crate::request_id::RequestId;
+use crate::request_id::caller;
 
 /// A request that changes nothing.
 pub(crate) struct Read {
@@ -28,6 +29,8 @@ pub(crate) struct Read {
 pub(crate) struct Write {
     /// Who asks, for whom.
     pub(crate) caller: Caller,
+    /// The role of a person; none for a token.
+    pub(crate) role: Option<Role>,
     body: Bytes,
     key: Option<RepeatKey>,
 }
@@ -92,10 +95,9 @@ where
         let (mut parts, body) = request.into_parts();
         let route = route_of(&mut parts, state).await?;
         let body = Limits::from_ref(state).read(&parts.headers, body).await?;
-        let Access { handle, actor, .. } = access(&parts).clone();
+        let Access { handle, actor, role, .. } = access(&parts).clone();
         let key = repeat_key(&parts.headers, &handle, &parts.method, &route, &body)?;
-        let request_id = parts.extensions.get::<RequestId>().expect("observe runs before every handler");
-        Ok(Write { caller: Caller { handle, actor, request_id: request_id.as_str().to_owned() }, body, key })
+        Ok(Write { caller: caller(&parts.extensions, handle, actor), role, body, key })
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use angarium_domain::access::{Role, Scope};
 use angarium_domain::handle::Handle;
 use angarium_engine::{TokenRefused, Tokens};
-use axum::extract::{RawPathParams, Request, State};
+use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
@@ -21,7 +21,7 @@ use http::{HeaderMap, StatusCode};
 use crate::auth::bearer::Credential;
 use crate::auth::jwt::{JwtRefused, JwtVerifier};
 use crate::problem::Problem;
-use crate::request_id::ServedHandle;
+use crate::request_id::{ServedHandle, caller};
 use crate::state::App;
 
 /// What a route asks of its caller.
@@ -49,8 +49,17 @@ pub(crate) struct Access {
     pub(crate) handle: Handle,
     /// Who, for the audit log: a token's id or a JWT's subject.
     pub(crate) actor: String,
+    /// The role of a person; none for a token.
+    pub(crate) role: Option<Role>,
     /// Whether the caller may set what subscribers authenticate us with, and so may see it.
     pub(crate) sees_credentials: bool,
+}
+
+/// Why a caller is not let through.
+struct Denied {
+    problem: Problem,
+    /// Who it is, if the credential is good and has nothing to do with the handle.
+    stranger: Option<(Handle, String)>,
 }
 
 /// Verifies credentials.
@@ -79,29 +88,32 @@ impl Authority {
         handle: &str,
         need: Need,
         door: Door,
-    ) -> Result<Access, Problem> {
+    ) -> Result<Access, Denied> {
         let credential = bearer::credential(headers)?;
         let handle: Handle = handle.parse().map_err(|_| no_such_handle())?;
         match credential {
-            Credential::Token(text) => self.admit_token(handle, text, need).await,
+            Credential::Token(text) => Ok(self.admit_token(handle, text, need).await?),
             Credential::Jwt(text) => self.admit_jwt(handle, text, need, door).await,
         }
     }
 
-    async fn admit_jwt(&self, handle: Handle, text: &str, need: Need, door: Door) -> Result<Access, Problem> {
+    async fn admit_jwt(&self, handle: Handle, text: &str, need: Need, door: Door) -> Result<Access, Denied> {
         if door == Door::Public {
-            return Err(invalid("this address takes an access token, not a JWT"));
+            return Err(invalid("this address takes an access token, not a JWT").into());
         }
         let person = self.jwt.verify(text).await.map_err(|refused| match refused {
             JwtRefused::Expired => expired(),
             JwtRefused::Invalid => invalid("the token is not valid"),
         })?;
+        let actor = format!("jwt:{}", person.subject);
         match person.role_on(&handle) {
             Some(role) if role >= need.role => {
-                let actor = format!("jwt:{}", person.subject);
-                Ok(Access { handle, actor, sees_credentials: role >= Role::Operator })
+                Ok(Access { handle, actor, role: Some(role), sees_credentials: role >= Role::Operator })
             }
-            role => Err(insufficient_role(role, need.role)),
+            Some(role) => Err(insufficient_role(Some(role), need.role).into()),
+            None => {
+                Err(Denied { problem: insufficient_role(None, need.role), stranger: Some((handle, actor)) })
+            }
         }
     }
 
@@ -118,7 +130,7 @@ impl Authority {
             return Err(insufficient_scope(scope));
         }
         let sees_credentials = token.scopes.contains(&Scope::WebhooksWrite);
-        Ok(Access { handle, actor: token.id.to_string(), sees_credentials })
+        Ok(Access { handle, actor: token.id.to_string(), role: None, sees_credentials })
     }
 }
 
@@ -139,7 +151,25 @@ pub(crate) async fn guard<R>(
             response.extensions_mut().insert(served);
             response
         }
-        Err(problem) => problem.into_response(),
+        Err(Denied { problem, stranger }) => {
+            if let Some((handle, actor)) = stranger {
+                let stranger = caller(request.extensions(), handle, actor);
+                guard.app.audit().refused(stranger, asked_for(&request));
+            }
+            problem.into_response()
+        }
+    }
+}
+
+/// Method and route: what a stranger wanted, without the ids that it made up.
+fn asked_for(request: &Request) -> String {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    format!("{} {route}", request.method())
+}
+
+impl From<Problem> for Denied {
+    fn from(problem: Problem) -> Denied {
+        Denied { problem, stranger: None }
     }
 }
 
@@ -159,7 +189,7 @@ fn no_such_handle() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "handle_not_found", "there is no such handle")
 }
 
-fn insufficient_role(role: Option<Role>, needed: Role) -> Problem {
+pub(crate) fn insufficient_role(role: Option<Role>, needed: Role) -> Problem {
     let yours = role.map_or_else(
         || "you have no role here".to_owned(),
         |role| format!("your role here is {}", role.as_str()),

@@ -1,5 +1,8 @@
 //! What our API answers, as far as the commands read it.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
 use angarium_domain::access::Scope;
 use angarium_domain::delivery::{DeathCause, Status};
 use angarium_domain::event::Origin;
@@ -11,6 +14,7 @@ use angarium_domain::retry::Delay;
 use angarium_domain::time::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// One page of a list.
 #[derive(Debug, Deserialize)]
@@ -18,6 +22,28 @@ use serde::de::DeserializeOwned;
 pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
     pub(crate) next_cursor: Option<String>,
+}
+
+/// An act, as the audit log shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuditLine {
+    pub(crate) number: u64,
+    pub(crate) at: Timestamp,
+    pub(crate) actor: String,
+    pub(crate) action: String,
+    pub(crate) object: String,
+    pub(crate) ip: Option<IpAddr>,
+    before: Option<BTreeMap<String, Value>>,
+    after: Option<BTreeMap<String, Value>>,
+}
+
+impl AuditLine {
+    /// The names of the fields that the act changed.
+    pub(crate) fn fields(&self) -> Vec<&str> {
+        let fields = self.before.iter().chain(&self.after).flat_map(BTreeMap::keys).map(String::as_str);
+        fields.collect::<BTreeSet<_>>().into_iter().collect()
+    }
 }
 
 /// An event that is on stable storage.

@@ -1,6 +1,7 @@
 //! The command line. A command is a file with `Args` and `run`, and a line in the table below.
 
 mod answers;
+mod audit;
 mod backup;
 mod client;
 mod dead_letters;
@@ -56,6 +57,7 @@ commands! {
     Deliveries => deliveries::DeliveriesArgs,
     DeadLetters => dead_letters::DeadLettersArgs,
     Replay => replay::ReplayArgs,
+    Audit => audit::AuditArgs,
     Demo => demo::DemoArgs,
     Doctor => doctor::DoctorArgs,
     Backup => backup::BackupArgs,

@@ -34,13 +34,21 @@ const TABLE: &[Row] = &[
     ("POST", "/replays", "OPERATOR", Some("deliveries.write")),
     ("GET", "/replays/rpl_01arz3ndektsv4rrffq69g5fav", "CREATOR", Some("deliveries.read")),
     ("POST", "/replays/rpl_01arz3ndektsv4rrffq69g5fav/cancel", "OPERATOR", Some("deliveries.write")),
+    ("GET", "/audit", "OWNER", Some("audit.read")),
     ("POST", "/tokens", "OPERATOR", None),
     ("GET", "/tokens", "OPERATOR", None),
     ("DELETE", "/tokens/tok_01arz3ndektsv4rrffq69g5fav", "OPERATOR", None),
 ];
 const ROLES: [&str; 3] = ["CREATOR", "OPERATOR", "OWNER"];
-const SCOPES: [&str; 6] =
-    ["events.write", "events.read", "webhooks.write", "webhooks.read", "deliveries.write", "deliveries.read"];
+const SCOPES: [&str; 7] = [
+    "events.write",
+    "events.read",
+    "webhooks.write",
+    "webhooks.read",
+    "deliveries.write",
+    "deliveries.read",
+    "audit.read",
+];
 
 /// Asks with an empty object: access is decided before anything is missed in it.
 async fn ask(client: &Client, row: &Row) -> Answer {

@@ -2,8 +2,11 @@
 
 use std::process::{Command, Output};
 
+use angarium_server::service::Service;
+
 use crate::credentials::jwt;
 use crate::receiver::Receiver;
+use crate::restart::on_disk;
 use crate::world::World;
 
 /// Somebody at a terminal.
@@ -145,6 +148,35 @@ async fn a_refusal_tells_the_code_the_remedy_and_the_request() {
     let nobody = Terminal::of(&world, "");
     let complaint = nobody.complains(&["deliveries"]).await;
     assert!(complaint.contains("401 ") && complaint.contains("ANGARIUM_TOKEN"), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_is_listed_and_its_chain_is_walked_beside_a_running_service() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = on_disk(folder.path());
+    let world = World { service: Service::start(&settings).await.expect("a running service") };
+    let owner = Terminal::of(&world, jwt("acme", "OWNER"));
+    let create = ["token", "create", "--name", "shop", "--scope", "events.write"];
+    owner.prints(&create).await;
+    owner.prints(&create).await;
+
+    let listed = owner.prints(&["audit", "list", "--action", "token.created", "--since", "1h"]).await;
+    assert_eq!(listed.matches("token.created").count(), 2, "{listed}");
+    assert!(listed.contains("jwt:tester") && listed.contains("127.0.0.1"), "{listed}");
+    let complaint = Terminal::of(&world, jwt("acme", "OPERATOR")).complains(&["audit", "list"]).await;
+    assert!(complaint.contains("403 insufficient_role"), "{complaint}");
+
+    let store = settings.store.path.to_str().expect("text");
+    let walked = owner.prints(&["audit", "verify", "--store", store]).await;
+    assert!(walked.starts_with("2 rows, and each is as it was written\nhead   2:"), "{walked}");
+    let head = word(&walked, "2:");
+    owner.prints(&create).await;
+    let later = owner.prints(&["audit", "verify", "--store", store, "--noted", &head]).await;
+    assert!(later.starts_with("3 rows") && later.contains(&format!("the noted head {head} is in the chain")));
+    let other = format!("2:{}", "0".repeat(64));
+    let complaint = owner.complains(&["audit", "verify", "--store", store, "--noted", &other]).await;
+    assert!(complaint.contains("is not as it was written"), "{complaint}");
+    world.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

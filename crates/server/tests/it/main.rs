@@ -6,6 +6,7 @@ mod receiver;
 mod world;
 
 mod access;
+mod audit;
 mod backup;
 mod batches;
 mod cli_commands;

@@ -11,7 +11,8 @@ use crate::credentials::{SECRET, claims};
 use crate::receiver::Receiver;
 use crate::world::{World, id_of, settings};
 
-fn on_disk(folder: &Path) -> Settings {
+/// Settings of a service whose store and keys are in a folder.
+pub(crate) fn on_disk(folder: &Path) -> Settings {
     let mut settings = settings();
     settings.store.path = folder.join("data").join("angarium.db");
     settings.auth.hs256_secret = Some(Secret(SECRET.to_owned().into()));

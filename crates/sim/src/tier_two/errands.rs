@@ -129,7 +129,7 @@ impl Errand {
     }
 
     fn caller(&self) -> Caller {
-        Caller { handle: self.handle.clone(), actor: "owner".to_owned(), request_id: self.key() }
+        Caller { handle: self.handle.clone(), actor: "owner".to_owned(), request_id: self.key(), ip: None }
     }
 
     /// Asks once. `events` are those of the ledger that are to be published.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_domain::attempt::AttemptRecord;
+use angarium_domain::audit::{AuditEntry, AuditRow, Head};
 use angarium_domain::auto_disable::Outage;
 use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
@@ -14,6 +15,7 @@ use angarium_domain::replay::ReplayJob;
 use angarium_domain::retention::Cutoffs;
 use angarium_domain::time::Timestamp;
 use angarium_engine::Clock;
+use angarium_store::audit::AuditFilter;
 use angarium_store::delivery_queue::{ClaimedLane, Held, LaneClaim, LaneHead, Lease, Settle};
 use angarium_store::directory::{Change, Snapshot};
 use angarium_store::event_log::{Append, EventFilter};
@@ -22,7 +24,7 @@ use angarium_store::memory::MemoryStore;
 use angarium_store::page::{Page, PageRequest};
 use angarium_store::upkeep::{Census, Forgotten};
 use angarium_store::write::{Context, Written};
-use angarium_store::{DeliveryQueue, Directory, EventLog, History, Replays, StoreError, Upkeep};
+use angarium_store::{AuditLog, DeliveryQueue, Directory, EventLog, History, Replays, StoreError, Upkeep};
 use async_trait::async_trait;
 
 use super::Lie;
@@ -305,6 +307,30 @@ impl Replays for FaultyStore {
         let written = self.inner.finish_replay(job, context).await?;
         self.leave(Point::AfterCommit).await;
         Ok(written)
+    }
+}
+
+#[async_trait]
+impl AuditLog for FaultyStore {
+    async fn audit(
+        &self,
+        handle: &Handle,
+        filter: AuditFilter,
+        page: PageRequest,
+    ) -> Result<Page<AuditRow>, StoreError> {
+        self.inner.audit(handle, filter, page).await
+    }
+
+    async fn note(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.inner.note(entry).await
+    }
+
+    async fn audit_head(&self) -> Result<Head, StoreError> {
+        self.inner.audit_head().await
+    }
+
+    async fn chain(&self, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
+        self.inner.chain(after, limit).await
     }
 }
 

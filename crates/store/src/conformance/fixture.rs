@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_domain::attempt::{AttemptRecord, Exchange, Timing};
+use angarium_domain::audit::Difference;
 use angarium_domain::delivery::{DeathCause, Delivery, Settlement, State};
 use angarium_domain::event::{Event, Origin};
 use angarium_domain::handle::Handle;
@@ -235,9 +236,11 @@ pub(super) fn under_key(key: &str, made_at: Timestamp) -> Context {
         at: made_at,
         handle: acme(),
         actor: "tok_1".to_owned(),
-        action: "event.publish",
+        action: "event.publish".into(),
         object: "evt_1".to_owned(),
         request_id: "req_1".to_owned(),
+        ip: None,
+        difference: Difference::default(),
     };
     Context { idempotency: Some(answer(key, made_at)), audit: Some(audit) }
 }

@@ -6,6 +6,7 @@
 //! [`conformance_suite!`]: crate::conformance_suite
 
 pub mod agreement;
+pub mod audit;
 pub mod crash;
 pub mod delivery_queue;
 pub mod directory;
@@ -86,6 +87,14 @@ macro_rules! conformance_suite {
                     a_repeated_job_is_made_once
                     running_jobs_of_all_handles_are_listed
                     a_job_ends_once;
+                audit:
+                    an_audit_entry_is_read_back_as_it_was_written
+                    an_audit_entry_is_written_with_its_effect_or_not_at_all
+                    every_row_holds_on_to_the_one_before_it
+                    a_chain_is_read_in_parts
+                    pages_of_the_audit_log_have_neither_gaps_nor_duplicates
+                    audit_entries_are_filtered_by_every_condition
+                    audit_entries_of_another_handle_do_not_exist;
                 upkeep:
                     what_is_finished_and_old_is_forgotten_whole
                     what_is_unfinished_is_never_forgotten
@@ -123,6 +132,7 @@ mod tests {
             include_str!("history.rs"),
             include_str!("directory.rs"),
             include_str!("replays.rs"),
+            include_str!("audit.rs"),
             include_str!("upkeep.rs"),
             include_str!("agreement.rs"),
         ];

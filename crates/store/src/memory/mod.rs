@@ -3,6 +3,7 @@
 //! One lock around ordered maps. It forgets everything when its last handle is dropped; the
 //! simulator runs on it, and every other engine is compared with it.
 
+mod audit;
 mod deliveries;
 mod delivery_queue;
 mod directory;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use angarium_domain::attempt::AttemptRecord;
+use angarium_domain::audit::AuditRow;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
@@ -22,7 +24,7 @@ use angarium_domain::ids::{DeliveryId, EventId, ReplayId};
 use angarium_domain::replay::ReplayJob;
 use angarium_domain::time::Timestamp;
 
-use crate::write::{AuditEntry, Context};
+use crate::write::Context;
 use deliveries::Deliveries;
 use directory::Account;
 
@@ -44,7 +46,7 @@ struct Contents {
     accounts: BTreeMap<Handle, Account>,
     keys: BTreeMap<Scope, Record>,
     replays: BTreeMap<(Handle, ReplayId), ReplayJob>,
-    audit: Vec<AuditEntry>,
+    audit: Vec<AuditRow>,
 }
 
 impl MemoryStore {
@@ -74,7 +76,9 @@ impl Contents {
         if let Some(record) = context.idempotency {
             self.keys.insert(record.scope.clone(), record);
         }
-        self.audit.extend(context.audit);
+        if let Some(entry) = context.audit {
+            self.append_audit(entry);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 
 use super::fault::Tried;
 use super::row::{CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED};
+use crate::audit::AuditFilter;
 use crate::event_log::EventFilter;
 use crate::history::LogFilter;
 
@@ -35,6 +36,23 @@ impl Conditions {
         }
         if let Some(until) = filter.until {
             self = self.and("id <", bytes(EventId::floor(until)));
+        }
+        self
+    }
+
+    /// Narrows to the audit rows that a filter lets through.
+    pub(super) fn audit(mut self, filter: &AuditFilter) -> Conditions {
+        let texts = [("actor =", &filter.actor), ("action =", &filter.action), ("object =", &filter.object)];
+        for (comparison, text) in texts {
+            if let Some(text) = text {
+                self = self.and(comparison, text.clone());
+            }
+        }
+        if let Some(since) = filter.since {
+            self = self.and("at >=", since.as_millis());
+        }
+        if let Some(until) = filter.until {
+            self = self.and("at <", until.as_millis());
         }
         self
     }

@@ -5,6 +5,7 @@ use angarium_domain::time::Timestamp;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::audit::append;
 use super::fault::{Fault, Tried};
 use crate::error::StoreError;
 use crate::seal::MasterKey;
@@ -68,14 +69,7 @@ impl SealedContext {
             ])?;
         }
         if let Some(audit) = &self.audit {
-            db.prepare_cached(statements::AUDIT)?.execute(params![
-                audit.at.as_millis(),
-                audit.handle.as_str(),
-                audit.actor,
-                audit.action,
-                audit.object,
-                audit.request_id,
-            ])?;
+            append(db, audit)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Everything acknowledged is on stable storage (write-ahead log, `synchronous = FULL`). Writes of
 //! many callers share one commit; reads never wait for a write. One process has the file at a time.
 
+mod audit;
 mod backup;
 mod conditions;
 mod context;
@@ -33,6 +34,7 @@ use readers::Readers;
 use schema::Caches;
 use writer::{Limits, Writer};
 
+pub use audit::{Walked, walk_audit};
 pub use backup::{Copied, Migrated, back_up, migrate, pending_migration, restore};
 pub use writer::{EndObserver, Observer};
 

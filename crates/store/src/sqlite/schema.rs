@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::audit;
 use crate::crash_point::{CrashPoint, reach};
 use crate::error::StoreError;
 use crate::seal::MasterKey;
@@ -48,6 +49,7 @@ pub(super) fn open(path: &Path, key: &MasterKey, caches: Caches) -> Result<Conne
     let mut db = Connection::open(path).map_err(|error| refused(path, error))?;
     configure(&db, caches).map_err(|error| refused(path, error))?;
     migrate(&mut db, path)?;
+    audit::chain_older_rows(&mut db).map_err(|fault| refused(path, StoreError::from(fault)))?;
     check_key(&db, key, path)?;
     Ok(db)
 }

@@ -2,6 +2,7 @@
 //!
 //! One line a route: method, address, what it asks of its caller, handler.
 
+mod audit;
 mod dead_letters;
 mod deliveries;
 mod events;
@@ -11,7 +12,7 @@ mod tokens;
 mod webhook_form;
 mod webhooks;
 
-use angarium_domain::access::Role::{Creator, Operator};
+use angarium_domain::access::Role::{Creator, Operator, Owner};
 use angarium_domain::access::{Role, Scope};
 use axum::Router;
 use axum::handler::Handler;
@@ -34,6 +35,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
     let webhooks_read = token_or(Creator, Scope::WebhooksRead);
     let deliveries_write = token_or(Operator, Scope::DeliveriesWrite);
     let deliveries_read = token_or(Creator, Scope::DeliveriesRead);
+    let audit_read = token_or(Owner, Scope::AuditRead);
     let people = Need { role: Operator, scope: None };
 
     Table::new(app)
@@ -61,6 +63,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route(POST, "/replays", deliveries_write, replays::create)
         .route(GET, "/replays/{id}", deliveries_read, replays::get)
         .route(POST, "/replays/{id}/cancel", deliveries_write, replays::cancel)
+        .route(GET, "/audit", audit_read, audit::list)
         .route(POST, "/tokens", people, tokens::create)
         .route(GET, "/tokens", people, tokens::list)
         .route(DELETE, "/tokens/{id}", people, tokens::revoke)

@@ -1,6 +1,6 @@
 //! Personal access tokens: made, listed and revoked by people, never by tokens (contract 3).
 
-use angarium_domain::access::{Scope, Token};
+use angarium_domain::access::{Role, Scope, Token};
 use angarium_domain::ids::{TokenId, TokenKind};
 use angarium_domain::time::Timestamp;
 use angarium_engine::{NewToken, TokenMade, Tokens};
@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::api::answer::{Answered, Items, carried_out, items, json, nothing};
 use crate::api::form::Form;
 use crate::api::request::{PathId, Read, Write};
+use crate::auth::insufficient_role;
 use crate::problem::Problem;
 use crate::state::Sources;
 
@@ -39,6 +40,7 @@ pub(super) async fn create(
     write: Write,
 ) -> Result<Answered, Problem> {
     let new = new_token(write.form()?, sources.clock.now())?;
+    may_give(write.role, &new.scopes)?;
     let (caller, once) = write.into_parts(|made: &TokenMade| {
         let view = TokenView::of(&made.token);
         json(StatusCode::CREATED, &TokenView { token: Some(made.text.clone()), ..view })
@@ -67,6 +69,15 @@ pub(super) async fn revoke(
     write.no_fields()?;
     let (caller, once) = write.into_parts(|()| nothing());
     carried_out(async move { tokens.revoke(caller, id, once).await }).await
+}
+
+/// Nobody gives a token more than they may do themselves.
+fn may_give(role: Option<Role>, scopes: &[Scope]) -> Result<(), Problem> {
+    let needed = scopes.iter().map(|scope| scope.given_by()).max();
+    match needed.filter(|needed| role.is_none_or(|role| role < *needed)) {
+        Some(needed) => Err(insufficient_role(role, needed)),
+        None => Ok(()),
+    }
 }
 
 fn new_token(mut form: Form<'_>, now: Timestamp) -> Result<NewToken, Problem> {
