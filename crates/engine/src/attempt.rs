@@ -26,6 +26,7 @@ use crate::dispatcher::inbox::{DispatcherHandle, Work};
 use crate::follow_up::{Decider, FollowUp, Settled, address};
 use crate::ids::IdSource;
 use crate::lanes::Lanes;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outages::Outages;
 use crate::planner::Planner;
@@ -47,10 +48,12 @@ pub(crate) struct Attempts {
     dispatcher: DispatcherHandle,
     lanes: Lanes,
     outages: Outages,
+    live: Live,
     settings: Settings,
 }
 
 impl Attempts {
+    #[expect(clippy::too_many_arguments, reason = "called once, where the engine is put together")]
     pub(crate) fn new(
         parts: &Parts,
         settings: Settings,
@@ -59,6 +62,7 @@ impl Attempts {
         dispatcher: DispatcherHandle,
         lanes: Lanes,
         outages: Outages,
+        live: Live,
     ) -> Attempts {
         let Parts { store, channel, clock, ids, metrics } = parts.clone();
         Attempts {
@@ -72,6 +76,7 @@ impl Attempts {
             dispatcher,
             lanes,
             outages,
+            live,
             settings,
         }
     }
@@ -156,6 +161,7 @@ impl Attempts {
         self.metrics.attempted(outcome, class, Duration::from_micros(exchange.timing.total_us));
         let number = leased.delivery.next_attempt();
         let record = AttemptRecord { number, started_at, exchange, class, delay: settlement.delay };
+        let took = took(&record);
         let turn = if address(leased, entry) == &entry.subscription.endpoint_url {
             self.outages.observe(&entry.subscription, outcome, now)
         } else {
@@ -168,12 +174,16 @@ impl Attempts {
             Ok(_) => self.outages.keep(&leased.lease.handle, id, turn).await,
             Err(_) => self.outages.undo(id, turn),
         }
+        if let Err(StoreError::LeaseLost) = ended {
+            self.live.attempted(&leased.delivery, outcome, took);
+        }
         ended
     }
 
     /// Settles, and publishes what follows in the same commit.
     async fn settle(&self, settled: Settled<'_>, record: Option<AttemptRecord>) -> Result<Ended, StoreError> {
         let Settled { leased, entry, settlement, outcome, .. } = settled;
+        let took = record.as_ref().map(took);
         if settled.has_follow_up() {
             self.settle_and_tell(settled, record).await?;
         } else {
@@ -186,6 +196,7 @@ impl Attempts {
             .await?;
         }
         self.count(leased, settlement);
+        self.live.settled(&leased.delivery, &settlement, took);
         let scheduled = match settlement.next {
             State::Scheduled { due_at } => Some(head(&leased.lease, entry, due_at)),
             _ => None,
@@ -254,6 +265,7 @@ impl Attempts {
         let settlement = leased.delivery.cancel(self.clock.now());
         self.insist(|| Settle { lease: leased.lease.clone(), settlement, record: None, follow_up: None })
             .await?;
+        self.live.settled(&leased.delivery, &settlement, None);
         Ok(Ended { outcome: None, scheduled: None })
     }
 
@@ -278,6 +290,10 @@ impl Attempts {
 pub(crate) struct Ended {
     outcome: Option<Outcome>,
     scheduled: Option<Head>,
+}
+
+fn took(record: &AttemptRecord) -> Duration {
+    Duration::from_micros(record.exchange.timing.total_us)
 }
 
 fn head(lease: &Lease, entry: &Entry, due_at: Timestamp) -> Head {

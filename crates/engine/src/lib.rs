@@ -15,6 +15,7 @@ mod follow_up;
 pub mod ids;
 mod intake;
 mod lanes;
+pub mod live;
 pub mod metrics;
 mod notices;
 pub mod once;
@@ -55,6 +56,7 @@ use attempt::Attempts;
 use dispatcher::DispatcherLoop;
 use dispatcher::inbox::DispatcherHandle;
 use lanes::Lanes;
+use live::Live;
 use once::Repeats;
 use outages::Outages;
 use planner::Planner;
@@ -141,6 +143,8 @@ pub struct Engine {
     pub deliveries: Deliveries,
     /// Replay jobs.
     pub replays: ReplayJobs,
+    /// What happens to deliveries, while it happens.
+    pub live: Live,
     /// Who did what.
     pub audit: AuditTrail,
     /// Figures.
@@ -194,6 +198,7 @@ impl Engine {
         let planner = Planner::new(&parts, settings, rooms.clone(), dispatcher.clone());
         let lanes = Lanes::new(snapshots.clone(), dispatcher.clone());
         let outages = Outages::load(store.clone()).await?;
+        let live = Live::new(clock.clone(), tasks.stopped());
         let attempts = Attempts::new(
             &parts,
             settings,
@@ -202,6 +207,7 @@ impl Engine {
             dispatcher.clone(),
             lanes.clone(),
             outages.clone(),
+            live.clone(),
         );
         let repeats = Arc::new(Repeats::new(store.clone(), clock.clone()));
         let desk = Desk {
@@ -221,6 +227,7 @@ impl Engine {
             tokens: Tokens::new(desk.clone()),
             deliveries: Deliveries::new(desk.clone()),
             replays: replays.clone(),
+            live,
             audit: AuditTrail::new(desk.clone()),
             metrics: metrics.clone(),
             store: store.clone(),

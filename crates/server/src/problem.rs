@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use angarium_channels::RefusedAddress;
+use angarium_engine::live::TooManyListeners;
 use angarium_engine::{AcceptError, DeliveryError, RepeatError, ReplayError, SubscriptionError, TokenError};
 use angarium_store::StoreError;
 use angarium_store::page::InvalidCursor;
@@ -16,6 +17,9 @@ use serde::Serialize;
 
 /// How long a caller is asked to wait when the store cannot be written.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long whoever finds all places of a stream taken is asked to wait.
+const LISTENER_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The longest message about one field.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -64,6 +68,14 @@ impl Detail {
 }
 
 impl Problem {
+    /// 429: asking again makes sense when somebody else has left.
+    pub fn too_many(message: impl Into<String>, retry_after: Duration) -> Problem {
+        Problem {
+            retry_after: Some(retry_after),
+            ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
+        }
+    }
+
     /// A problem with no details, in a message that does not repeat a whole body that it may quote.
     pub fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Problem {
         let message = cut(message.into());
@@ -281,6 +293,12 @@ impl From<ReplayError> for Problem {
             ReplayError::Repeat(error) => error.into(),
             ReplayError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<TooManyListeners> for Problem {
+    fn from(error: TooManyListeners) -> Problem {
+        Problem::too_many(error.to_string(), LISTENER_RETRY_AFTER)
     }
 }
 

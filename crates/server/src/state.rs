@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use angarium_engine::live::Live;
 use angarium_engine::{
     AuditTrail, Clock, Deliveries, Engine, Events, IdSource, Intake, ReplayJobs, Subscriptions, Tokens,
 };
@@ -65,6 +66,8 @@ parts! {
     Subscriptions = |parts| parts.engine.subscriptions.clone();
     Tokens = |parts| parts.engine.tokens.clone();
     Deliveries = |parts| parts.engine.deliveries.clone();
+    Live = |parts| parts.engine.live.clone();
+    Authority = |parts| parts.authority.clone();
     AuditTrail = |parts| parts.engine.audit.clone();
     ReplayJobs = |parts| parts.engine.replays.clone();
     Arc<Engine> = |parts| parts.engine.clone();

@@ -53,7 +53,7 @@ impl<'a> Query<'a> {
     }
 
     /// A filter that we do not know would silently list too much.
-    fn finish(mut self) -> Result<(), Problem> {
+    pub(crate) fn finish(mut self) -> Result<(), Problem> {
         for (name, _) in std::mem::take(&mut self.parameters).into_iter().take(NAMED_MAX) {
             let field: String = name.chars().take(64).collect();
             let message = format!("{field:?} is not a parameter of this list, or stands there twice");

@@ -7,6 +7,7 @@ mod bearer;
 pub mod jwks;
 pub mod jwt;
 pub mod keys;
+mod standing;
 
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ use crate::auth::jwt::{JwtRefused, JwtVerifier};
 use crate::problem::Problem;
 use crate::request_id::{ServedHandle, caller};
 use crate::state::App;
+
+pub(crate) use standing::Standing;
 
 /// What a route asks of its caller.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +56,10 @@ pub(crate) struct Access {
     pub(crate) role: Option<Role>,
     /// Whether the caller may set what subscribers authenticate us with, and so may see it.
     pub(crate) sees_credentials: bool,
+    /// What the route asked for.
+    pub(crate) need: Need,
+    /// Where the caller came in.
+    pub(crate) door: Door,
 }
 
 /// Why a caller is not let through.
@@ -92,7 +99,7 @@ impl Authority {
         let credential = bearer::credential(headers)?;
         let handle: Handle = handle.parse().map_err(|_| no_such_handle())?;
         match credential {
-            Credential::Token(text) => Ok(self.admit_token(handle, text, need).await?),
+            Credential::Token(text) => Ok(self.admit_token(handle, text, need, door).await?),
             Credential::Jwt(text) => self.admit_jwt(handle, text, need, door).await,
         }
     }
@@ -107,9 +114,14 @@ impl Authority {
         })?;
         let actor = format!("jwt:{}", person.subject);
         match person.role_on(&handle) {
-            Some(role) if role >= need.role => {
-                Ok(Access { handle, actor, role: Some(role), sees_credentials: role >= Role::Operator })
-            }
+            Some(role) if role >= need.role => Ok(Access {
+                handle,
+                actor,
+                role: Some(role),
+                sees_credentials: role >= Role::Operator,
+                need,
+                door,
+            }),
             Some(role) => Err(insufficient_role(Some(role), need.role).into()),
             None => {
                 Err(Denied { problem: insufficient_role(None, need.role), stranger: Some((handle, actor)) })
@@ -117,7 +129,13 @@ impl Authority {
         }
     }
 
-    async fn admit_token(&self, handle: Handle, text: &str, need: Need) -> Result<Access, Problem> {
+    async fn admit_token(
+        &self,
+        handle: Handle,
+        text: &str,
+        need: Need,
+        door: Door,
+    ) -> Result<Access, Problem> {
         let Some(scope) = need.scope else {
             return Err(invalid("this address takes a JWT, not an access token"));
         };
@@ -130,7 +148,7 @@ impl Authority {
             return Err(insufficient_scope(scope));
         }
         let sees_credentials = token.scopes.contains(&Scope::WebhooksWrite);
-        Ok(Access { handle, actor: token.id.to_string(), role: None, sees_credentials })
+        Ok(Access { handle, actor: token.id.to_string(), role: None, sees_credentials, need, door })
     }
 }
 

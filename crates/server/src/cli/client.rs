@@ -15,12 +15,16 @@ use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
 use data_encoding::HEXLOWER;
+use futures_util::StreamExt;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sse_stream::{Sse, SseStream};
+use tokio::time::timeout;
 use url::Url;
 
 use crate::cli::answers::Page;
@@ -34,6 +38,8 @@ const TRIES: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait that a service may ask for.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// A stream says something every fifteen seconds; one that does not for so long is broken.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
 /// The most items on a page.
 const PAGE_ITEMS_MAX: usize = 100;
 
@@ -71,6 +77,19 @@ pub(crate) struct Client {
     transport: Transport,
     authorization: HeaderValue,
     root: String,
+}
+
+/// A stream of events that is read as it comes.
+pub(crate) struct Events {
+    stream: SseStream<Incoming>,
+}
+
+impl Events {
+    /// The next event, or a heartbeat that tells the place; none when the stream has ended, has
+    /// broken, or was silent for too long.
+    pub(crate) async fn next(&mut self) -> Option<Sse> {
+        timeout(SILENCE_MAX, self.stream.next()).await.ok()??.ok()
+    }
 }
 
 /// Why there is no answer to go on with.
@@ -146,6 +165,21 @@ impl Client {
             if cursor.is_none() || items.len() >= most {
                 return Ok(items);
             }
+        }
+    }
+
+    /// Opens a stream of events, after the place that an earlier one reached.
+    pub(crate) async fn events(&self, path: &str, after: Option<&str>) -> Result<Events, ClientError> {
+        let mut request = self.request(&Method::GET, path, None, None)?;
+        if let Some(place) = after.and_then(|place| HeaderValue::from_str(place).ok()) {
+            request.headers_mut().insert("last-event-id", place);
+        }
+        match self.transport.open(request).await? {
+            Ok(answer) => Ok(Events { stream: SseStream::new(answer.into_body()) }),
+            Err(answer) => match self.understand::<serde_json::Value>(&answer) {
+                Err(error) => Err(error),
+                Ok(_) => Err(self.strange(answer.status(), "no stream")),
+            },
         }
     }
 

@@ -18,6 +18,7 @@ mod settings_file;
 mod sink;
 mod span;
 mod table;
+mod tail;
 mod token;
 mod verify;
 
@@ -55,6 +56,7 @@ commands! {
     Token => token::TokenArgs,
     Publish => publish::PublishArgs,
     Deliveries => deliveries::DeliveriesArgs,
+    Tail => tail::TailArgs,
     DeadLetters => dead_letters::DeadLettersArgs,
     Replay => replay::ReplayArgs,
     Audit => audit::AuditArgs,

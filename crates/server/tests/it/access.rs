@@ -26,6 +26,8 @@ const TABLE: &[Row] = &[
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/pause", "OPERATOR", Some("webhooks.write")),
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/resume", "OPERATOR", Some("webhooks.write")),
     ("GET", "/deliveries", "CREATOR", Some("deliveries.read")),
+    // A stream does not end: one that is refused for its filter was let in.
+    ("GET", "/deliveries/stream?status=none", "CREATOR", Some("deliveries.read")),
     ("GET", "/deliveries/dlv_01arz3ndektsv4rrffq69g5fav", "CREATOR", Some("deliveries.read")),
     ("POST", "/deliveries/dlv_01arz3ndektsv4rrffq69g5fav/replay", "OPERATOR", Some("deliveries.write")),
     ("GET", "/dead-letters", "CREATOR", Some("deliveries.read")),

@@ -1,13 +1,14 @@
 //! The commands that ask a running service, as an operator types them.
 
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 
 use angarium_server::service::Service;
 
 use crate::credentials::jwt;
-use crate::receiver::Receiver;
+use crate::receiver::{PATIENCE, Receiver};
 use crate::restart::on_disk;
-use crate::world::World;
+use crate::world::{World, eventually};
 
 /// Somebody at a terminal.
 struct Terminal {
@@ -20,13 +21,18 @@ impl Terminal {
         Terminal { url: format!("http://{}", world.service.address()), token: token.into() }
     }
 
-    async fn run(&self, args: &[&str]) -> Output {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_angarium"));
         command.env_clear().args(args);
         command
             .env("ANGARIUM_URL", &self.url)
             .env("ANGARIUM_TOKEN", &self.token)
             .env("ANGARIUM_HANDLE", "acme");
+        command
+    }
+
+    async fn run(&self, args: &[&str]) -> Output {
+        let mut command = self.command(args);
         let running = tokio::task::spawn_blocking(move || command.output());
         running.await.expect("a thread").expect("the command runs")
     }
@@ -177,6 +183,37 @@ async fn the_audit_log_is_listed_and_its_chain_is_walked_beside_a_running_servic
     let complaint = owner.complains(&["audit", "verify", "--store", store, "--noted", &other]).await;
     assert!(complaint.contains("is not as it was written"), "{complaint}");
     world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_are_watched_line_by_line() {
+    let world = World::start().await;
+    let receiver = Receiver::start().await;
+    world.owner().subscribe(&receiver, "/hook", &["order.*"]).await;
+    for (args, words) in [
+        (&["tail", "--status", "delivered"][..], "  delivered  #1   204 "),
+        (&["tail", "--type", "order.paid", "--json"][..], r#""eventType":"order.paid""#),
+    ] {
+        let terminal = Terminal::of(&world, jwt("acme", "CREATOR"));
+        let mut watching = terminal.command(args).stdout(Stdio::piped()).spawn().expect("the command runs");
+        eventually(|| async { (world.service.engine().live.listeners() == 1).then_some(()) }).await;
+        world.owner().publish("order.paid").await;
+        let output = watching.stdout.take().expect("it is piped");
+        let reading = tokio::task::spawn_blocking(move || BufReader::new(output).lines().next());
+        let line = tokio::time::timeout(PATIENCE, reading).await.expect("a line comes in time");
+        let line = line.expect("a thread").expect("a line").expect("text");
+        assert!(line.contains(words), "{line}");
+        watching.kill().expect("it runs");
+        watching.wait().expect("it ends");
+        // The service notices when it next speaks; another word of ours makes it.
+        eventually(|| async {
+            world.owner().publish("order.paid").await;
+            (world.service.engine().live.listeners() == 0).then_some(())
+        })
+        .await;
+    }
+    let complaint = Terminal::of(&world, jwt("beta", "OWNER")).complains(&["tail"]).await;
+    assert!(complaint.contains("403 insufficient_role"), "{complaint}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

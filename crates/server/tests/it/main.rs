@@ -24,6 +24,7 @@ mod public_keys;
 mod replays;
 mod restart;
 mod standing;
+mod stream;
 mod tenancy;
 mod tokens;
 mod verification;

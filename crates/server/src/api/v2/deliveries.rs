@@ -189,7 +189,7 @@ fn end_of(delivery: &Delivery) -> (Option<Timestamp>, Option<DeathCause>) {
     }
 }
 
-fn parts_of(outcome: Option<Outcome>) -> (Option<u16>, Option<Failure>) {
+pub(super) fn parts_of(outcome: Option<Outcome>) -> (Option<u16>, Option<Failure>) {
     match outcome {
         None => (None, None),
         Some(Outcome::Answered { status, .. }) => (Some(status), None),
@@ -244,6 +244,6 @@ impl From<Timing> for TimingView {
     }
 }
 
-fn millis(micros: u64) -> f64 {
+pub(super) fn millis(micros: u64) -> f64 {
     micros as f64 / 1000.0
 }

@@ -8,6 +8,7 @@ mod deliveries;
 mod events;
 mod public_keys;
 mod replays;
+mod stream;
 mod tokens;
 mod webhook_form;
 mod webhooks;
@@ -55,6 +56,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .twins(POST, "/webhooks/{id}/pause", webhooks_write, webhooks::pause)
         .twins(POST, "/webhooks/{id}/resume", webhooks_write, webhooks::resume)
         .route(GET, "/deliveries", deliveries_read, deliveries::list)
+        .route(GET, "/deliveries/stream", deliveries_read, stream::stream)
         .route(GET, "/deliveries/{id}", deliveries_read, deliveries::get)
         .route(POST, "/deliveries/{id}/replay", deliveries_write, deliveries::replay)
         .route(GET, "/dead-letters", deliveries_read, dead_letters::list)

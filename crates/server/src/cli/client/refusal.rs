@@ -55,8 +55,8 @@ impl Refusal {
     }
 
     /// Whether the same request may be answered otherwise in a moment.
-    pub(super) fn is_passing(&self) -> bool {
-        self.status == StatusCode::SERVICE_UNAVAILABLE
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE)
     }
 
     /// What whoever reads this can do about it.

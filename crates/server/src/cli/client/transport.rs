@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -102,6 +103,30 @@ impl Transport {
         Ok(answer)
     }
 
+    /// Sends a request whose answer does not end, over a connection of its own, and reads its head.
+    /// An answer that is no success is read whole.
+    pub(super) async fn open(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Result<Response<Incoming>, Response<Bytes>>, ClientError> {
+        request.headers_mut().insert(HOST, self.shared.authority.clone());
+        let opening = async {
+            let mut sender =
+                timeout(CONNECT_TIMEOUT, self.connect()).await.map_err(|_| "no connection in time")??;
+            let answer = sender.send_request(request).await?;
+            if answer.status().is_success() {
+                return Ok(Ok(answer));
+            }
+            whole(answer).await.map(Err)
+        };
+        let opened =
+            timeout(ANSWER_TIMEOUT, opening).await.unwrap_or_else(|_| Err("it takes too long".into()));
+        opened.map_err(|error: Failure| ClientError::Unreachable {
+            url: self.shared.url.clone(),
+            reason: innermost(&*error),
+        })
+    }
+
     /// A connection that waits, or a new one.
     async fn sender(&self) -> Result<Sender, Failure> {
         while let Some(mut sender) = self.take_idle() {
@@ -145,7 +170,11 @@ impl Transport {
 }
 
 async fn exchange(sender: &mut Sender, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failure> {
-    let (head, body) = sender.send_request(request).await?.into_parts();
+    whole(sender.send_request(request).await?).await
+}
+
+async fn whole(answer: Response<Incoming>) -> Result<Response<Bytes>, Failure> {
+    let (head, body) = answer.into_parts();
     let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await?.to_bytes();
     Ok(Response::from_parts(head, body))
 }

@@ -1,0 +1,45 @@
+//! Whether a caller who was let through a while ago still would be.
+
+use axum::extract::{FromRef, FromRequestParts};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+
+use super::{Access, Authority};
+use crate::problem::Problem;
+
+/// The credential of a request whose answer does not end, to be judged again while it goes on.
+pub(crate) struct Standing {
+    authority: Authority,
+    access: Access,
+    /// The credential alone.
+    headers: HeaderMap,
+}
+
+impl Standing {
+    /// Judges the credential as at the door: it may have ended, been revoked, or lost its scope. A
+    /// store that cannot be asked is no reason to send anybody away.
+    pub(crate) async fn holds(&self) -> bool {
+        let Access { handle, need, door, .. } = &self.access;
+        match self.authority.admit(&self.headers, handle.as_str(), *need, *door).await {
+            Ok(_) => true,
+            Err(denied) => !matches!(denied.problem.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN),
+        }
+    }
+}
+
+impl<S> FromRequestParts<S> for Standing
+where
+    S: Send + Sync,
+    Authority: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Standing, Problem> {
+        let access =
+            parts.extensions.get::<Access>().expect("the route table puts a guard before every handler");
+        let credential = parts.headers.get(AUTHORIZATION).cloned();
+        let headers = credential.into_iter().map(|value| (AUTHORIZATION, value)).collect();
+        Ok(Standing { authority: Authority::from_ref(state), access: access.clone(), headers })
+    }
+}
