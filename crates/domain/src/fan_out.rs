@@ -1,19 +1,45 @@
 //! Which subscriptions an event goes to.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
-use crate::event_type::EventType;
+use serde_json::Value;
+
+use crate::event::Event;
 use crate::subscription::Subscription;
 
-/// The subscriptions that want an event of this type, in the order given.
+/// An event that subscriptions are asked about.
+///
+/// Its payload is parsed when the first subscription with a filter wants its type, and once at most:
+/// an event that meets no filter costs no parsing.
+pub struct Candidate<'e> {
+    event: &'e Event,
+    payload: OnceCell<Value>,
+}
+
+impl<'e> Candidate<'e> {
+    /// An event about which nobody has been asked yet.
+    pub fn new(event: &'e Event) -> Candidate<'e> {
+        Candidate { event, payload: OnceCell::new() }
+    }
+
+    /// Whether a subscription wants this event: its type, and its payload if there is a filter.
+    ///
+    /// The one place where that is decided, for what is published now and for what is looked up later.
+    pub fn is_wanted_by(&self, subscription: &Subscription) -> bool {
+        let payload = || self.payload.get_or_init(|| self.event.payload.to_value());
+        subscription.wants(&self.event.event_type)
+            && subscription.filter.as_ref().is_none_or(|filter| filter.matches(payload()))
+    }
+}
+
+/// The subscriptions that want an event, in the order given.
 ///
 /// Paused ones and those switched off are included: their deliveries are held, not lost.
-pub fn matching<'a, S>(
-    subscriptions: &'a [Arc<S>],
-    event_type: &'a EventType,
-) -> impl Iterator<Item = &'a Arc<S>>
+pub fn matching<'a, S>(subscriptions: &'a [Arc<S>], event: &'a Event) -> impl Iterator<Item = &'a Arc<S>>
 where
     S: AsRef<Subscription>,
 {
-    subscriptions.iter().filter(move |subscription| subscription.as_ref().as_ref().wants(event_type))
+    let candidate = Candidate::new(event);
+    subscriptions.iter().filter(move |subscription| candidate.is_wanted_by(subscription.as_ref().as_ref()))
 }

@@ -15,6 +15,7 @@ pub mod dispatch;
 pub mod event;
 pub mod event_type;
 pub mod fan_out;
+pub mod filter;
 pub mod handle;
 pub mod headers;
 pub mod health;

@@ -3,7 +3,10 @@
 //! We never parse and print a payload: the receiver gets the publisher's bytes,
 //! with its number formats, key order and duplicate keys, under our signature.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// How deeply arrays and objects may nest (contract 1.6).
@@ -69,6 +72,17 @@ impl Payload {
         &self.0
     }
 
+    /// The payload as a tree, for those who look into it; nobody sends what this gives.
+    ///
+    /// Of duplicate keys the last counts. A number that no double can hold becomes the largest or
+    /// smallest that one can, so that it still compares as what it is: large.
+    pub fn to_value(&self) -> Value {
+        let text = self.as_str();
+        serde_json::from_str(text).unwrap_or_else(|_| {
+            serde_json::from_str(&saturated(text)).expect("numbers were all that the tree could not hold")
+        })
+    }
+
     /// The accepted text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a payload was text when it was accepted")
@@ -94,6 +108,38 @@ fn inspect(json: &[u8]) -> Result<(), InvalidPayload> {
         at += 1;
     }
     Ok(())
+}
+
+/// Valid JSON with its numbers brought into the range of doubles.
+fn saturated(json: &str) -> String {
+    let bytes = json.as_bytes();
+    let mut within = String::with_capacity(json.len());
+    let (mut copied, mut at) = (0, 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => at = end_of_string(bytes, at + 1).expect("it was inspected when it was accepted") + 1,
+            b'-' | b'0'..=b'9' => {
+                let end = end_of_number(bytes, at);
+                let number: f64 = json[at..end].parse().expect("the parser accepted the number");
+                if number.is_infinite() {
+                    within.push_str(&json[copied..at]);
+                    write!(within, "{:e}", f64::MAX.copysign(number)).expect("a string takes every text");
+                    copied = end;
+                }
+                at = end;
+            }
+            _ => at += 1,
+        }
+    }
+    within.push_str(&json[copied..]);
+    within
+}
+
+/// The index behind the number that begins at `at`.
+fn end_of_number(json: &[u8], at: usize) -> usize {
+    let length =
+        json[at..].iter().take_while(|byte| matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E' | b'0'..=b'9'));
+    at + length.count()
 }
 
 /// The index of the closing quote of the string whose content begins at `at`.
@@ -146,6 +192,21 @@ mod tests {
         let json = r#"{ "b":1.0, "a":1e400, "a":"\u00e9\ud834\udd1e" }"#;
         let raw: &RawValue = serde_json::from_str(json).expect("valid JSON");
         assert_eq!(Payload::from_json(raw, 1000).expect("a payload").as_str(), json);
+    }
+
+    #[test]
+    fn a_tree_holds_every_number_that_the_text_may_hold() {
+        let tree = |json: &str| {
+            let raw: &RawValue = serde_json::from_str(json).expect("valid JSON");
+            Payload::from_json(raw, 1000).expect("a payload").to_value()
+        };
+        assert_eq!(
+            tree(r#"{"a":[1e400,-1e400,1.5,"1e400","\"-9e999"],"1e400":-9E+999,"b":{}}"#),
+            serde_json::json!({"a": [f64::MAX, f64::MIN, 1.5, "1e400", "\"-9e999"], "1e400": f64::MIN, "b": {}})
+        );
+        let digits = format!(r#"{{"a":{}}}"#, "9".repeat(400));
+        assert_eq!(tree(&digits), serde_json::json!({"a": f64::MAX}));
+        assert_eq!(tree(r#"{"a":1e-400,"b":1,"b":2}"#), serde_json::json!({"a": 0.0, "b": 2}));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::auto_disable::AutoDisable;
 use crate::event::PayloadFormat;
 use crate::event_type::{EventPattern, EventType};
+use crate::filter::Filter;
 use crate::handle::Handle;
 use crate::headers::CustomHeaders;
 use crate::ids::SubscriptionId;
@@ -45,6 +46,9 @@ pub struct Subscription {
     pub endpoint_url: EndpointUrl,
     /// What is wanted; not empty, without duplicates. Changes by the owner's patch.
     pub event_types: Vec<EventPattern>,
+    /// Which payloads of those types are wanted; all, if there is none. Changes by the owner's patch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
     /// The owner's words.
     pub description: Option<String>,
     /// Which headers prove the origin.
@@ -156,7 +160,7 @@ impl fmt::Debug for EndpointUrl {
 }
 
 impl Subscription {
-    /// Whether this subscription wants events of this type.
+    /// Whether this subscription wants events of this type. [`crate::fan_out`] asks the filter too.
     pub fn wants(&self, event_type: &EventType) -> bool {
         self.event_types.iter().any(|pattern| pattern.matches(event_type))
     }

@@ -76,7 +76,7 @@ impl Planner {
     ) -> usize {
         let before = plan.planned.len();
         let now = self.clock.now();
-        for entry in fan_out::matching(&snapshot.subscriptions, &event.event_type) {
+        for entry in fan_out::matching(&snapshot.subscriptions, event) {
             if but != Some(entry.subscription.id) {
                 self.add(plan, &entry.subscription, event, Again::default(), now);
             }

@@ -6,6 +6,7 @@ use angarium_channels::RefusedAddress;
 use angarium_domain::auto_disable::AutoDisable;
 use angarium_domain::event::PayloadFormat;
 use angarium_domain::event_type::EventPattern;
+use angarium_domain::filter::Filter;
 use angarium_domain::handle::Handle;
 use angarium_domain::headers::CustomHeaders;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
@@ -26,6 +27,8 @@ pub struct NewSubscription {
     pub endpoint_url: String,
     /// Not empty; duplicates collapse.
     pub event_types: Vec<EventPattern>,
+    /// Which payloads of those types; all, if there is none.
+    pub filter: Option<Filter>,
     /// The owner's words.
     pub description: Option<String>,
     /// Decides which kind of key is made.
@@ -57,6 +60,8 @@ pub struct Patch {
     pub endpoint_url: Option<String>,
     /// Not empty; duplicates collapse.
     pub event_types: Option<Vec<EventPattern>>,
+    /// Holds for events published from now on. Null removes it.
+    pub filter: Option<Option<Filter>>,
     /// Null removes it.
     pub description: Option<Option<String>>,
     /// Must use the kind of key that the subscription has.
@@ -170,6 +175,7 @@ impl NewSubscription {
             handle: handle.clone(),
             endpoint_url: url.clone(),
             event_types: without_duplicates(self.event_types.clone()),
+            filter: self.filter.clone(),
             description: self.description.clone(),
             signing_profile: self.signing_profile,
             payload_format: self.payload_format,
@@ -216,6 +222,7 @@ impl Patch {
         }
         let patterns = self.event_types.clone().map(without_duplicates);
         set(&mut subscription.event_types, patterns.as_ref());
+        set(&mut subscription.filter, self.filter.as_ref());
         set(&mut subscription.description, self.description.as_ref());
         set(&mut subscription.signing_profile, self.signing_profile.as_ref());
         set(&mut subscription.payload_format, self.payload_format.as_ref());

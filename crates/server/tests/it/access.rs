@@ -25,6 +25,7 @@ const TABLE: &[Row] = &[
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/rotate-secret", "OPERATOR", Some("webhooks.write")),
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/pause", "OPERATOR", Some("webhooks.write")),
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/resume", "OPERATOR", Some("webhooks.write")),
+    ("POST", "/filters/check", "CREATOR", Some("webhooks.read")),
     ("GET", "/deliveries", "CREATOR", Some("deliveries.read")),
     // A stream does not end: one that is refused for its filter was let in.
     ("GET", "/deliveries/stream?status=none", "CREATOR", Some("deliveries.read")),

@@ -14,6 +14,7 @@ mod cli_demo;
 mod dead_letters;
 mod deliveries;
 mod events;
+mod filters;
 mod idempotency;
 mod jwt;
 mod listener;

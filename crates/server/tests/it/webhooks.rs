@@ -65,6 +65,7 @@ async fn defaults_are_those_of_the_contract() {
         ("payloadFormat", json!("native")),
         ("retryPolicy", json!("fast")),
         ("headers", json!({})),
+        ("filter", Value::Null),
         ("timeoutSeconds", json!(10)),
         ("ordered", json!(false)),
         ("description", Value::Null),

@@ -217,6 +217,7 @@ fn new_subscription(receiver: usize, spec: &Spec) -> NewSubscription {
     NewSubscription {
         endpoint_url: url_of(receiver, 0),
         event_types: vec!["*".parse().expect("a pattern")],
+        filter: None,
         description: None,
         signing_profile: spec.profile,
         payload_format: spec.format,

@@ -169,6 +169,7 @@ pub(super) fn entry(handle: &Handle, id: SubscriptionId, description: &str) -> A
         "handle": handle,
         "endpointUrl": "https://hooks.example.com/in?token=secret",
         "eventTypes": ["order.*"],
+        "filter": { "total": { "lt": 9.5, "gte": 0.1 }, "any": [{ "currency": "EUR" }, { "gift": null }] },
         "description": description,
         "signingProfile": "arjun",
         "payloadFormat": "native",

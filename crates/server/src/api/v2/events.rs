@@ -156,7 +156,7 @@ fn ordering_key(form: &mut Form<'_>) -> Option<Box<str>> {
     Some(key.into())
 }
 
-fn payload_problem(error: &InvalidPayload) -> Problem {
+pub(super) fn payload_problem(error: &InvalidPayload) -> Problem {
     match error {
         InvalidPayload::TooLarge { .. } => Problem::too_large(error.to_string()),
         InvalidPayload::NotAnObject | InvalidPayload::TooDeep | InvalidPayload::LoneSurrogate => {

@@ -6,6 +6,7 @@ mod audit;
 mod dead_letters;
 mod deliveries;
 mod events;
+mod filters;
 mod public_keys;
 mod replays;
 mod stream;
@@ -55,6 +56,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .twins(POST, "/webhooks/{id}/rotate-secret", webhooks_write, webhooks::rotate)
         .twins(POST, "/webhooks/{id}/pause", webhooks_write, webhooks::pause)
         .twins(POST, "/webhooks/{id}/resume", webhooks_write, webhooks::resume)
+        .route(POST, "/filters/check", webhooks_read, filters::check)
         .route(GET, "/deliveries", deliveries_read, deliveries::list)
         .route(GET, "/deliveries/stream", deliveries_read, stream::stream)
         .route(GET, "/deliveries/{id}", deliveries_read, deliveries::get)

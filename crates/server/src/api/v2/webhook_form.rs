@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use angarium_domain::auto_disable::{AFTER_HOURS, AFTER_HOURS_DEFAULT, AutoDisable};
 use angarium_domain::event_type::EventPattern;
+use angarium_domain::filter::Filter;
 use angarium_domain::subscription::{
     CONCURRENCY, DESCRIPTION_CHARS_MAX, PATTERNS_MAX, RATE_PER_SECOND, TIMEOUT_DEFAULT, TIMEOUT_SECONDS,
     without_duplicates,
@@ -23,9 +24,11 @@ pub(super) fn new_subscription(mut form: Form<'_>) -> Result<NewSubscription, Pr
     let endpoint_url: Option<String> = form.required("endpointUrl");
     let event_types = form.raw("eventTypes").or_else(|| form.missing("eventTypes"));
     let event_types = event_types.and_then(|list| patterns(&mut form, list));
+    let filter = form.raw("filter");
     let new = NewSubscription {
         endpoint_url: endpoint_url.clone().unwrap_or_default(),
         event_types: event_types.clone().unwrap_or_default(),
+        filter: filter.and_then(|written| filter_of(&mut form, written)),
         description: form.optional("description").map(|text| description(&mut form, text)),
         signing_profile: form.optional("signingProfile").unwrap_or_default(),
         payload_format: form.optional("payloadFormat").unwrap_or_default(),
@@ -44,9 +47,14 @@ pub(super) fn new_subscription(mut form: Form<'_>) -> Result<NewSubscription, Pr
 /// The body of `PATCH …/webhooks/{id}`. `null` clears what can be without a value.
 pub(super) fn patch_of(mut form: Form<'_>) -> Result<Patch, Problem> {
     let event_types = form.raw("eventTypes");
+    let filter: Option<Option<&RawValue>> = form.nullable("filter");
     let patch = Patch {
         endpoint_url: form.optional("endpointUrl"),
         event_types: event_types.and_then(|list| patterns(&mut form, list)),
+        filter: filter.and_then(|wish| match wish {
+            Some(written) => filter_of(&mut form, written).map(Some),
+            None => Some(None),
+        }),
         description: form
             .nullable("description")
             .map(|text: Option<Cow<'_, str>>| text.map(|text| description(&mut form, text))),
@@ -85,6 +93,11 @@ fn patterns(form: &mut Form<'_>, list: &RawValue) -> Option<Vec<EventPattern>> {
         pattern.map_err(|message| form.fault(format!("eventTypes[{place}]"), message)).ok()
     });
     Some(without_duplicates(read.collect()))
+}
+
+/// A filter, with the place of its fault if it is not one.
+pub(super) fn filter_of(form: &mut Form<'_>, written: &RawValue) -> Option<Filter> {
+    Filter::from_json(written).map_err(|error| form.fault(error.at, error.fault.to_string())).ok()
 }
 
 fn description(form: &mut Form<'_>, text: Cow<'_, str>) -> String {
@@ -185,7 +198,8 @@ mod tests {
     #[test]
     fn every_field_at_fault_is_named() {
         let body = r#"{"eventTypes":["ok","not ok",3],"timeoutSeconds":31,"maxConcurrency":0,"rateLimitPerSecond":"x",
-            "signingProfile":"none","payloadFormat":1,"retryPolicy":"slow","headers":{"Host":"x"},"ordered":"yes","filter":{}}"#;
+            "signingProfile":"none","payloadFormat":1,"retryPolicy":"slow","headers":{"Host":"x"},"ordered":"yes",
+            "filter":{"all":[{"total":{"gte":"x"}},{"total":{"gte":null}}]}}"#;
         let mut fields = fields_at_fault(body);
         fields.sort();
         assert_eq!(
@@ -194,7 +208,7 @@ mod tests {
                 "endpointUrl",
                 "eventTypes[1]",
                 "eventTypes[2]",
-                "filter",
+                "filter.all[1].total.gte",
                 "headers",
                 "maxConcurrency",
                 "ordered",
@@ -247,11 +261,15 @@ mod tests {
 
     #[test]
     fn a_patch_tells_clearing_from_leaving_alone() {
-        let patch = patch_of(Form::parse(br#"{"description":null,"maxConcurrency":3}"#).expect("an object"));
-        let patch = patch.expect("a patch");
+        let patch_of =
+            |body: &str| patch_of(Form::parse(body.as_bytes()).expect("an object")).expect("a patch");
+        let patch = patch_of(r#"{"description":null,"maxConcurrency":3}"#);
         assert_eq!(
             (patch.description, patch.max_concurrency, patch.rate_limit_per_second),
             (Some(None), Some(Some(3)), None)
         );
+        assert_eq!(patch.filter, None);
+        assert_eq!(patch_of(r#"{"filter":null}"#).filter, Some(None));
+        assert!(patch_of(r#"{"filter":{"a":1}}"#).filter.flatten().is_some());
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use angarium_domain::auto_disable::AutoDisable;
 use angarium_domain::event::PayloadFormat;
 use angarium_domain::event_type::EventPattern;
+use angarium_domain::filter::Filter;
 use angarium_domain::handle::Handle;
 use angarium_domain::headers::CustomHeaders;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId, SubscriptionKind};
@@ -34,6 +35,7 @@ pub(super) struct WebhookView {
     handle: Handle,
     endpoint_url: String,
     event_types: Vec<EventPattern>,
+    filter: Option<Filter>,
     status: Standing,
     gone_at: Option<Timestamp>,
     disabled_at: Option<Timestamp>,
@@ -260,6 +262,7 @@ impl WebhookView {
             handle: subscription.handle,
             endpoint_url: subscription.endpoint_url.as_str().to_owned(),
             event_types: subscription.event_types,
+            filter: subscription.filter,
             status: standing,
             gone_at: subscription.gone_at,
             disabled_at: subscription.disabled.map(|disabled| disabled.at),
