@@ -37,7 +37,7 @@ for (const delivery of deliveries) {
     else refused += 1;
     if (found !== expected) {
       wrong += 1;
-      console.log(`${delivery.profile}: ${description}: expected ${expected}, found ${found}`);
+      console.log(`${delivery.profile}, ${delivery.format}: ${description}: expected ${expected}, found ${found}`);
     }
   }
 }

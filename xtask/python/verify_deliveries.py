@@ -1,4 +1,4 @@
-"""Verifies captured deliveries with the official Standard Webhooks library and with plain HMAC.
+"""Verifies captured deliveries with the official Standard Webhooks and CloudEvents libraries and with plain HMAC.
 
 Argument: the JSON file that `cargo xtask verify-libraries` wrote.
 """
@@ -9,6 +9,7 @@ import hmac
 import json
 import sys
 
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 
@@ -34,6 +35,43 @@ def own_profile_accepts(profile, secret, body, headers):
     return None
 
 
+# The handle of the trials.
+HANDLE = "trial"
+PAYLOAD = {"text": "käse \u2028 \"quoted\" 🧀", "number": 1e21, "list": [None, True, []]}
+
+
+def payload_of(delivery):
+    """The payload, read as each format's documentation says."""
+    body = base64.b64decode(delivery["body"])
+    member = {"native": "payload", "standard": "data"}
+    if delivery["format"] in member:
+        return json.loads(body)[member[delivery["format"]]]
+    return cloud_event(delivery).get_data()
+
+
+def cloud_event(delivery):
+    """The event, as the official library reads it out of the request; it finds out the mode by itself."""
+    return from_http_event(HTTPMessage(headers=delivery["headers"], body=base64.b64decode(delivery["body"])))
+
+
+def attributes_are_right(delivery):
+    event, headers = cloud_event(delivery), delivery["headers"]
+    binary = delivery["format"] == "cloudevents-binary"
+    found = event.get_attributes()
+    return (
+        found["id"] == headers["webhook-id"]
+        and found["source"] == "/handles/" + HANDLE
+        and found["type"] == "library.check"
+        and found["specversion"] == "1.0"
+        and found["datacontenttype"] == "application/json"
+        and found["time"].utcoffset().total_seconds() == 0
+        and str(found["attempt"]) == "1"
+        and found["partitionkey"] == 'k "é" 100%'
+        and any(name.startswith("ce-") for name in headers) == binary
+        and "ce-datacontenttype" not in headers
+    )
+
+
 def expectations(delivery):
     """Yields what is expected of each combination: (description, expected, found)."""
     profile, headers = delivery["profile"], delivery["headers"]
@@ -41,6 +79,9 @@ def expectations(delivery):
     # A space behind the last brace is still the same JSON, and no longer the same bytes.
     changed = body + b" "
     newest, *_ = delivery["live"]
+    yield "payload", True, payload_of(delivery) == PAYLOAD
+    if delivery["format"].startswith("cloudevents"):
+        yield "attributes", True, attributes_are_right(delivery)
     for secret in delivery["live"]:
         yield "standard, live secret", True, standard_accepts(secret, body, headers)
         yield "standard, changed body", False, standard_accepts(secret, changed, headers)
@@ -63,8 +104,8 @@ def main():
             refused += not found
             if found != expected:
                 wrong += 1
-                print(f"{delivery['profile']}: {description}: expected {expected}, found {found}")
-    print(f"python: {len(deliveries)} deliveries, {accepted} signatures accepted, {refused} refused, {wrong} wrong")
+                print(f"{delivery['profile']}, {delivery['format']}: {description}: expected {expected}, found {found}")
+    print(f"python: {len(deliveries)} deliveries, {accepted} checks accepted, {refused} refused, {wrong} wrong")
     return 1 if wrong or not accepted or not refused else 0
 
 

@@ -107,9 +107,8 @@ impl Api {
     }
 
     /// Publishes one event and returns its id.
-    pub(crate) async fn publish(&self, event_type: &str, payload: &Value) -> Result<String> {
-        let body = json!({ "type": event_type, "payload": payload });
-        let answer = self.call(Method::POST, "/events", Some(&body)).await?;
+    pub(crate) async fn publish(&self, event: &Value) -> Result<String> {
+        let answer = self.call(Method::POST, "/events", Some(event)).await?;
         Ok(answer["eventId"].as_str().context("the answer has no eventId")?.to_owned())
     }
 

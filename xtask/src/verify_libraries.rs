@@ -1,4 +1,5 @@
-//! `verify-libraries`: real deliveries, verified by the official Standard Webhooks libraries and by plain HMAC.
+//! `verify-libraries`: real deliveries in every payload format, verified by the official Standard Webhooks
+//! libraries, by the official CloudEvents library and by plain HMAC.
 //!
 //! Our own verifier shares our misunderstandings; libraries written by others
 //! in Python and JavaScript do not.
@@ -28,10 +29,13 @@ use crate::{
 
 /// The libraries, at the versions that the scripts were written for.
 const PYTHON_LIBRARY: &str = "standardwebhooks==1.0.1";
+const PYTHON_CLOUD_EVENTS: &str = "cloudevents==2.2.0";
 const NODE_LIBRARY: &str = "standardwebhooks@1.0.0";
 
-/// The profiles with a shared secret; a subscription's path is its profile's name.
+/// The profiles with a shared secret.
 const PROFILES: &[&str] = &["arjun", "standard", "platformxe"];
+/// The payload formats. A subscription's path is its profile's name and its format's.
+const FORMATS: &[&str] = &["native", "standard", "cloudevents", "cloudevents-binary"];
 
 const DELIVERED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -47,6 +51,7 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Serialize)]
 struct Captured {
     profile: String,
+    format: String,
     headers: BTreeMap<String, String>,
     body: String,
     /// Must fit `webhook-signature`, each of them.
@@ -62,8 +67,11 @@ impl Guest for Recorder {
     fn receive(&self, head: &Parts, body: &Bytes) -> Reply {
         let text =
             |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let path = head.uri.path().trim_start_matches('/');
+        let (profile, format) = path.split_once('/').unwrap_or((path, ""));
         self.0.lock().expect("recording does not panic").push(Captured {
-            profile: head.uri.path().trim_start_matches('/').to_owned(),
+            profile: profile.to_owned(),
+            format: format.to_owned(),
             headers: head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
             body: BASE64.encode(body),
             live: Vec::new(),
@@ -80,7 +88,8 @@ pub(crate) async fn run(args: VerifyArgs) -> Result<()> {
     let folder = workspace::target_folder("verify")?;
     let file = folder.join("deliveries.json");
     fs::write(&file, serde_json::to_vec_pretty(&captured)?)?;
-    println!("{} deliveries captured, {PROFILES:?} before and after a rotation", captured.len());
+    let count = captured.len();
+    println!("{count} deliveries captured, {PROFILES:?} in {FORMATS:?} before and after a rotation");
 
     verify_with_python(&folder, &file)?;
     verify_with_node(&folder, &file)
@@ -96,41 +105,56 @@ async fn deliver(binary: &Path) -> Result<Vec<Captured>> {
 
     let mut subscriptions = BTreeMap::new();
     let mut first_secrets = BTreeMap::new();
-    for profile in PROFILES {
-        let url = receiver.url(&format!("/{profile}"));
-        let made = api.subscribe(&url, &["*"], json!({ "signingProfile": profile })).await?;
-        subscriptions.insert(*profile, made.subscription_id);
-        first_secrets.insert(*profile, made.secret);
+    for (profile, format) in cases() {
+        let url = receiver.url(&format!("/{profile}/{format}"));
+        let wish = json!({ "signingProfile": profile, "payloadFormat": format });
+        let made = api.subscribe(&url, &["*"], wish).await?;
+        subscriptions.insert((profile, format), made.subscription_id);
+        first_secrets.insert((profile, format), made.secret);
     }
     let mut before = publish_and_capture(&api, &recorder).await?;
 
     let mut second_secrets = BTreeMap::new();
-    for (profile, subscription_id) in &subscriptions {
-        second_secrets.insert(*profile, api.rotate_secret(subscription_id).await?);
+    for (case, subscription_id) in &subscriptions {
+        second_secrets.insert(*case, api.rotate_secret(subscription_id).await?);
     }
     let mut after = publish_and_capture(&api, &recorder).await?;
 
     for delivery in &mut before {
-        let profile = delivery.profile.as_str();
-        delivery.live = vec![first_secrets[profile].clone()];
-        delivery.foreign = vec![second_secrets[profile].clone()];
+        let case = delivery.case();
+        delivery.live = vec![first_secrets[&case].clone()];
+        delivery.foreign = vec![second_secrets[&case].clone()];
     }
     for delivery in &mut after {
-        let profile = delivery.profile.as_str();
-        delivery.live = vec![second_secrets[profile].clone(), first_secrets[profile].clone()];
-        let others = first_secrets.iter().chain(&second_secrets).filter(|(other, _)| **other != profile);
+        let case = delivery.case();
+        delivery.live = vec![second_secrets[&case].clone(), first_secrets[&case].clone()];
+        let others = first_secrets.iter().chain(&second_secrets).filter(|(other, _)| **other != case);
         delivery.foreign = others.map(|(_, secret)| secret.clone()).collect();
     }
     before.extend(after);
     Ok(before)
 }
 
+/// Every profile with every format.
+fn cases() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PROFILES.iter().flat_map(|profile| FORMATS.iter().map(|format| (*profile, *format)))
+}
+
+impl Captured {
+    /// Which subscription it was sent for.
+    fn case(&self) -> (&'static str, &'static str) {
+        let ours = |(profile, format): &(&str, &str)| *profile == self.profile && *format == self.format;
+        cases().find(ours).expect("only the subscriptions made here have this receiver")
+    }
+}
+
 async fn publish_and_capture(api: &Api, recorder: &Recorder) -> Result<Vec<Captured>> {
     let payload = json!({ "text": "käse \u{2028} \"quoted\" 🧀", "number": 1e21, "list": [null, true, []] });
-    api.publish("library.check", &payload).await?;
+    let event = json!({ "type": "library.check", "payload": payload, "orderingKey": "k \"é\" 100%" });
+    api.publish(&event).await?;
     api.quiet_within(DELIVERED_WITHIN).await?;
     let captured = std::mem::take(&mut *recorder.0.lock().expect("recording does not panic"));
-    let (found, expected) = (captured.len(), PROFILES.len());
+    let (found, expected) = (captured.len(), cases().count());
     ensure!(found == expected, "{found} deliveries came, expected {expected}");
     Ok(captured)
 }
@@ -141,8 +165,8 @@ fn verify_with_python(folder: &Path, file: &Path) -> Result<()> {
     if !python.exists() {
         workspace::run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
     }
-    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTHON_LIBRARY];
-    workspace::run(Command::new(&python).args(install))?;
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    workspace::run(Command::new(&python).args(install).args([PYTHON_LIBRARY, PYTHON_CLOUD_EVENTS]))?;
     workspace::run(
         Command::new(&python).arg(workspace::root().join("xtask/python/verify_deliveries.py")).arg(file),
     )

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::cloud_events;
 use crate::event_type::EventType;
 use crate::handle::Handle;
 use crate::ids::EventId;
@@ -96,34 +98,46 @@ pub enum PayloadFormat {
     Standard,
     /// CloudEvents 1.0, structured mode.
     CloudEvents,
+    /// CloudEvents 1.0, binary mode: the attributes are headers, and the body is the payload alone.
+    #[serde(rename = "cloudevents-binary")]
+    CloudEventsBinary,
 }
 
 impl PayloadFormat {
     /// The media type of the body.
     pub fn content_type(self) -> &'static str {
         match self {
-            PayloadFormat::Native | PayloadFormat::Standard => "application/json",
+            PayloadFormat::Native | PayloadFormat::Standard | PayloadFormat::CloudEventsBinary => {
+                "application/json"
+            }
             PayloadFormat::CloudEvents => "application/cloudevents+json; charset=UTF-8",
         }
     }
 
-    /// The exact bytes that are signed and sent.
+    /// The headers that belong to the body, beside its media type: lower-case names, each once.
+    pub fn headers(self, event: &Event, attempt: u32) -> Vec<(&'static str, String)> {
+        match self {
+            PayloadFormat::Native | PayloadFormat::Standard | PayloadFormat::CloudEvents => Vec::new(),
+            PayloadFormat::CloudEventsBinary => cloud_events::headers(event, attempt),
+        }
+    }
+
+    /// The exact bytes that are signed and sent with an attempt, from 1.
     ///
     /// Ids, types, handles and times hold no character that JSON would escape,
     /// so they are written as they stand.
-    pub fn body(self, event: &Event) -> String {
+    pub fn body(self, event: &Event, attempt: u32) -> Bytes {
         let Event { id, handle, event_type, occurred_at, payload, .. } = event;
-        let payload = payload.as_str();
+        let text = payload.as_str();
         match self {
             PayloadFormat::Native => format!(
-                r#"{{"id":"{id}","type":"{event_type}","handle":"{handle}","occurredAt":"{occurred_at}","payload":{payload}}}"#
-            ),
+                r#"{{"id":"{id}","type":"{event_type}","handle":"{handle}","occurredAt":"{occurred_at}","payload":{text}}}"#
+            ).into(),
             PayloadFormat::Standard => {
-                format!(r#"{{"type":"{event_type}","timestamp":"{occurred_at}","data":{payload}}}"#)
+                format!(r#"{{"type":"{event_type}","timestamp":"{occurred_at}","data":{text}}}"#).into()
             }
-            PayloadFormat::CloudEvents => format!(
-                r#"{{"specversion":"1.0","id":"{id}","source":"/handles/{handle}","type":"{event_type}","time":"{occurred_at}","datacontenttype":"application/json","data":{payload}}}"#
-            ),
+            PayloadFormat::CloudEvents => cloud_events::structured(event, attempt).into(),
+            PayloadFormat::CloudEventsBinary => payload.as_bytes().clone(),
         }
     }
 }
@@ -148,7 +162,7 @@ mod tests {
     #[test]
     fn native_bodies_have_the_shape_of_the_sources() {
         assert_eq!(
-            PayloadFormat::Native.body(&event()),
+            PayloadFormat::Native.body(&event(), 1),
             r#"{"id":"evt_01040g2081040g2081040g2081","type":"link.clicked","handle":"acme","occurredAt":"2026-02-25T12:00:00Z","payload":{"n":1}}"#
         );
     }
@@ -160,8 +174,31 @@ mod tests {
             (PayloadFormat::Standard, "data"),
             (PayloadFormat::CloudEvents, "data"),
         ] {
-            let body: serde_json::Value = serde_json::from_str(&format.body(&event())).expect("valid JSON");
+            let body: serde_json::Value =
+                serde_json::from_slice(&format.body(&event(), 1)).expect("valid JSON");
             assert_eq!(body[field], serde_json::json!({"n": 1}), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn binary_mode_sends_the_payload_as_it_was_published() {
+        let event = event();
+        let format = PayloadFormat::CloudEventsBinary;
+        assert_eq!(format.body(&event, 1), event.payload.as_bytes());
+        assert_eq!(format.content_type(), "application/json");
+        assert!(format.headers(&event, 1).iter().all(|(name, _)| name.starts_with("ce-")));
+    }
+
+    #[test]
+    fn every_format_is_its_word_on_the_wire() {
+        for (format, word) in [
+            (PayloadFormat::Native, "native"),
+            (PayloadFormat::Standard, "standard"),
+            (PayloadFormat::CloudEvents, "cloudevents"),
+            (PayloadFormat::CloudEventsBinary, "cloudevents-binary"),
+        ] {
+            assert_eq!(serde_json::to_value(format).expect("a word"), word);
+            assert_eq!(serde_json::from_value::<PayloadFormat>(word.into()).expect("a format"), format);
         }
     }
 

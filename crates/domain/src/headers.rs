@@ -18,7 +18,8 @@ pub const VALUE_BYTES_MAX: usize = 1024;
 pub const TOTAL_BYTES_MAX: usize = 8 * 1024;
 
 /// Names that are ours to set, or that change how the request is framed or routed.
-const RESERVED: [&str; 23] = [
+const RESERVED: [&str; 25] = [
+    "accept",
     "accept-encoding",
     "connection",
     "content-digest",
@@ -41,15 +42,17 @@ const RESERVED: [&str; 23] = [
     "upgrade",
     "user-agent",
     "via",
+    "x-google-metadata-request",
     "x-real-ip",
 ];
 
 /// Beginnings of names that are reserved however they go on.
-const RESERVED_PREFIXES: [&str; 9] = [
+const RESERVED_PREFIXES: [&str; 10] = [
     "ce-",
     "proxy-",
     "signature",
     "webhook-",
+    "x-aliyun-ecs-metadata-token",
     "x-angarium-",
     "x-arjun-",
     "x-aws-ec2-metadata-token",
@@ -274,12 +277,19 @@ mod tests {
             "Proxy-Authorization",
             "Proxy-Connection",
             "webhook-id",
+            "webhook-timestamp",
             "webhook-signature",
+            "Webhook-Anything",
             "x-arjun-signature",
             "X-Arjun-Anything",
             "ce-id",
+            "CE-Attempt",
+            "ce-anything",
             "Signature",
             "Signature-Input",
+            "Signature-Agent",
+            "Proxy-Anything",
+            "X-Forwarded-Proto",
             "Content-Digest",
             "traceparent",
             "Forwarded",
@@ -291,7 +301,10 @@ mod tests {
             "Metadata-Flavor",
             "X-aws-ec2-metadata-token",
             "X-aws-ec2-metadata-token-ttl-seconds",
+            "X-Google-Metadata-Request",
+            "X-aliyun-ecs-metadata-token-ttl-seconds",
             "User-Agent",
+            "Accept",
             "Accept-Encoding",
             "Content-Type",
             "Content-Encoding",

@@ -17,7 +17,6 @@ use angarium_store::crash_point::{self, CrashPoint};
 use angarium_store::delivery_queue::{Lease, Leased, Settle};
 use angarium_store::directory::Entry;
 use angarium_store::{Store, StoreError};
-use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
@@ -310,21 +309,18 @@ fn asks_by_handshake(entry: &Entry) -> bool {
 fn signed(leased: &Leased, entry: &Entry, now: Timestamp) -> Request {
     let Leased { delivery, event, .. } = leased;
     let subscription = &entry.subscription;
-    let body = subscription.payload_format.body(event);
-    let to_sign = ToSign {
-        event_id: event.id,
-        event_type: &event.event_type,
-        attempt: delivery.next_attempt(),
-        at: now,
-        body: body.as_bytes(),
-    };
+    let (format, attempt) = (subscription.payload_format, delivery.next_attempt());
+    let body = format.body(event, attempt);
+    let to_sign = ToSign { event_id: event.id, event_type: &event.event_type, attempt, at: now, body: &body };
     let signatures = subscription.signing_profile.headers(&entry.keys, &to_sign);
-    let mut headers = Vec::with_capacity(1 + signatures.len() + subscription.headers.iter().len());
-    headers.push(("content-type".to_owned(), subscription.payload_format.content_type().to_owned()));
-    headers.extend(signatures.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let about_body = format.headers(event, attempt);
+    let count = 1 + about_body.len() + signatures.len() + subscription.headers.iter().len();
+    let mut headers = Vec::with_capacity(count);
+    headers.push(("content-type".to_owned(), format.content_type().to_owned()));
+    headers.extend(about_body.into_iter().chain(signatures).map(|(name, value)| (name.to_owned(), value)));
     headers.extend(subscription.headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
     let url = address(leased, entry).clone();
-    Request { url, headers, body: Bytes::from(body) }
+    Request { url, headers, body }
 }
 
 /// A panic on the way is our fault: it counts as a failed attempt, so that a delivery that always

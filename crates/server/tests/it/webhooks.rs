@@ -251,3 +251,50 @@ fn signature(secret: &str, arrival: &Arrival) -> String {
     let signed = [format!("{id}.{at}.").as_bytes(), &arrival.body].concat();
     format!("v1,{}", BASE64.encode(hmac::sign(&key, &signed).as_ref()))
 }
+
+#[tokio::test]
+async fn each_payload_format_says_the_same_in_its_own_shape() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    for format in ["native", "standard", "cloudevents", "cloudevents-binary"] {
+        let url = receiver.url(&format!("/{format}"));
+        let wish = json!({ "endpointUrl": url, "eventTypes": ["a.b"], "payloadFormat": format });
+        assert_eq!(owner.subscribe_with(&wish).await["payloadFormat"], format);
+    }
+    let body =
+        r#"{"type":"a.b","orderingKey":"k é","occurredAt":"2026-02-25T12:00:00Z","payload":{ "n" : 1.0 }}"#;
+    let id = owner.send(http::Method::POST, "/events", body).await.text_of("eventId");
+    let arrivals = receiver.received(4).await;
+    let of =
+        |format: &str| arrivals.iter().find(|arrival| arrival.path == format!("/{format}")).expect("it came");
+    let type_of = |format: &str| of(format).header("content-type").to_owned();
+
+    assert_eq!(of("native").json()["payload"], json!({ "n": 1.0 }));
+    let standard = json!({ "type": "a.b", "timestamp": "2026-02-25T12:00:00Z", "data": { "n": 1.0 } });
+    assert_eq!(of("standard").json(), standard);
+    assert_eq!(
+        of("cloudevents").json(),
+        json!({
+            "specversion": "1.0", "id": id, "source": "/handles/acme", "type": "a.b", "time": "2026-02-25T12:00:00Z",
+            "datacontenttype": "application/json", "attempt": 1, "partitionkey": "k é", "data": { "n": 1.0 },
+        })
+    );
+    assert_eq!(type_of("cloudevents"), "application/cloudevents+json; charset=UTF-8");
+    let binary = of("cloudevents-binary");
+    assert_eq!(
+        (&*binary.body, &*type_of("cloudevents-binary")),
+        (&br#"{ "n" : 1.0 }"#[..], "application/json")
+    );
+    for (name, value) in [
+        ("ce-specversion", "1.0"),
+        ("ce-id", &id),
+        ("ce-source", "/handles/acme"),
+        ("ce-type", "a.b"),
+        ("ce-time", "2026-02-25T12:00:00Z"),
+        ("ce-attempt", "1"),
+        ("ce-partitionkey", "k%20%C3%A9"),
+        ("webhook-id", &id),
+    ] {
+        assert_eq!(binary.header(name), value, "{name}");
+    }
+}

@@ -82,7 +82,9 @@ pub(super) fn no_invention(evidence: &Evidence) -> Vec<String> {
 fn carries(seen: &Seen, event: &Event) -> bool {
     let Ok(body) = serde_json::from_slice::<serde_json::Value>(&seen.body) else { return false };
     let text = String::from_utf8_lossy(&seen.body);
-    body["type"] == event.event_type.as_str() && text.contains(event.payload.as_str())
+    // In CloudEvents' binary mode the body is the payload, and says nothing about the event.
+    let event_type = header_in(&seen.headers, "ce-type").or_else(|| body["type"].as_str());
+    event_type == Some(event.event_type.as_str()) && text.contains(event.payload.as_str())
 }
 
 /// I6: one id on every attempt, a timestamp of the moment, and a signature that verifies with the

@@ -289,7 +289,7 @@ impl Ledgers {
 }
 
 fn spec(chance: &mut Chance) -> Spec {
-    use angarium_domain::event::PayloadFormat::{CloudEvents, Native, Standard};
+    use angarium_domain::event::PayloadFormat::{CloudEvents, CloudEventsBinary, Native, Standard};
     let rules = scene::rules(chance);
     let profiles = [
         SigningProfile::Arjun,
@@ -300,7 +300,7 @@ fn spec(chance: &mut Chance) -> Spec {
     Spec {
         schedule: scene::schedule(chance),
         profile: *chance.pick(&profiles),
-        format: *chance.pick(&[Native, Standard, CloudEvents]),
+        format: *chance.pick(&[Native, Standard, CloudEvents, CloudEventsBinary]),
         rate_per_second: rules.rate_per_second,
         max_concurrency: rules.max_concurrency.map(|limit| limit + 1),
         timeout_seconds: rules.timeout.as_secs() as u32,
