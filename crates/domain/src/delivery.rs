@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Origin;
+use crate::event::{Event, Origin};
 use crate::event_type::EventType;
 use crate::handle::Handle;
 use crate::ids::{DeliveryId, EventId, SubscriptionId};
@@ -77,8 +77,9 @@ pub struct Delivery {
     pub origin: Origin,
     /// Never changes.
     pub subscription_id: SubscriptionId,
-    /// Whether it waits for the ones before it in its lane; from the subscription at fan-out.
-    pub ordered: bool,
+    /// What it stays in order by: it waits for the unfinished ones before it in its lane that have
+    /// the same key. None: it waits for nobody. From the subscription and the event at fan-out.
+    pub ordering_key: Option<OrderingKey>,
     /// The delivery that this one repeats on request.
     pub replay_of: Option<DeliveryId>,
     /// Where a replay "to the original" goes instead of the subscription's address of today.
@@ -94,6 +95,29 @@ pub struct Delivery {
     pub last_outcome: Option<Outcome>,
     /// When the dead letter was discarded by hand.
     pub discarded_at: Option<Timestamp>,
+}
+
+/// What the deliveries of an ordered subscription stay in order by: those with the same key go one
+/// after the other, others pass them by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderingKey(Box<str>);
+
+impl OrderingKey {
+    /// The key that the publisher gave to an event; events without one share a key of their own.
+    pub fn of(event: &Event) -> OrderingKey {
+        // No publisher can give the empty one.
+        OrderingKey(event.ordering_key.clone().unwrap_or_default())
+    }
+
+    /// Takes back what [`OrderingKey::as_str`] gave to the store.
+    pub fn from_stored(text: String) -> OrderingKey {
+        OrderingKey(text.into())
+    }
+
+    /// As it is stored. Empty: the key of events without one.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What follows from an attempt, or from the decision that there will be none.
@@ -185,7 +209,14 @@ impl Delivery {
 
     /// Whether nothing more will happen to it.
     pub fn is_final(&self) -> bool {
-        match self.state {
+        self.state.is_final()
+    }
+}
+
+impl State {
+    /// Whether nothing more will happen.
+    pub fn is_final(&self) -> bool {
+        match self {
             State::Scheduled { .. } | State::InFlight { .. } => false,
             State::Delivered { .. } | State::Dead { .. } | State::Cancelled { .. } => true,
         }
@@ -275,7 +306,7 @@ mod tests {
             event_type: "order.paid".parse().expect("a type"),
             origin: Origin::Live,
             subscription_id: SubscriptionId::from_bytes([3; 16]),
-            ordered: false,
+            ordering_key: None,
             replay_of: None,
             endpoint_override: None,
             state: State::InFlight { lease_until: NOON },

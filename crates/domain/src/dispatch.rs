@@ -48,8 +48,6 @@ pub struct LaneRules {
     pub rate_per_second: Option<u32>,
     /// At most so many attempts a minute, by the receiver's word.
     pub allowed_per_minute: Option<u32>,
-    /// One at a time, oldest first, each until it is settled for good.
-    pub ordered: bool,
     /// Nothing goes out: its owner paused it, or something else holds its deliveries.
     pub paused: bool,
     /// The deadline of an attempt.
@@ -66,7 +64,6 @@ impl LaneRules {
                 .verification
                 .as_ref()
                 .and_then(Verification::allowed_rate_per_minute),
-            ordered: subscription.ordered,
             paused: subscription.holds(),
             timeout: subscription.timeout(),
         }
@@ -78,7 +75,6 @@ impl LaneRules {
             max_concurrency: None,
             rate_per_second: None,
             allowed_per_minute: None,
-            ordered: false,
             paused: false,
             timeout: Duration::from_secs(1),
         }
@@ -189,8 +185,6 @@ pub struct Want {
     pub lane: SubscriptionId,
     /// At most so many.
     pub limit: u32,
-    /// Only the oldest unfinished one.
-    pub ordered: bool,
 }
 
 /// How many lanes are in which condition.
@@ -516,12 +510,7 @@ impl<W> Dispatcher<W> {
             if limit > 0 {
                 lane.begin_claim(limit);
                 self.promised += limit as usize;
-                wants.push(Want {
-                    handle: lane.handle.clone(),
-                    lane: id,
-                    limit,
-                    ordered: lane.rules.ordered,
-                });
+                wants.push(Want { handle: lane.handle.clone(), lane: id, limit });
             }
         }
         push_unless_empty(commands, Command::Claim, wants);

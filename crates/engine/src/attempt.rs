@@ -183,8 +183,8 @@ impl Attempts {
     async fn settle(&self, settled: Settled<'_>, record: Option<AttemptRecord>) -> Result<Ended, StoreError> {
         let Settled { leased, entry, settlement, outcome, .. } = settled;
         let took = record.as_ref().map(took);
-        if settled.has_follow_up() {
-            self.settle_and_tell(settled, record).await?;
+        let next_due_at = if settled.has_follow_up() {
+            self.settle_and_tell(settled, record).await?
         } else {
             self.insist(|| Settle {
                 lease: leased.lease.clone(),
@@ -192,14 +192,15 @@ impl Attempts {
                 record: record.clone(),
                 follow_up: None,
             })
-            .await?;
-        }
+            .await?
+        };
         self.count(leased, settlement);
         self.live.settled(&leased.delivery, &settlement, took);
-        let scheduled = match settlement.next {
-            State::Scheduled { due_at } => Some(head(&leased.lease, entry, due_at)),
-            _ => None,
+        let due_at = match settlement.next {
+            State::Scheduled { due_at } => Some(due_at),
+            _ => next_due_at,
         };
+        let scheduled = due_at.map(|due_at| head(&leased.lease, entry, due_at));
         Ok(Ended { outcome, scheduled })
     }
 
@@ -207,7 +208,7 @@ impl Attempts {
         &self,
         settled: Settled<'_>,
         record: Option<AttemptRecord>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Timestamp>, StoreError> {
         let lease = &settled.leased.lease;
         let decider = Decider { planner: &self.planner, ids: &*self.ids, now: self.clock.now() };
         loop {
@@ -220,13 +221,13 @@ impl Attempts {
                 follow_up: follow_up.append(&snapshot, settled),
             };
             match self.insist(settle).await {
-                Ok(()) => {
+                Ok(next_due_at) => {
                     let FollowUp { plan, changed, .. } = follow_up;
                     self.planner.announce(plan).await;
                     if let Some(entry) = changed {
                         self.stands_otherwise(&entry).await;
                     }
-                    return Ok(());
+                    return Ok(next_due_at);
                 }
                 Err(StoreError::Conflict) => self.snapshots.refresh(&lease.handle).await.map(drop)?,
                 Err(error) => return Err(error),
@@ -244,7 +245,12 @@ impl Attempts {
 
     /// Settles, again and again while the store is unavailable and the lease holds: the receiver
     /// has answered, and forgetting that would send twice.
-    async fn insist(&self, settle: impl Fn() -> Settle + Send + Sync) -> Result<(), StoreError> {
+    ///
+    /// Answers when the delivery is due that waited behind this one.
+    async fn insist(
+        &self,
+        settle: impl Fn() -> Settle + Send + Sync,
+    ) -> Result<Option<Timestamp>, StoreError> {
         let (mut wait, longest) = SETTLE_AGAIN;
         loop {
             let again = settle();

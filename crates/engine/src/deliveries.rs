@@ -29,7 +29,8 @@ pub struct Shown {
     pub logged: Logged,
     /// Its state in one word.
     pub status: delivery::Status,
-    /// When its next attempt may start, if one is scheduled.
+    /// When its next attempt may start, if that is a matter of time: none while its subscription is
+    /// paused, or while an older delivery of its ordering key is unfinished.
     pub next_attempt_at: Option<Timestamp>,
 }
 
@@ -229,7 +230,7 @@ pub(crate) fn paused_in(snapshot: &Snapshot) -> Vec<SubscriptionId> {
 fn show(logged: Logged, paused: &[SubscriptionId]) -> Shown {
     let status = delivery::Status::of(&logged.delivery, paused.contains(&logged.delivery.subscription_id));
     let next_attempt_at = match logged.delivery.state {
-        State::Scheduled { due_at } if status != delivery::Status::Held => Some(due_at),
+        State::Scheduled { due_at } if status != delivery::Status::Held && !logged.waits => Some(due_at),
         _ => None,
     };
     Shown { logged, status, next_attempt_at }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use angarium_domain::delivery::{Delivery, State};
+use angarium_domain::delivery::{Delivery, OrderingKey, State};
 use angarium_domain::dispatch::{Head, Input, LaneRules, Ticket};
 use angarium_domain::event::Event;
 use angarium_domain::fan_out;
@@ -93,7 +93,9 @@ impl Planner {
         again: Again,
         now: Timestamp,
     ) -> DeliveryId {
-        let may_be_born_leased = !to.holds() && !to.ordered;
+        let ordering_key = to.ordered.then(|| OrderingKey::of(event));
+        // Only the store knows whether something older has the same key.
+        let may_be_born_leased = !to.holds() && ordering_key.is_none();
         if may_be_born_leased {
             plan.births.get_or_insert_with(|| self.rooms.begin_births());
         }
@@ -109,7 +111,7 @@ impl Planner {
             event_type: event.event_type.clone(),
             origin: event.origin,
             subscription_id: to.id,
-            ordered: to.ordered,
+            ordering_key,
             replay_of: again.replay_of,
             endpoint_override: again.endpoint_override,
             state,
@@ -142,6 +144,7 @@ fn input(delivery: Delivery, event: Arc<Event>, rules: LaneRules) -> Input<Work>
                 delivery_id: delivery.id,
                 token: BIRTH_TOKEN,
                 until: lease_until,
+                in_order: false,
             };
             let work = Work(Box::new(Leased { lease, delivery, event }));
             Input::Born { rules, ticket: Ticket { handle, lane, lease_until, work } }

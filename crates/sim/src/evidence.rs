@@ -23,8 +23,8 @@ pub struct Evidence {
     pub sends: Vec<Send>,
     /// Every delivery in the store, with its attempts.
     pub kept: Vec<Kept>,
-    /// When the store took each delivery.
-    pub appended: BTreeMap<DeliveryId, Timestamp>,
+    /// When the store took each delivery, and which one it was.
+    pub appended: BTreeMap<DeliveryId, Appended>,
     /// When each delivery was leased.
     pub leased: BTreeMap<DeliveryId, Vec<Timestamp>>,
     /// Attempts that may be under way at a time, over all lanes.
@@ -58,7 +58,7 @@ pub struct Lane {
     pub handle: Handle,
     /// When failed attempts are repeated.
     pub schedule: Schedule,
-    /// Whether its deliveries stay in order.
+    /// Whether its deliveries stay in order, by key.
     pub ordered: bool,
     /// At most so many attempts a second.
     pub rate_per_second: Option<u32>,
@@ -152,6 +152,15 @@ pub struct Seen {
     pub body: Vec<u8>,
 }
 
+/// When a delivery was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// At this time.
+    pub at: Timestamp,
+    /// After so many others.
+    pub number: usize,
+}
+
 /// A delivery as the store holds it.
 #[derive(Debug, Clone)]
 pub struct Kept {
@@ -170,6 +179,8 @@ pub struct Published {
     pub event_type: String,
     /// The text that makes it unlike every other.
     pub payload: String,
+    /// What it shall stay in order by.
+    pub ordering_key: Option<&'static str>,
     /// When it was first asked for.
     pub asked_at: Timestamp,
     /// What was answered, and when.

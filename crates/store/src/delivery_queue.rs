@@ -24,6 +24,9 @@ pub struct Lease {
     pub token: u64,
     /// When the lease is void.
     pub until: Timestamp,
+    /// Whether others may wait for the delivery's end: it has an ordering key. Set by the claim, so
+    /// that the settlement of what has none needs no look.
+    pub in_order: bool,
 }
 
 /// A leased delivery with everything that an attempt needs.
@@ -58,9 +61,6 @@ pub struct LaneClaim {
     pub subscription_id: SubscriptionId,
     /// At most so many.
     pub limit: u32,
-    /// Claim only the oldest unfinished delivery, and only if it is due and not in flight. Looks at
-    /// the deliveries that were made to wait for each other ([`Delivery::ordered`]) and at no others.
-    pub ordered: bool,
 }
 
 /// What was claimed from one lane.
@@ -68,10 +68,9 @@ pub struct LaneClaim {
 pub struct ClaimedLane {
     /// Which lane.
     pub subscription_id: SubscriptionId,
-    /// Those due longest first; in an ordered lane, the oldest.
+    /// Those due longest first.
     pub leased: Vec<Leased>,
-    /// When the next one left in the store is due. None if nothing is scheduled, or if the head of
-    /// an ordered lane is in flight.
+    /// When the next one left in the store is due. None if there is none that waits for its time alone.
     pub next_due_at: Option<Timestamp>,
 }
 
@@ -100,10 +99,16 @@ pub enum Held {
 ///
 /// Engines store what they are told. They never compute a delay, count an attempt or choose a
 /// next state: that is [`Delivery::settle`]'s work.
+///
+/// What they do keep is the order. Of the unfinished deliveries of one lane with one ordering key
+/// ([`Delivery::ordering_key`]) only the first can be claimed, settled or released; the others wait
+/// behind it, in the order in which their appends were committed, and those of one append in the
+/// order in which it names them. They are scheduled and due like any other, but no claim sees them,
+/// and none costs a claim anything, until the settlement that ends the first brings up the next.
 #[async_trait]
 pub trait DeliveryQueue: Send + Sync {
-    /// Every lane with at least one scheduled delivery. In time proportional to the lanes, not to
-    /// the deliveries.
+    /// Every lane with at least one delivery that waits for its time alone. In time proportional to
+    /// the lanes, not to the deliveries.
     async fn lanes(&self) -> Result<Vec<LaneHead>, StoreError>;
 
     /// Leases deliveries that are due at `now`, from the lanes named and no others.
@@ -120,11 +125,14 @@ pub trait DeliveryQueue: Send + Sync {
     /// Commits a decision with its record and what follows from it, and ends the lease. A follow-up
     /// whose key was seen before is left out: it is in the log already.
     ///
+    /// If that is the end of a delivery behind which others wait, the next of them can be claimed
+    /// from now on: answers when it is due.
+    ///
     /// # Errors
     ///
     /// [`StoreError::LeaseLost`] if the lease is void; [`StoreError::Conflict`] if the follow-up
     /// was fanned out from an old snapshot. Nothing was written.
-    async fn settle(&self, settle: Settle) -> Result<(), StoreError>;
+    async fn settle(&self, settle: Settle) -> Result<Option<Timestamp>, StoreError>;
 
     /// Gives leased deliveries back, due at the times named, without a trace in their history. A
     /// void lease is skipped: someone else has the delivery.

@@ -14,6 +14,10 @@ use async_trait::async_trait;
 use crate::error::StoreError;
 use crate::write::{Context, Written};
 
+/// Deliveries that the removal of their subscription cancels by itself: few enough that the one
+/// writer stands still for milliseconds, however long the backlog.
+pub const CANCELLED_AT_ONCE: u32 = 1_000;
+
 /// A subscription with its keys.
 #[derive(Clone)]
 pub struct Entry {
@@ -44,8 +48,9 @@ pub struct Snapshot {
 pub enum Change {
     /// A new subscription, or a new state of one.
     Put(Arc<Entry>),
-    /// The end of a subscription, and of its outage. Its scheduled deliveries become cancelled in the
-    /// same commit; those in flight are settled by whoever holds them.
+    /// The end of a subscription, and of its outage. The first [`CANCELLED_AT_ONCE`] of its scheduled
+    /// deliveries become cancelled in the same commit, the others by [`Directory::cancel_removed`];
+    /// those in flight are settled by whoever holds them.
     Remove(SubscriptionId),
     /// A new token.
     AddToken(Token),
@@ -73,6 +78,10 @@ pub trait Directory: Send + Sync {
         now: Timestamp,
         context: Context,
     ) -> Result<Written<u64>, StoreError>;
+
+    /// Cancels at most `limit` of the deliveries that removals left scheduled: those of one lane,
+    /// due longest first, and then those that wait behind others. Answers whether there may be more.
+    async fn cancel_removed(&self, limit: u32, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Notes that a token was used. Makes no new version.
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError>;

@@ -28,8 +28,9 @@ pub struct Append {
     /// New events. A replay has none: its deliveries are of events already in the log. An id is made
     /// when its event is accepted: lists and retention go by the id's time.
     pub events: Vec<Arc<Event>>,
-    /// New deliveries, scheduled or born leased with [`BIRTH_TOKEN`]. One that replays another
-    /// takes that one off the list of dead letters.
+    /// New deliveries, scheduled or born leased with [`BIRTH_TOKEN`]. One with an ordering key is
+    /// scheduled, and waits behind the unfinished ones of its key in its lane. One that replays
+    /// another takes that one off the list of dead letters.
     pub deliveries: Vec<Delivery>,
     /// The progress of the replay job that made them. Refused if the job is no longer running.
     pub job: Option<ReplayJob>,

@@ -30,6 +30,8 @@ pub struct Logged {
     pub delivery: Delivery,
     /// The newest delivery that replays it.
     pub replayed_by: Option<DeliveryId>,
+    /// Whether it is scheduled and waits behind an older one of its ordering key.
+    pub waits: bool,
 }
 
 /// The delivery log of a handle.

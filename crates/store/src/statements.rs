@@ -8,7 +8,8 @@
 macro_rules! delivery_columns {
     () => {
         "handle, id, event_id, event_type, origin, subscription_id, ordered, replay_of, endpoint_override, \
-         state, state_at, cause, attempts_made, interruptions, last_outcome, discarded_at, token, replayed_by"
+         state, state_at, cause, attempts_made, interruptions, last_outcome, discarded_at, token, replayed_by, \
+         ordering_key, place"
     };
 }
 
@@ -56,7 +57,10 @@ statements! {
     EVENT_EXISTS = "SELECT 1 FROM events WHERE handle = $1 AND id = $2";
     REFER_TO_EVENT = "UPDATE events SET unreferenced = 0 WHERE handle = $1 AND id = $2 AND unreferenced = 1";
     INSERT_DELIVERY = "INSERT INTO deliveries (", delivery_columns!(), ")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+    LAST_PLACE = "SELECT place FROM deliveries INDEXED BY deliveries_in_order
+        WHERE handle = $1 AND subscription_id = $2 AND ordering_key = $3 AND ordered = 1 AND state <= 1
+        ORDER BY place DESC LIMIT 1";
     MARK_REPLAYED = "UPDATE deliveries SET replayed_by = $1, state = CASE state WHEN 4 THEN 5 ELSE state END
         WHERE handle = $2 AND id = $3";
 
@@ -70,9 +74,11 @@ statements! {
     NEXT_DUE = "SELECT state_at FROM deliveries INDEXED BY deliveries_due
         WHERE handle = $1 AND subscription_id = $2 AND state = 0
         ORDER BY state_at, id LIMIT 1";
-    HEAD = "SELECT ", delivery_columns!(), " FROM deliveries INDEXED BY deliveries_in_order
-        WHERE handle = $1 AND subscription_id = $2 AND ordered = 1 AND state <= 1
-        ORDER BY id LIMIT 1";
+    QUEUE = "SELECT subscription_id, ordering_key FROM deliveries WHERE handle = $1 AND id = $2";
+    FIRST_IN_ORDER = "SELECT id, state, state_at FROM deliveries INDEXED BY deliveries_in_order
+        WHERE handle = $1 AND subscription_id = $2 AND ordering_key = $3 AND ordered = 1 AND state <= 1
+        ORDER BY place LIMIT 1";
+    BRING_UP = "UPDATE deliveries SET state = 0 WHERE handle = $1 AND id = $2 AND state = -1";
     IN_FLIGHT = "SELECT ", delivery_columns!(), " FROM deliveries INDEXED BY deliveries_in_flight
         WHERE state = 1 AND state_at <= $1";
     LEASE = "UPDATE deliveries SET state = 1, state_at = $1, token = $2 WHERE handle = $3 AND id = $4";
@@ -102,8 +108,16 @@ statements! {
     PUT_SUBSCRIPTION = "INSERT INTO subscriptions (handle, id, subscription, keys) VALUES ($1, $2, $3, $4)
         ON CONFLICT (handle, id) DO UPDATE SET subscription = excluded.subscription, keys = excluded.keys";
     REMOVE_SUBSCRIPTION = "DELETE FROM subscriptions WHERE handle = $1 AND id = $2";
-    CANCEL_SCHEDULED = "UPDATE deliveries INDEXED BY deliveries_due SET state = 3, state_at = $1
-        WHERE handle = $2 AND subscription_id = $3 AND state = 0";
+    CANCEL_SCHEDULED = "UPDATE deliveries SET state = 3, state_at = $1 WHERE (handle, id) IN
+        (SELECT handle, id FROM deliveries INDEXED BY deliveries_due
+            WHERE handle = $2 AND subscription_id = $3 AND state = 0 ORDER BY state_at, id LIMIT $4)";
+    CANCEL_WAITING = "UPDATE deliveries SET state = 3, state_at = $1 WHERE (handle, id) IN
+        (SELECT handle, id FROM deliveries INDEXED BY deliveries_in_order
+            WHERE handle = $2 AND subscription_id = $3 AND ordered = 1 AND state <= 1 AND state = -1
+            ORDER BY ordering_key, place LIMIT $4)";
+    BEGIN_ENDING = "INSERT INTO endings (handle, subscription_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    ENDING = "SELECT handle, subscription_id FROM endings ORDER BY handle, subscription_id LIMIT 1";
+    END = "DELETE FROM endings WHERE handle = $1 AND subscription_id = $2";
     OUTAGES = "SELECT handle, subscription_id, since, warned_at FROM outages ORDER BY handle, subscription_id";
     PUT_OUTAGE = "INSERT INTO outages (handle, subscription_id, since, warned_at)
         SELECT handle, id, $1, $2 FROM subscriptions WHERE handle = $3 AND id = $4

@@ -139,10 +139,6 @@ impl<W> Lane<W> {
     pub(super) fn finished(&mut self, outcome: Option<Outcome>, now: Timestamp) -> bool {
         let in_flight = self.in_flight;
         self.in_flight -= 1;
-        if self.rules.ordered && self.next_due_at.is_none() {
-            // The head was in flight; the next one is due at once, or the claim will say when.
-            self.scheduled(now);
-        }
         let sign = outcome.map_or(Sign::None, Outcome::sign);
         if outcome.is_some_and(Outcome::asks_for_less) {
             self.limit.overloaded();
@@ -187,7 +183,7 @@ impl<W> Lane<W> {
 
     /// How many deliveries the lane may hold and attempt together.
     fn window(&self, now: Timestamp) -> u32 {
-        if self.rules.ordered || !matches!(self.breaker.admits(now), Admission::Open) {
+        if !matches!(self.breaker.admits(now), Admission::Open) {
             return 1;
         }
         let by_limit = (self.limit.get() * 2).min(WINDOW_MAX);
@@ -201,7 +197,7 @@ impl<W> Lane<W> {
     /// How many deliveries may be born leased: none while older ones wait in the store.
     pub(super) fn room_for_births(&self, now: Timestamp) -> u32 {
         let backlog = self.claiming || self.next_due_at.is_some_and(|due| due <= now);
-        if backlog || self.rules.ordered || self.rules.paused || self.removed || !self.breaker.is_closed() {
+        if backlog || self.rules.paused || self.removed || !self.breaker.is_closed() {
             return 0;
         }
         self.window(now).saturating_sub(self.in_flight + self.held.len() as u32)
@@ -229,5 +225,5 @@ impl<W> Lane<W> {
 }
 
 fn concurrency_of(rules: LaneRules, concurrency_max: u32) -> u32 {
-    if rules.ordered { 1 } else { rules.max_concurrency.unwrap_or(concurrency_max).min(concurrency_max) }
+    rules.max_concurrency.unwrap_or(concurrency_max).min(concurrency_max)
 }

@@ -24,7 +24,6 @@ const RULES: LaneRules = LaneRules {
     max_concurrency: None,
     rate_per_second: None,
     allowed_per_minute: None,
-    ordered: false,
     paused: false,
     timeout: Duration::from_secs(10),
 };
@@ -348,27 +347,6 @@ fn what_the_receiver_allows_holds_beside_the_owners_rate() {
     assert_eq!(world.dispatcher.next_wake(), Some(world.now + Duration::from_millis(500)));
 }
 
-#[test]
-fn an_ordered_lane_goes_one_by_one_and_is_never_born_into() {
-    let mut world = World::new(settings());
-    let rules = LaneRules { ordered: true, ..RULES };
-    assert_eq!(world.scheduled(1, rules, NOON).claims(), [(lane(1), 1)]);
-    world.claimed(1, &[1], None);
-    assert_eq!((world.attempts().len(), world.room(1)), (1, Some(0)));
-    assert_eq!(world.scheduled(1, rules, NOON).claims(), []);
-    assert_eq!(world.finished(1, OK).claims(), [(lane(1), 1)]);
-}
-
-#[test]
-fn the_next_in_order_is_looked_for_even_if_nobody_spoke_of_it() {
-    let mut world = World::new(settings());
-    let rules = LaneRules { ordered: true, ..RULES };
-    world.scheduled(1, rules, NOON).claims();
-    world.claimed(1, &[1], None);
-    assert_eq!(world.finished(1, OK).claims(), [(lane(1), 1)]);
-}
-
-#[test]
 fn a_paused_lane_gives_back_what_it_holds_and_goes_on_when_resumed() {
     let mut world = World::new(settings());
     for work in 0..10 {

@@ -248,12 +248,7 @@ impl Hands {
 }
 
 fn lane_claim(want: &Want) -> LaneClaim {
-    LaneClaim {
-        handle: want.handle.clone(),
-        subscription_id: want.lane,
-        limit: want.limit,
-        ordered: want.ordered,
-    }
+    LaneClaim { handle: want.handle.clone(), subscription_id: want.lane, limit: want.limit }
 }
 
 fn tickets(claimed: ClaimedLane) -> Claimed<Work> {

@@ -61,7 +61,7 @@ fn delivery(n: u8) -> Delivery {
         event_type: if n.is_multiple_of(2) { "order.paid" } else { "order.shipped" }.parse().expect("a type"),
         origin: Origin::Live,
         subscription_id: SubscriptionId::from_bytes([n % 3; 16]),
-        ordered: false,
+        ordering_key: None,
         replay_of: None,
         endpoint_override: None,
         state: State::InFlight { lease_until: Timestamp::from_seconds(1_700_000_090) },

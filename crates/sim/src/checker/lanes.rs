@@ -1,8 +1,9 @@
 //! What is promised about one lane: its order, its limits, its pauses, and what its neighbours suffer.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use angarium_domain::delivery::State;
+use angarium_domain::delivery::{OrderingKey, State};
 use angarium_domain::ids::{DeliveryId, SubscriptionId};
 use angarium_domain::time::Timestamp;
 
@@ -12,26 +13,42 @@ use crate::evidence::{Evidence, Kept, Send};
 /// neighbours do. A receiver that hangs does so for longer.
 const FIRST_ATTEMPT_WITHIN: Duration = Duration::from_millis(900);
 
-/// In an ordered lane, nothing is leased while something older is unfinished.
+/// In an ordered lane, nothing is leased while something of its key that was committed before it is
+/// unfinished.
 pub(super) fn order(evidence: &Evidence) -> Vec<String> {
+    let mut queues: BTreeMap<(SubscriptionId, &str), Vec<&Kept>> = BTreeMap::new();
+    for kept in &evidence.kept {
+        let lane = kept.delivery.subscription_id;
+        if evidence.lanes.get(&lane).is_some_and(|lane| lane.ordered) {
+            queues.entry((lane, key_of(evidence, kept))).or_default().push(kept);
+        }
+    }
     let mut broken = Vec::new();
-    for id in evidence.lanes.iter().filter(|(_, lane)| lane.ordered).map(|(id, _)| *id) {
-        let in_lane: Vec<&Kept> =
-            evidence.kept.iter().filter(|kept| kept.delivery.subscription_id == id).collect();
-        for kept in &in_lane {
+    for ((lane, key), queue) in queues {
+        for kept in &queue {
+            let number = |kept: &Kept| Some(evidence.appended.get(&kept.delivery.id)?.number);
+            let Some(own) = number(kept) else { continue };
             for leased_at in evidence.leased.get(&kept.delivery.id).into_iter().flatten() {
-                let overtaken = in_lane.iter().find(|older| {
-                    older.delivery.id < kept.delivery.id
-                        && evidence.appended.get(&older.delivery.id).is_some_and(|at| at < leased_at)
+                let overtaken = queue.iter().find(|older| {
+                    number(older).is_some_and(|number| number < own)
                         && final_at(older).is_none_or(|at| at > *leased_at)
                 });
                 if let Some(older) = overtaken {
-                    broken.push(format!("{} overtook {} in {id}", kept.delivery.id, older.delivery.id));
+                    let (one, other) = (kept.delivery.id, older.delivery.id);
+                    broken.push(format!("{one} overtook {other} under the key {key:?} in {lane}"));
                 }
             }
         }
     }
     broken
+}
+
+/// The key that the publisher gave to its event; of events that are not known, what the store says.
+fn key_of<'a>(evidence: &'a Evidence, kept: &'a Kept) -> &'a str {
+    match evidence.events.get(&kept.delivery.event_id) {
+        Some(event) => event.ordering_key.as_deref().unwrap_or_default(),
+        None => kept.delivery.ordering_key.as_ref().map_or("", OrderingKey::as_str),
+    }
 }
 
 fn final_at(kept: &Kept) -> Option<Timestamp> {
@@ -70,7 +87,7 @@ pub(super) fn concurrency(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     for (id, lane) in &evidence.lanes {
         let at_a_time = most_at_a_time(of_lane(evidence, *id));
-        let allowed = if lane.ordered { 1 } else { lane.concurrency_max as usize };
+        let allowed = lane.concurrency_max as usize;
         if at_a_time > allowed {
             broken.push(format!("{id} had {at_a_time} requests under way, the limit is {allowed}"));
         }
@@ -124,7 +141,7 @@ pub(super) fn isolation(evidence: &Evidence) -> Vec<String> {
         let lane = evidence.lanes.get(lane_id)?;
         let free = lane.healthy && !lane.ordered && lane.rate_per_second.is_none() && lane.pauses.is_empty();
         let ([kept], Some(first)) = (&way.deliveries[..], way.sends.first()) else { return None };
-        let waited = first.started_at.since(*evidence.appended.get(&kept.delivery.id)?);
+        let waited = first.started_at.since(evidence.appended.get(&kept.delivery.id)?.at);
         (free && waited > FIRST_ATTEMPT_WITHIN).then_some((kept.delivery.id, waited))
     });
     let what = |(id, waited): (DeliveryId, Duration)| {

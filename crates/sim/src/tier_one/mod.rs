@@ -25,7 +25,7 @@ pub enum Lie {
     WrongClass,
     /// Claims lease and never come back.
     SwallowClaims,
-    /// Ordered lanes are claimed from like any other.
+    /// What has an ordering key waits for nobody.
     Disorder,
     /// The dispatcher does not learn of pauses.
     HidePause,

@@ -22,19 +22,29 @@ pub(super) struct Lease {
 struct Row {
     kept: Kept,
     token: u64,
+    /// Which one it was to be appended.
+    number: u64,
 }
 
 #[derive(Default)]
 pub(super) struct Queue {
     rows: BTreeMap<DeliveryId, Row>,
-    /// The unfinished ones of each lane.
-    open: BTreeMap<SubscriptionId, BTreeSet<DeliveryId>>,
+    /// The unfinished ones of each lane, in the order in which they were appended.
+    open: BTreeMap<SubscriptionId, BTreeMap<u64, DeliveryId>>,
+    /// A lie: nobody waits for anybody.
+    disorderly: bool,
 }
 
 impl Queue {
+    pub(super) fn new(disorderly: bool) -> Queue {
+        Queue { disorderly, ..Queue::default() }
+    }
+
     pub(super) fn append(&mut self, delivery: Delivery) {
-        self.open.entry(delivery.subscription_id).or_default().insert(delivery.id);
-        self.rows.insert(delivery.id, Row { kept: Kept { delivery, attempts: Vec::new() }, token: 1 });
+        let number = self.rows.len() as u64;
+        self.open.entry(delivery.subscription_id).or_default().insert(number, delivery.id);
+        let kept = Kept { delivery, attempts: Vec::new() };
+        self.rows.insert(kept.delivery.id, Row { kept, token: 1, number });
     }
 
     pub(super) fn get(&self, id: DeliveryId) -> &Delivery {
@@ -49,9 +59,9 @@ impl Queue {
         self.rows.into_values().map(|row| row.kept).collect()
     }
 
-    /// When the earliest scheduled delivery of a lane is due.
+    /// When the earliest of a lane's deliveries that wait for their time alone is due.
     pub(super) fn next_due(&self, lane: SubscriptionId) -> Option<Timestamp> {
-        self.of_lane(lane).filter_map(Row::due_at).min()
+        self.heads(lane).filter_map(Row::due_at).min()
     }
 
     /// Leases what is due in one lane, and answers when the next one is due.
@@ -61,32 +71,30 @@ impl Queue {
         now: Timestamp,
         until: Timestamp,
     ) -> (Vec<Lease>, Option<Timestamp>) {
-        let ids = if want.ordered { self.due_head(want.lane, now) } else { self.due(want.lane, now) };
-        let leases = ids.into_iter().take(want.limit as usize).map(|id| self.lease(id, until)).collect();
-        let next =
-            if want.ordered { self.head(want.lane).and_then(Row::due_at) } else { self.next_due(want.lane) };
-        (leases, next)
+        let ids = self.due(want.lane, now).into_iter().take(want.limit as usize);
+        let leases = ids.map(|id| self.lease(id, until)).collect();
+        (leases, self.next_due(want.lane))
     }
 
     fn due(&self, lane: SubscriptionId, now: Timestamp) -> Vec<DeliveryId> {
         let mut due: Vec<_> =
-            self.of_lane(lane).filter_map(|row| Some((row.due_at()?, row.kept.delivery.id))).collect();
+            self.heads(lane).filter_map(|row| Some((row.due_at()?, row.kept.delivery.id))).collect();
         due.retain(|(at, _)| *at <= now);
         due.sort_unstable();
         due.into_iter().map(|(_, id)| id).collect()
     }
 
-    fn due_head(&self, lane: SubscriptionId, now: Timestamp) -> Vec<DeliveryId> {
-        let head = self.head(lane).filter(|row| row.due_at().is_some_and(|at| at <= now));
-        head.map(|row| row.kept.delivery.id).into_iter().collect()
-    }
-
-    fn head(&self, lane: SubscriptionId) -> Option<&Row> {
-        self.of_lane(lane).next()
+    /// Those with nothing unfinished of their ordering key before them.
+    fn heads(&self, lane: SubscriptionId) -> impl Iterator<Item = &Row> {
+        let mut seen = BTreeSet::new();
+        self.of_lane(lane).filter(move |row| match &row.kept.delivery.ordering_key {
+            Some(key) if !self.disorderly => seen.insert(key),
+            _ => true,
+        })
     }
 
     fn of_lane(&self, lane: SubscriptionId) -> impl Iterator<Item = &Row> {
-        self.open.get(&lane).into_iter().flatten().map(|id| &self.rows[id])
+        self.open.get(&lane).into_iter().flatten().map(|(_, id)| &self.rows[id])
     }
 
     fn lease(&mut self, id: DeliveryId, until: Timestamp) -> Lease {
@@ -102,19 +110,26 @@ impl Queue {
         (in_flight && row.token == lease.token).then_some(&mut row.kept)
     }
 
-    /// Writes a decision, unless the lease is void.
-    pub(super) fn settle(&mut self, lease: Lease, settlement: Settlement, record: Option<AttemptRecord>) {
-        if let Some(kept) = self.held(lease) {
-            kept.delivery.state = settlement.next;
-            kept.delivery.attempts_made = settlement.attempts_made;
-            kept.delivery.last_outcome = settlement.outcome;
-            kept.attempts.extend(record);
-            let (id, lane, over) =
-                (kept.delivery.id, kept.delivery.subscription_id, kept.delivery.is_final());
-            if over {
-                self.close(lane, id);
-            }
+    /// Writes a decision, unless the lease is void. Answers when the next of its ordering key is due,
+    /// if that was waiting for the end of this one.
+    pub(super) fn settle(
+        &mut self,
+        lease: Lease,
+        settlement: Settlement,
+        record: Option<AttemptRecord>,
+    ) -> Option<Timestamp> {
+        let kept = self.held(lease)?;
+        kept.delivery.state = settlement.next;
+        kept.delivery.attempts_made = settlement.attempts_made;
+        kept.delivery.last_outcome = settlement.outcome;
+        kept.attempts.extend(record);
+        let Delivery { id, subscription_id: lane, ordering_key, .. } = kept.delivery.clone();
+        if !settlement.next.is_final() {
+            return None;
         }
+        self.close(lane, id);
+        let same_key = |row: &&Row| row.kept.delivery.ordering_key == ordering_key;
+        self.heads(lane).find(same_key).filter(|_| ordering_key.is_some())?.due_at()
     }
 
     /// Gives a delivery back as if it had not been claimed.
@@ -136,7 +151,7 @@ impl Queue {
     }
 
     fn close(&mut self, lane: SubscriptionId, id: DeliveryId) {
-        self.open.get_mut(&lane).expect("the lane of a delivery").remove(&id);
+        self.open.get_mut(&lane).expect("the lane of a delivery").remove(&self.rows[&id].number);
     }
 
     /// Takes everything in flight back: whoever held it is gone.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use angarium_domain::delivery::{Delivery, State};
+use angarium_domain::delivery::{Delivery, OrderingKey, State};
 use angarium_domain::dispatch::{LaneRules, Settings};
 use angarium_domain::event::Origin;
 use angarium_domain::handle::Handle;
@@ -50,7 +50,7 @@ fn add_lane(world: &mut World, chance: &mut Chance, number: u64, concurrency_max
     let facts = Lane {
         handle,
         schedule: schedule(chance),
-        ordered: rules.ordered,
+        ordered: ordered(chance),
         rate_per_second: rules.rate_per_second,
         concurrency_max: rules.max_concurrency.unwrap_or(concurrency_max).min(concurrency_max),
         healthy: behaviour == Behaviour::Healthy,
@@ -71,10 +71,14 @@ pub(crate) fn rules(chance: &mut Chance) -> LaneRules {
         max_concurrency: chance.percent(30).then(|| chance.within(1..=8) as u32),
         rate_per_second: chance.percent(25).then(|| *chance.pick(&[1, 2, 5, 10, 25, 100])),
         allowed_per_minute: None,
-        ordered: chance.percent(25),
         paused: false,
         timeout: Duration::from_secs(chance.within(1..=10)),
     }
+}
+
+/// Whether some lane stays in order.
+pub(crate) fn ordered(chance: &mut Chance) -> bool {
+    chance.percent(25)
 }
 
 /// The schedule of some lane.
@@ -115,6 +119,8 @@ pub(super) fn delivery(
     state: State,
     now: Timestamp,
 ) -> Delivery {
+    let key = |chance: &mut Chance| (*chance.pick(&["", "a", "b", "c"])).to_owned();
+    let ordering_key = facts.ordered.then(|| OrderingKey::from_stored(key(chance)));
     Delivery {
         id: Id::new(now, chance.bytes()),
         handle: facts.handle.clone(),
@@ -122,7 +128,7 @@ pub(super) fn delivery(
         event_type: "order.paid".parse().expect("an event type"),
         origin: Origin::Live,
         subscription_id: lane,
-        ordered: facts.ordered,
+        ordering_key,
         replay_of: None,
         endpoint_override: None,
         state,

@@ -17,7 +17,7 @@ use super::queue::{Lease, Queue};
 use super::scene::delivery;
 use super::watch::Watch;
 use crate::chance::Chance;
-use crate::evidence::{End, Evidence, Lane, Send, Span};
+use crate::evidence::{Appended, End, Evidence, Lane, Send, Span};
 use crate::receivers::Behaviour;
 use crate::story::Story;
 
@@ -78,7 +78,7 @@ pub(super) struct World {
     life: u32,
     sends: Vec<Send>,
     leased: BTreeMap<DeliveryId, Vec<Timestamp>>,
-    appended: BTreeMap<DeliveryId, Timestamp>,
+    appended: BTreeMap<DeliveryId, Appended>,
     watch: Watch,
     lie: Option<Lie>,
 }
@@ -98,7 +98,7 @@ impl World {
             sites: BTreeMap::new(),
             settings,
             dispatcher: Dispatcher::new(settings),
-            queue: Queue::default(),
+            queue: Queue::new(lie == Some(Lie::Disorder)),
             agenda: BTreeMap::new(),
             put_down: 0,
             life: 1,
@@ -200,7 +200,7 @@ impl World {
             return;
         }
         let room = site.room.get_or_insert(ROOM_OF_NEW_LANE);
-        let born_leased = *room > 0 && !site.rules.ordered && !site.rules.paused;
+        let born_leased = *room > 0 && !site.facts.ordered && !site.rules.paused;
         let lease_until = self.now + LEASE;
         let state =
             if born_leased { State::InFlight { lease_until } } else { State::Scheduled { due_at: self.now } };
@@ -208,7 +208,7 @@ impl World {
         let delivery = delivery(&mut self.chance, lane, &site.facts, state, self.now);
         let id = delivery.id;
         self.queue.append(delivery);
-        self.appended.insert(id, self.now);
+        self.appended.insert(id, Appended { at: self.now, number: self.appended.len() });
         self.tell(format_args!("{id} appended to {lane}{}", if born_leased { ", leased" } else { "" }));
         let after = self.chance.millis(0..=5);
         let lease = Lease { id, token: 1, until: lease_until };
@@ -337,9 +337,7 @@ impl World {
         }
         let mut claimed = Vec::with_capacity(wants.len());
         for want in wants {
-            let ordered = want.ordered && self.lie != Some(Lie::Disorder);
-            let (leases, next_due_at) =
-                self.queue.claim(&Want { ordered, ..want.clone() }, self.now, self.now + LEASE);
+            let (leases, next_due_at) = self.queue.claim(want, self.now, self.now + LEASE);
             let ticket = |lease: &Lease| Ticket {
                 handle: want.handle.clone(),
                 lane: want.lane,
@@ -448,11 +446,15 @@ impl World {
     ) {
         let lane = self.queue.get(lease.id).subscription_id;
         self.tell(format_args!("{} settled as {:?}", lease.id, settlement.next));
-        if self.lie != Some(Lie::ForgetSettlement) {
-            self.queue.settle(lease, settlement, record.map(|record| *record));
-        }
+        let forgets = self.lie == Some(Lie::ForgetSettlement);
+        let record = record.map(|record| *record);
+        let next_due_at = if forgets { None } else { self.queue.settle(lease, settlement, record) };
         self.watch.finished(lease.id);
-        if let State::Scheduled { due_at } = settlement.next {
+        let due_at = match settlement.next {
+            State::Scheduled { due_at } => Some(due_at),
+            _ => next_due_at,
+        };
+        if let Some(due_at) = due_at {
             self.input(self.head_of(lane, due_at));
         }
         let outcome = send.and_then(|send| self.sends[send].end.outcome());
@@ -480,10 +482,9 @@ impl World {
         going.map(|(lane, _)| *lane).filter(|lane| self.queue.next_due(*lane).is_some()).collect()
     }
 
-    /// Lanes that may go on and have something that is due. In an ordered lane only its head counts,
-    /// and the end of the run shows whether it was forgotten.
+    /// Lanes that may go on and have something that is due.
     fn due_lanes(&self) -> BTreeSet<SubscriptionId> {
-        let with_work = self.lanes_with_work().into_iter().filter(|lane| !self.sites[lane].rules.ordered);
+        let with_work = self.lanes_with_work().into_iter();
         with_work.filter(|lane| self.queue.next_due(*lane).is_some_and(|due| due <= self.now)).collect()
     }
 

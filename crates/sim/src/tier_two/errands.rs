@@ -20,7 +20,7 @@ use angarium_store::StoreError;
 use serde_json::{Value, json};
 
 use super::channel::url_of;
-use crate::evidence::Schedule;
+use crate::evidence::{Published, Schedule};
 
 /// Something that somebody wants, however often they have to ask.
 #[derive(Debug, Clone)]
@@ -133,11 +133,7 @@ impl Errand {
     }
 
     /// Asks once. `events` are those of the ledger that are to be published.
-    pub(super) async fn ask(
-        &self,
-        engine: Arc<Engine>,
-        events: Vec<(String, String)>,
-    ) -> Result<Vec<u8>, Refusal> {
+    pub(super) async fn ask(&self, engine: Arc<Engine>, events: Vec<Published>) -> Result<Vec<u8>, Refusal> {
         let caller = self.caller();
         let reply = match &self.what {
             What::Publish(_) => self.publish(&engine, events).await?,
@@ -182,7 +178,7 @@ impl Errand {
         Ok(reply.answer.body.to_vec())
     }
 
-    async fn publish(&self, engine: &Engine, events: Vec<(String, String)>) -> Result<Reply, AcceptError> {
+    async fn publish(&self, engine: &Engine, events: Vec<Published>) -> Result<Reply, AcceptError> {
         let mut new: Vec<NewEvent> = events.into_iter().map(new_event).collect();
         let shown = |made: &Accepted| json!([made.event_id, made.deliveries]);
         if new.len() == 1 {
@@ -204,12 +200,12 @@ fn status(made: &Described) -> Value {
     json!(made.subscription.status)
 }
 
-fn new_event((event_type, payload): (String, String)) -> NewEvent {
+fn new_event(event: Published) -> NewEvent {
     NewEvent {
-        event_type: event_type.parse().expect("an event type"),
-        payload: Payload::from_stored(payload.into()),
+        event_type: event.event_type.parse().expect("an event type"),
+        payload: Payload::from_stored(event.payload.into()),
         occurred_at: None,
-        ordering_key: None,
+        ordering_key: event.ordering_key.map(Into::into),
     }
 }
 

@@ -29,6 +29,7 @@ use async_trait::async_trait;
 
 use super::Lie;
 use super::stage::{Point, Stage};
+use crate::evidence::Appended;
 
 pub(super) struct FaultyStore {
     pub(super) inner: MemoryStore,
@@ -85,7 +86,8 @@ impl FaultyStore {
         let now = self.clock.now();
         let mut ledgers = self.stage.ledgers();
         for id in ids {
-            ledgers.appended.insert(*id, now);
+            let number = ledgers.appended.len();
+            ledgers.appended.insert(*id, Appended { at: now, number });
             ledgers.story.tell(now, format_args!("{id} appended"));
         }
     }
@@ -101,6 +103,9 @@ impl EventLog for FaultyStore {
         self.enter(Point::BeforeCommit).await?;
         if self.lies(Lie::ForgetKeys) {
             append.context.idempotency = None;
+        }
+        if self.lies(Lie::Disorder) {
+            append.deliveries.iter_mut().for_each(|delivery| delivery.ordering_key = None);
         }
         let ids = ids_of(&append);
         let forgets = self.lies_now_and_then(Lie::ForgetCommit);
@@ -158,18 +163,18 @@ impl DeliveryQueue for FaultyStore {
         Ok(claimed)
     }
 
-    async fn settle(&self, settle: Settle) -> Result<(), StoreError> {
+    async fn settle(&self, settle: Settle) -> Result<Option<Timestamp>, StoreError> {
         self.enter_end_of_lease(Point::BeforeSettle).await?;
         let ids = settle.follow_up.as_ref().map(ids_of).unwrap_or_default();
         let (id, next) = (settle.lease.delivery_id, settle.settlement.next);
         let follow_up = if self.lies(Lie::HideDeaths) { None } else { settle.follow_up };
-        if !self.lies_now_and_then(Lie::ForgetSettlement) {
-            self.inner.settle(Settle { follow_up, ..settle }).await?;
-        }
+        let forgets = self.lies_now_and_then(Lie::ForgetSettlement);
+        let settled = Settle { follow_up, ..settle };
+        let next_due_at = if forgets { None } else { self.inner.settle(settled).await? };
         self.stage.tell(self.clock.now(), format_args!("{id} settled as {next:?}"));
         self.appended(&ids);
         self.leave(Point::AfterCommit).await;
-        Ok(())
+        Ok(next_due_at)
     }
 
     async fn release(&self, leases: Vec<(Lease, Timestamp)>) -> Result<(), StoreError> {
@@ -263,6 +268,13 @@ impl Directory for FaultyStore {
         let written = self.inner.change(handle, version, change, now, context).await?;
         self.leave(Point::AfterCommit).await;
         Ok(written)
+    }
+
+    async fn cancel_removed(&self, limit: u32, now: Timestamp) -> Result<bool, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let more = self.inner.cancel_removed(limit, now).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(more)
     }
 
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {

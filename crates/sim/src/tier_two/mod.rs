@@ -54,6 +54,8 @@ pub enum Lie {
     KeepAddress,
     /// The store forgets idempotency keys.
     ForgetKeys,
+    /// The store forgets what stays in order.
+    Disorder,
     /// The store takes its time to say that it has written.
     Dawdle,
 }

@@ -132,6 +132,7 @@ impl Ledgers {
                     .to_owned(),
                 // Number formats and spaces are the publisher's, and must arrive as they are.
                 payload: format!("{{ \"event\":{number},\"amount\" : 1.50e2 }}"),
+                ordering_key: *self.chance.pick(&[None, None, Some("a"), Some("b")]),
                 asked_at: now,
                 told: None,
             });
@@ -139,10 +140,10 @@ impl Ledgers {
         self.errand(handle, now, What::Publish((first..first + count as usize).collect()))
     }
 
-    fn events_of(&self, errand: &Errand) -> Vec<(String, String)> {
+    fn events_of(&self, errand: &Errand) -> Vec<Published> {
         let What::Publish(numbers) = &errand.what else { return Vec::new() };
         let events = numbers.iter().map(|number| &self.published[*number]);
-        events.map(|event| (event.event_type.clone(), event.payload.clone())).collect()
+        events.cloned().collect()
     }
 
     fn think_of_many_replays(&mut self, handle: &Handle, now: Timestamp) -> Option<Errand> {
@@ -304,6 +305,6 @@ fn spec(chance: &mut Chance) -> Spec {
         rate_per_second: rules.rate_per_second,
         max_concurrency: rules.max_concurrency.map(|limit| limit + 1),
         timeout_seconds: rules.timeout.as_secs() as u32,
-        ordered: rules.ordered,
+        ordered: scene::ordered(chance),
     }
 }

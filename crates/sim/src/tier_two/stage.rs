@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::Lie;
 use super::errands::Errand;
 use crate::chance::Chance;
-use crate::evidence::{Lane, Published, Send};
+use crate::evidence::{Appended, Lane, Published, Send};
 use crate::receivers::Behaviour;
 use crate::story::Story;
 
@@ -67,7 +67,7 @@ pub(super) struct Ledgers {
     pub(super) promised: BTreeSet<DeliveryId>,
     pub(super) replays_told: usize,
     pub(super) jobs: Vec<(Handle, ReplayId)>,
-    pub(super) appended: BTreeMap<DeliveryId, Timestamp>,
+    pub(super) appended: BTreeMap<DeliveryId, Appended>,
     pub(super) leased: BTreeMap<DeliveryId, Vec<Timestamp>>,
     pub(super) refusals: u32,
     pub(super) crashes: u32,

@@ -41,6 +41,7 @@ fn a_store_that_forgets_is_caught() {
     is_caught(Lie::ForgetSettlement, "I11 attempts listed");
     is_caught(Lie::ForgetKeys, "I10 idempotency");
     is_caught(Lie::Dawdle, "I8 isolation");
+    is_caught(Lie::Disorder, "order");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use angarium_domain::auto_disable::Outage;
-use angarium_domain::delivery::{Delivery, Settlement, State};
+use angarium_domain::delivery::{Delivery, OrderingKey, Settlement, State};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::SubscriptionId;
 use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob};
@@ -100,6 +100,11 @@ impl RandomHistory {
         (lane(n), n == 3)
     }
 
+    /// One of three keys; the empty one is that of events without one.
+    fn ordering_key(&mut self) -> OrderingKey {
+        OrderingKey::from_stored(["", "a", "b"][self.below(3) as usize].to_owned())
+    }
+
     async fn append(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         self.next += 1;
         let handle = self.handle();
@@ -114,7 +119,8 @@ impl RandomHistory {
                 0 if !ordered => State::InFlight { lease_until: self.lease_end() },
                 _ => State::Scheduled { due_at: at(self.now + self.below(40) as i64) },
             };
-            deliveries.push(Delivery { ordered, state, ..delivery(&event, subscription_id) });
+            let ordering_key = if ordered { Some(self.ordering_key()) } else { None };
+            deliveries.push(Delivery { ordering_key, state, ..delivery(&event, subscription_id) });
         }
         let version = reference.snapshot(&handle).await.expect("it reads").version;
         let stale = u64::from(self.below(8) == 0);
@@ -137,7 +143,7 @@ impl RandomHistory {
         let mut lanes = Vec::new();
         for n in 1..=3 {
             let limit = self.below(4) as u32;
-            lanes.push(LaneClaim { handle: self.handle(), subscription_id: lane(n), limit, ordered: n == 3 });
+            lanes.push(LaneClaim { handle: self.handle(), subscription_id: lane(n), limit });
         }
         let expected = reference.claim(lanes.clone(), self.now(), self.lease_end()).await.expect("it claims");
         let found = store.claim(lanes, self.now(), self.lease_end()).await.expect("it claims");

@@ -10,7 +10,7 @@ use super::fixture::{
     under_key,
 };
 use crate::Store;
-use crate::delivery_queue::{Held, LaneClaim, LaneHead, Leased, Settle};
+use crate::delivery_queue::{Held, LaneHead, Leased, Settle};
 use crate::error::StoreError;
 use crate::event_log::Append;
 use crate::history::LogFilter;
@@ -89,54 +89,6 @@ pub async fn a_claim_touches_the_lanes_named_and_no_others(store: &dyn Store) {
     assert_eq!(claimed[2].next_due_at, Some(at(0)));
     let census = store.census().await.expect("it counts");
     assert_eq!((census.scheduled, census.in_flight), (37, 4));
-}
-
-fn in_order(n: u8) -> LaneClaim {
-    LaneClaim { ordered: true, ..claim_of(lane(n), 10) }
-}
-
-/// Events 1 and 2 of a lane that must stay in order.
-async fn ordered_pair(store: &dyn Store, first_due_at: angarium_domain::time::Timestamp) -> [Delivery; 2] {
-    let mut pair = [(1, first_due_at), (2, at(2))].map(|(n, due_at)| Delivery {
-        ordered: true,
-        state: State::Scheduled { due_at },
-        ..delivery(&event(&acme(), n), lane(1))
-    });
-    append(store, appending(vec![event(&acme(), 1), event(&acme(), 2)], pair.to_vec())).await;
-    pair.sort_by_key(|delivery| delivery.id);
-    pair
-}
-
-/// In an ordered lane the second waits until the first is settled for good.
-pub async fn an_ordered_lane_gives_one_at_a_time_and_the_oldest(store: &dyn Store) {
-    let [first, second] = ordered_pair(store, at(1)).await;
-    let mut claimed = claim(store, in_order(1), at(10)).await;
-    assert_eq!((ids(&claimed), claimed.next_due_at), (vec![first.id], None));
-
-    let behind = claim(store, in_order(1), at(10)).await;
-    assert_eq!((ids(&behind), behind.next_due_at), (vec![], None));
-
-    let lease = claimed.leased.remove(0).lease;
-    store
-        .settle(settle(lease, State::Scheduled { due_at: at(90) }, failed()))
-        .await
-        .expect("the lease holds");
-    let waiting = claim(store, in_order(1), at(20)).await;
-    assert_eq!((ids(&waiting), waiting.next_due_at), (vec![], Some(at(90))));
-
-    let lease = claim(store, in_order(1), at(90)).await.leased.remove(0).lease;
-    let settle = Settle { record: Some(record(2, failed())), ..settle(lease, dead_at(at(91)), failed()) };
-    store.settle(settle).await.expect("the lease holds");
-    assert_eq!(ids(&claim(store, in_order(1), at(92)).await), [second.id]);
-}
-
-/// The oldest counts, not the one due longest.
-pub async fn the_head_of_an_ordered_lane_hides_what_is_due_behind_it(store: &dyn Store) {
-    ordered_pair(store, at(50)).await;
-    let claimed = claim(store, in_order(1), at(10)).await;
-    assert_eq!((ids(&claimed), claimed.next_due_at), (vec![], Some(at(50))));
-    let nothing = claim(store, LaneClaim { limit: 0, ..in_order(1) }, at(60)).await;
-    assert_eq!((ids(&nothing), nothing.next_due_at), (vec![], Some(at(50))));
 }
 
 /// State, count, outcome and record are one write.

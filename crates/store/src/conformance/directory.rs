@@ -1,15 +1,15 @@
 //! Promises of the directory.
 
 use angarium_domain::auto_disable::Outage;
-use angarium_domain::delivery::{Delivery, State};
+use angarium_domain::delivery::{Delivery, OrderingKey, State};
 use secrecy::ExposeSecret;
 
 use super::fixture::{
     acme, append, appending, at, beta, birth_lease, born, change, delivery, entry, event, finished,
-    is_conflict, is_seen, lane, ok, scheduled, settle, state_of, token, token_id, under_key,
+    is_conflict, is_seen, lane, ok, repeat, scheduled, settle, state_of, token, token_id, under_key,
 };
 use crate::Store;
-use crate::directory::{Change, Snapshot};
+use crate::directory::{CANCELLED_AT_ONCE, Change, Snapshot};
 use crate::write::Context;
 
 async fn snapshot(store: &dyn Store) -> Snapshot {
@@ -91,6 +91,37 @@ pub async fn removing_a_subscription_cancels_what_is_scheduled(store: &dyn Store
         .settle(settle(birth_lease(&held), State::Delivered { at: at(6) }, ok()))
         .await
         .expect("the lease holds");
+}
+
+/// One removal cancels a bounded number; the rest follows batch by batch, whoever asks for it, what
+/// waits behind others included.
+pub async fn a_long_backlog_is_cancelled_in_bounded_steps(store: &dyn Store) {
+    const BACKLOG: u64 = CANCELLED_AT_ONCE as u64 + 500;
+    change(store, 0, Change::Put(entry(&acme(), lane(1), "one"))).await;
+    let cause = event(&acme(), 0);
+    let one = |n: u64| Delivery {
+        id: repeat(&delivery(&cause, lane(1)), n, at(n as i64)).id,
+        state: State::Scheduled { due_at: at(n as i64) },
+        ordering_key: n.is_multiple_of(2).then(|| OrderingKey::of(&cause)),
+        ..delivery(&cause, lane(1))
+    };
+    let backlog: Vec<Delivery> = (1..=BACKLOG).map(one).collect();
+    let beside = delivery(&cause, lane(2));
+    let all = backlog.iter().cloned().chain([beside.clone()]).collect();
+    append(store, appending(vec![cause.clone()], all)).await;
+
+    change(store, 1, Change::Remove(lane(1))).await;
+    let left = async || store.census().await.expect("it counts").scheduled - 1;
+    assert_eq!(left().await, 500);
+    for expected in [300, 100, 0] {
+        assert!(store.cancel_removed(200, at(501)).await.expect("it writes"));
+        assert_eq!(left().await, expected);
+    }
+    assert!(!store.cancel_removed(200, at(502)).await.expect("it writes"));
+    assert_eq!(state_of(store, &backlog[0]).await, State::Cancelled { at: at(500) });
+    assert_eq!(state_of(store, &backlog[BACKLOG as usize - 1]).await, State::Cancelled { at: at(501) });
+    assert_eq!(state_of(store, &beside).await, beside.state);
+    assert_eq!(store.lanes().await.expect("it reads").len(), 1);
 }
 
 /// Use is noted without a new version.

@@ -85,7 +85,7 @@ pub(super) fn delivery(event: &Event, subscription_id: SubscriptionId) -> Delive
         event_type: event.event_type.clone(),
         origin: event.origin,
         subscription_id,
-        ordered: false,
+        ordering_key: None,
         replay_of: None,
         endpoint_override: None,
         state: State::Scheduled { due_at: event.accepted_at },
@@ -120,6 +120,7 @@ pub(super) fn birth_lease(delivery: &Delivery) -> Lease {
         delivery_id: delivery.id,
         token: BIRTH_TOKEN,
         until: lease_until,
+        in_order: delivery.ordering_key.is_some(),
     }
 }
 
@@ -286,7 +287,7 @@ pub(super) async fn finished(store: &dyn Store, n: u64, lane: SubscriptionId, en
 }
 
 pub(super) fn claim_of(lane: SubscriptionId, limit: u32) -> LaneClaim {
-    LaneClaim { handle: acme(), subscription_id: lane, limit, ordered: false }
+    LaneClaim { handle: acme(), subscription_id: lane, limit }
 }
 
 /// Claims from one lane, for a minute.

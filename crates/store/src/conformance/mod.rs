@@ -13,6 +13,7 @@ pub mod directory;
 pub mod event_log;
 mod fixture;
 pub mod history;
+pub mod in_order;
 pub mod replays;
 pub mod upkeep;
 
@@ -50,8 +51,6 @@ macro_rules! conformance_suite {
                     no_two_leases_share_a_delivery
                     those_due_longest_are_claimed_first
                     a_claim_touches_the_lanes_named_and_no_others
-                    an_ordered_lane_gives_one_at_a_time_and_the_oldest
-                    the_head_of_an_ordered_lane_hides_what_is_due_behind_it
                     a_settlement_is_written_with_its_record
                     a_settlement_without_an_attempt_leaves_no_record
                     settling_a_void_lease_writes_nothing
@@ -62,6 +61,18 @@ macro_rules! conformance_suite {
                     taking_back_counts_and_records_an_interruption
                     only_void_leases_are_taken_back
                     the_settlement_of_a_claimed_delivery_needs_its_newest_lease;
+                in_order:
+                    deliveries_of_one_key_are_claimed_one_after_the_other
+                    a_key_waits_for_nobody_elses_deliveries
+                    what_waits_is_neither_due_nor_in_a_claims_way
+                    the_order_is_that_of_the_commits
+                    a_head_that_comes_back_is_still_the_head
+                    a_key_whose_deliveries_have_ended_begins_anew
+                    a_replay_waits_behind_what_is_unfinished_of_its_key
+                    a_follow_up_waits_behind_the_one_that_was_brought_up
+                    a_settlement_that_is_refused_brings_up_nothing
+                    what_waits_is_listed_like_anything_scheduled
+                    what_waits_is_cancelled_with_its_subscription;
                 history:
                     pages_of_deliveries_have_neither_gaps_nor_duplicates
                     deliveries_are_filtered_by_every_condition
@@ -78,6 +89,7 @@ macro_rules! conformance_suite {
                     a_subscription_is_read_back_with_its_keys
                     a_change_to_an_old_version_is_refused
                     removing_a_subscription_cancels_what_is_scheduled
+                    a_long_backlog_is_cancelled_in_bounded_steps
                     touching_a_token_makes_no_version
                     outages_are_noted_without_a_new_version
                     an_outage_ends_with_its_subscription
@@ -129,6 +141,7 @@ mod tests {
         let files = [
             include_str!("event_log.rs"),
             include_str!("delivery_queue.rs"),
+            include_str!("in_order.rs"),
             include_str!("history.rs"),
             include_str!("directory.rs"),
             include_str!("replays.rs"),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use angarium_domain::delivery::{Delivery, State};
+use angarium_domain::delivery::{Delivery, OrderingKey, State};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{DeliveryId, SubscriptionId};
 use angarium_domain::time::Timestamp;
@@ -12,6 +12,8 @@ use crate::history::Logged;
 
 pub(super) type Key = (Handle, DeliveryId);
 pub(super) type Lane = (Handle, SubscriptionId);
+/// What goes one after the other.
+type Queue = (Lane, OrderingKey);
 
 /// A delivery as it is stored.
 #[derive(Clone)]
@@ -20,23 +22,27 @@ pub(super) struct Row {
     /// The token of its newest lease.
     pub(super) token: u64,
     pub(super) replayed_by: Option<DeliveryId>,
+    /// Where it stands among those of its ordering key; 0 without one.
+    place: u64,
+    /// Whether it is scheduled behind an older one of its ordering key.
+    waits: bool,
 }
 
-/// Every row passes through [`Deliveries::put`] and [`Deliveries::remove`], so no order can miss a change.
+/// Every row passes through `put` and [`Deliveries::remove`], so no order can miss a change.
 #[derive(Default)]
 pub(super) struct Deliveries {
     rows: BTreeMap<Key, Row>,
-    /// The scheduled ones of each lane, by due time. No set is empty.
+    /// The scheduled ones of each lane that wait for nothing but their time, by due time. No set is empty.
     due: BTreeMap<Lane, BTreeSet<(Timestamp, DeliveryId)>>,
-    /// The unfinished ones of each lane that must stay in order. No set is empty.
-    in_order: BTreeMap<Lane, BTreeSet<DeliveryId>>,
+    /// The unfinished ones of each ordering key, by place. No map is empty.
+    in_order: BTreeMap<Queue, BTreeMap<u64, DeliveryId>>,
     /// Those in flight, by the end of their lease.
     in_flight: BTreeSet<(Timestamp, Key)>,
 }
 
 impl Row {
     pub(super) fn logged(&self) -> Logged {
-        Logged { delivery: self.delivery.clone(), replayed_by: self.replayed_by }
+        Logged { delivery: self.delivery.clone(), replayed_by: self.replayed_by, waits: self.waits }
     }
 
     /// Neither replayed nor discarded.
@@ -54,6 +60,10 @@ impl Row {
 
     fn lane(&self) -> Lane {
         (self.delivery.handle.clone(), self.delivery.subscription_id)
+    }
+
+    fn queue(&self) -> Option<Queue> {
+        self.delivery.ordering_key.clone().map(|key| (self.lane(), key))
     }
 }
 
@@ -84,14 +94,17 @@ impl Deliveries {
         self.due.iter().map(|(lane, due)| (lane, due.first().expect("no set is empty").0))
     }
 
-    /// The scheduled deliveries of a lane, by due time.
+    /// The deliveries of a lane that may be claimed once they are due, by due time.
     pub(super) fn scheduled(&self, lane: &Lane) -> impl Iterator<Item = (Timestamp, DeliveryId)> {
         self.due.get(lane).into_iter().flatten().copied()
     }
 
-    /// The oldest unfinished delivery of a lane that must stay in order.
-    pub(super) fn head(&self, lane: &Lane) -> Option<&Row> {
-        self.in_order.get(lane).and_then(|ids| self.get(&lane.0, *ids.first()?))
+    /// Those of a lane that wait behind others, key by key.
+    pub(super) fn waiting(&self, lane: &Lane) -> impl Iterator<Item = DeliveryId> {
+        let first = (lane.clone(), OrderingKey::from_stored(String::new()));
+        let of_lane = self.in_order.range(first..).take_while(move |((of, _), _)| of == lane);
+        let ids = of_lane.flat_map(|(_, queue)| queue.values().copied());
+        ids.filter(|id| self.get(&lane.0, *id).is_some_and(|row| row.waits))
     }
 
     /// Those in flight, by the end of their lease.
@@ -99,20 +112,48 @@ impl Deliveries {
         self.in_flight.iter()
     }
 
+    /// Writes a new delivery, at the end of its queue if it has an ordering key.
+    pub(super) fn add(&mut self, delivery: Delivery, token: u64) {
+        let mut row = Row { delivery, token, replayed_by: None, place: 0, waits: false };
+        if let Some(queue) = row.queue() {
+            let last = self.in_order.get(&queue).and_then(|queue| Some(*queue.last_key_value()?.0));
+            row.place = last.unwrap_or(0) + 1;
+            row.waits = last.is_some();
+        }
+        self.put(row);
+    }
+
+    /// Lets the delivery that waited behind one that has just ended be claimed, and answers when it
+    /// is due.
+    pub(super) fn bring_up_next(&mut self, handle: &Handle, ended: DeliveryId) -> Option<Timestamp> {
+        let queue = self.in_order.get(&self.get(handle, ended)?.queue()?)?;
+        let next = *queue.first_key_value()?.1;
+        let due_at = match self.get(handle, next)? {
+            Row { waits: true, delivery: Delivery { state: State::Scheduled { due_at }, .. }, .. } => *due_at,
+            _ => return None,
+        };
+        self.change(handle, next, |row| row.waits = false);
+        Some(due_at)
+    }
+
     /// Writes a row in place of the one that it was made of.
-    pub(super) fn put(&mut self, row: Row) {
+    fn put(&mut self, mut row: Row) {
         self.remove(&row.key());
+        row.waits &= matches!(row.delivery.state, State::Scheduled { .. });
         match row.delivery.state {
-            State::Scheduled { due_at } => {
+            State::Scheduled { due_at } if !row.waits => {
                 self.due.entry(row.lane()).or_default().insert((due_at, row.delivery.id));
             }
             State::InFlight { lease_until } => {
                 self.in_flight.insert((lease_until, row.key()));
             }
-            State::Delivered { .. } | State::Dead { .. } | State::Cancelled { .. } => {}
+            State::Scheduled { .. }
+            | State::Delivered { .. }
+            | State::Dead { .. }
+            | State::Cancelled { .. } => {}
         }
-        if row.delivery.ordered && !row.delivery.is_final() {
-            self.in_order.entry(row.lane()).or_default().insert(row.delivery.id);
+        if let Some(queue) = row.queue().filter(|_| !row.delivery.is_final()) {
+            self.in_order.entry(queue).or_default().insert(row.place, row.delivery.id);
         }
         self.rows.insert(row.key(), row);
     }
@@ -135,7 +176,15 @@ impl Deliveries {
             }
             State::Delivered { .. } | State::Dead { .. } | State::Cancelled { .. } => {}
         }
-        take(&mut self.in_order, &lane, &key.1);
+        let Some(queue) = row.queue() else { return };
+        if let Some(places) = self.in_order.get_mut(&queue)
+            && places.get(&row.place) == Some(&key.1)
+        {
+            places.remove(&row.place);
+            if places.is_empty() {
+                self.in_order.remove(&queue);
+            }
+        }
     }
 }
 

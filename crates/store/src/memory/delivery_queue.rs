@@ -34,7 +34,7 @@ impl DeliveryQueue for MemoryStore {
         Ok(lanes.iter().map(|claim| contents.claim(claim, now, until)).collect())
     }
 
-    async fn settle(&self, settle: Settle) -> Result<(), StoreError> {
+    async fn settle(&self, settle: Settle) -> Result<Option<Timestamp>, StoreError> {
         self.lock().settle(settle)
     }
 
@@ -67,19 +67,10 @@ impl DeliveryQueue for MemoryStore {
 impl Contents {
     fn claim(&mut self, claim: &LaneClaim, now: Timestamp, until: Timestamp) -> ClaimedLane {
         let lane = (claim.handle.clone(), claim.subscription_id);
-        let due: Vec<DeliveryId> = if claim.ordered {
-            let head = self.deliveries.head(&lane).filter(|head| is_due(head, now));
-            head.map(|head| head.delivery.id).into_iter().take(claim.limit as usize).collect()
-        } else {
-            let due = self.deliveries.scheduled(&lane).take_while(|(due_at, _)| *due_at <= now);
-            due.map(|(_, id)| id).take(claim.limit as usize).collect()
-        };
+        let due = self.deliveries.scheduled(&lane).take_while(|(due_at, _)| *due_at <= now);
+        let due: Vec<DeliveryId> = due.map(|(_, id)| id).take(claim.limit as usize).collect();
         let leased = due.into_iter().map(|id| self.lease(&claim.handle, id, until)).collect();
-        let next_due_at = if claim.ordered {
-            self.deliveries.head(&lane).and_then(due_at)
-        } else {
-            self.deliveries.scheduled(&lane).next().map(|(due_at, _)| due_at)
-        };
+        let next_due_at = self.deliveries.scheduled(&lane).next().map(|(due_at, _)| due_at);
         ClaimedLane { subscription_id: claim.subscription_id, leased, next_due_at }
     }
 
@@ -91,13 +82,19 @@ impl Contents {
         let row = self.deliveries.get(handle, id).expect("only rows that were found are leased");
         let event = self.events.get(&(handle.clone(), row.delivery.event_id));
         Leased {
-            lease: Lease { handle: handle.clone(), delivery_id: id, token: row.token, until },
+            lease: Lease {
+                handle: handle.clone(),
+                delivery_id: id,
+                token: row.token,
+                until,
+                in_order: row.delivery.ordering_key.is_some(),
+            },
             delivery: row.delivery.clone(),
             event: event.expect("no event is forgotten before its deliveries").clone(),
         }
     }
 
-    fn settle(&mut self, settle: Settle) -> Result<(), StoreError> {
+    fn settle(&mut self, settle: Settle) -> Result<Option<Timestamp>, StoreError> {
         let Settle { lease, settlement, record, follow_up } = settle;
         if !self.deliveries.holds(&lease) {
             return Err(StoreError::LeaseLost);
@@ -112,28 +109,18 @@ impl Contents {
             row.delivery.attempts_made = settlement.attempts_made;
             row.delivery.last_outcome = settlement.outcome.or(row.delivery.last_outcome);
         });
+        let is_over = lease.in_order && settlement.next.is_final();
+        let next_due_at =
+            is_over.then(|| self.deliveries.bring_up_next(&lease.handle, lease.delivery_id)).flatten();
         self.attempts.entry((lease.handle, lease.delivery_id)).or_default().extend(record);
         if let Some(append) = follow_up {
             self.write(append);
         }
-        Ok(())
+        Ok(next_due_at)
     }
 
     fn take_back(&mut self, handle: &Handle, id: DeliveryId, now: Timestamp) {
         let attempts = self.attempts.entry((handle.clone(), id)).or_default();
         self.deliveries.change(handle, id, |row| attempts.push(interrupt(&mut row.delivery, now)));
     }
-}
-
-fn due_at(row: &Row) -> Option<Timestamp> {
-    match row.delivery.state {
-        State::Scheduled { due_at } => Some(due_at),
-        State::InFlight { .. } | State::Delivered { .. } | State::Dead { .. } | State::Cancelled { .. } => {
-            None
-        }
-    }
-}
-
-fn is_due(row: &Row, now: Timestamp) -> bool {
-    due_at(row).is_some_and(|due_at| due_at <= now)
 }

@@ -7,12 +7,13 @@ use angarium_domain::access::Token;
 use angarium_domain::auto_disable::Outage;
 use angarium_domain::delivery::State;
 use angarium_domain::handle::Handle;
-use angarium_domain::ids::{DeliveryId, SubscriptionId, TokenId};
+use angarium_domain::ids::{SubscriptionId, TokenId};
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 
+use super::deliveries::Lane;
 use super::{Contents, MemoryStore};
-use crate::directory::{Change, Directory, Entry, Snapshot};
+use crate::directory::{CANCELLED_AT_ONCE, Change, Directory, Entry, Snapshot};
 use crate::error::StoreError;
 use crate::write::{Context, Written};
 
@@ -63,6 +64,15 @@ impl Directory for MemoryStore {
         contents.apply(handle, change, now);
         contents.note(context);
         Ok(Written::Done(contents.version(handle)))
+    }
+
+    async fn cancel_removed(&self, limit: u32, now: Timestamp) -> Result<bool, StoreError> {
+        let mut contents = self.lock();
+        let Some(lane) = contents.endings.first().cloned() else { return Ok(false) };
+        if contents.cancel(&lane, limit, now) < limit {
+            contents.endings.remove(&lane);
+        }
+        Ok(true)
     }
 
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
@@ -118,7 +128,10 @@ impl Contents {
             Change::Remove(id) => {
                 account.subscriptions.remove(&id);
                 account.outages.remove(&id);
-                self.cancel(handle, id, now);
+                let lane = (handle.clone(), id);
+                if self.cancel(&lane, CANCELLED_AT_ONCE, now) == CANCELLED_AT_ONCE {
+                    self.endings.insert(lane);
+                }
             }
             Change::AddToken(token) => {
                 account.tokens.insert(token.id, Arc::new(token));
@@ -129,12 +142,13 @@ impl Contents {
         }
     }
 
-    /// Cancels what is scheduled in a lane.
-    fn cancel(&mut self, handle: &Handle, subscription_id: SubscriptionId, at: Timestamp) {
-        let lane = (handle.clone(), subscription_id);
-        let scheduled: Vec<DeliveryId> = self.deliveries.scheduled(&lane).map(|(_, id)| id).collect();
-        for id in scheduled {
-            self.deliveries.change(handle, id, |row| row.delivery.state = State::Cancelled { at });
+    /// Cancels at most `limit` scheduled deliveries of a lane, and answers how many there were.
+    fn cancel(&mut self, lane: &Lane, limit: u32, at: Timestamp) -> u32 {
+        let due = self.deliveries.scheduled(lane).map(|(_, id)| id);
+        let ids: Vec<_> = due.chain(self.deliveries.waiting(lane)).take(limit as usize).collect();
+        for id in &ids {
+            self.deliveries.change(&lane.0, *id, |row| row.delivery.state = State::Cancelled { at });
         }
+        ids.len() as u32
     }
 }

@@ -10,7 +10,6 @@ use angarium_domain::replay::JobStatus;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 
-use super::deliveries::Row;
 use super::{Contents, MemoryStore};
 use crate::error::StoreError;
 use crate::event_log::{Append, BIRTH_TOKEN, EventFilter, EventLog};
@@ -90,7 +89,7 @@ impl Contents {
             if let Some(original) = delivery.replay_of {
                 self.deliveries.change(&delivery.handle, original, |row| row.replayed_by = Some(delivery.id));
             }
-            self.deliveries.put(Row { delivery, token: BIRTH_TOKEN, replayed_by: None });
+            self.deliveries.add(delivery, BIRTH_TOKEN);
         }
         if let Some(job) = append.job {
             self.replays.insert((job.handle.clone(), job.id), job);

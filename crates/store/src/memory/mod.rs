@@ -12,7 +12,7 @@ mod history;
 mod replays;
 mod upkeep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use angarium_domain::attempt::AttemptRecord;
@@ -25,7 +25,7 @@ use angarium_domain::replay::ReplayJob;
 use angarium_domain::time::Timestamp;
 
 use crate::write::Context;
-use deliveries::Deliveries;
+use deliveries::{Deliveries, Lane};
 use directory::Account;
 
 /// A store in memory. A clone is the same store, so that a simulation can end everything that
@@ -44,6 +44,8 @@ struct Contents {
     deliveries: Deliveries,
     attempts: BTreeMap<(Handle, DeliveryId), Vec<AttemptRecord>>,
     accounts: BTreeMap<Handle, Account>,
+    /// Lanes whose subscription was removed, and whose deliveries are not all cancelled yet.
+    endings: BTreeSet<Lane>,
     keys: BTreeMap<Scope, Record>,
     replays: BTreeMap<(Handle, ReplayId), ReplayJob>,
     audit: Vec<AuditRow>,

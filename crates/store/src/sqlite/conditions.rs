@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::fault::Tried;
-use super::row::{CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED};
+use super::row::{CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED, WAITING};
 use crate::audit::AuditFilter;
 use crate::event_log::EventFilter;
 use crate::history::LogFilter;
@@ -59,14 +59,29 @@ impl Conditions {
 
     /// Begins with those of a handle's deliveries that a filter lets through.
     pub(super) fn of_deliveries(select: &str, handle: &Handle, filter: &LogFilter) -> Conditions {
-        match index_for(filter) {
+        Conditions::indexed(select, index_for(filter), handle).deliveries(filter, SCHEDULED)
+    }
+
+    /// Begins with those that a filter lets through and that wait behind others of their ordering
+    /// key. The store alone tells them from what is scheduled, and holds them in another index.
+    pub(super) fn of_waiting(select: &str, handle: &Handle, filter: &LogFilter) -> Option<Conditions> {
+        let Some(Status::Pending | Status::Held) = filter.conditions.status else { return None };
+        let index = match index_for(filter) {
+            Some("deliveries_due") => Some("deliveries_in_order"),
+            other => other,
+        };
+        let all = Conditions::indexed(select, index, handle);
+        Some(all.clause("ordered = 1 AND state <= 1").deliveries(filter, WAITING))
+    }
+
+    fn indexed(select: &str, index: Option<&str>, handle: &Handle) -> Conditions {
+        match index {
             Some(index) => Conditions::of(&format!("{select} INDEXED BY {index}"), handle),
             None => Conditions::of(select, handle),
         }
-        .deliveries(filter)
     }
 
-    fn deliveries(mut self, filter: &LogFilter) -> Conditions {
+    fn deliveries(mut self, filter: &LogFilter, scheduled: i64) -> Conditions {
         let wanted = &filter.conditions;
         if let Some(id) = wanted.subscription_id {
             self = self.and("subscription_id =", bytes(id));
@@ -84,7 +99,7 @@ impl Conditions {
             self = self.and("id <", bytes(DeliveryId::floor(until)));
         }
         if let Some(status) = wanted.status {
-            self = self.status(status, &filter.paused);
+            self = self.status(status, &filter.paused, scheduled);
         }
         if filter.dead_letters {
             self = self.state(DEAD_LETTER);
@@ -104,12 +119,12 @@ impl Conditions {
     }
 
     /// The words of the wire, taken apart again.
-    fn status(self, status: Status, paused: &[SubscriptionId]) -> Conditions {
+    fn status(self, status: Status, paused: &[SubscriptionId], scheduled: i64) -> Conditions {
         const MADE: &str = "attempts_made + interruptions";
         match status {
-            Status::Held => self.state(SCHEDULED).paused("IN", paused),
-            Status::Pending => self.state(SCHEDULED).paused("NOT IN", paused).and(&format!("{MADE} ="), 0),
-            Status::Retrying => self.state(SCHEDULED).paused("NOT IN", paused).and(&format!("{MADE} >"), 0),
+            Status::Held => self.state(scheduled).paused("IN", paused),
+            Status::Pending => self.state(scheduled).paused("NOT IN", paused).and(&format!("{MADE} ="), 0),
+            Status::Retrying => self.state(scheduled).paused("NOT IN", paused).and(&format!("{MADE} >"), 0),
             Status::InFlight => self.state(IN_FLIGHT),
             Status::Delivered => self.state(DELIVERED),
             Status::Cancelled => self.state(CANCELLED),

@@ -11,7 +11,7 @@ use super::SqliteStore;
 use super::context::SealedContext;
 use super::event_log::{Effect, event};
 use super::fault::{Fault, Tried};
-use super::row::{self, DeliveryRow, StateColumns, json, json_text};
+use super::row::{self, DeliveryRow, StateColumns, WAITING, json, json_text};
 use crate::delivery_queue::{ClaimedLane, DeliveryQueue, Held, LaneClaim, LaneHead, Lease, Leased, Settle};
 use crate::error::StoreError;
 use crate::interruption::interrupt;
@@ -32,7 +32,7 @@ impl DeliveryQueue for SqliteStore {
         self.write(move |db| lanes.iter().map(|lane| claim(db, lane, now, until)).collect()).await
     }
 
-    async fn settle(&self, settle: Settle) -> Result<(), StoreError> {
+    async fn settle(&self, settle: Settle) -> Result<Option<Timestamp>, StoreError> {
         let settling = Settling::of(settle, self);
         self.write(move |db| settling.write(db)).await
     }
@@ -86,16 +86,18 @@ impl Settling {
         }
     }
 
-    fn write(&self, db: &Connection) -> Tried<()> {
+    fn write(&self, db: &Connection) -> Tried<Option<Timestamp>> {
         let follow_up = self.checked_follow_up(db)?;
         self.end_lease(db)?;
         if let Some(attempt) = &self.attempt {
             attempt.insert(db)?;
         }
-        match follow_up {
-            Some((effect, context)) => effect.write(db, context),
-            None => Ok(()),
+        let is_over = self.lease.in_order && self.settlement.next.is_final();
+        let next_due_at = if is_over { bring_up_next(db, &self.lease)? } else { None };
+        if let Some((effect, context)) = follow_up {
+            effect.write(db, context)?;
         }
+        Ok(next_due_at)
     }
 
     /// What follows, unless it was seen before: then it is in the log already, and the settlement
@@ -167,10 +169,9 @@ fn lanes(db: &Connection) -> Tried<Vec<LaneHead>> {
 }
 
 fn claim(db: &Connection, lane: &LaneClaim, now: Timestamp, until: Timestamp) -> Tried<ClaimedLane> {
-    let (due, next_due_at) = if lane.ordered { head(db, lane, now)? } else { (due(db, lane, now)?, None) };
+    let due = due(db, lane, now)?;
     let leased = due.into_iter().map(|row| lease(db, row, until)).collect::<Tried<Vec<_>>>()?;
-    let next_due_at = if lane.ordered { next_due_at } else { next_due(db, lane)? };
-    Ok(ClaimedLane { subscription_id: lane.subscription_id, leased, next_due_at })
+    Ok(ClaimedLane { subscription_id: lane.subscription_id, leased, next_due_at: next_due(db, lane)? })
 }
 
 fn due(db: &Connection, lane: &LaneClaim, now: Timestamp) -> Tried<Vec<DeliveryRow>> {
@@ -186,17 +187,6 @@ fn next_due(db: &Connection, lane: &LaneClaim) -> Tried<Option<Timestamp>> {
     Ok(next_due_at.map(Timestamp::from_millis))
 }
 
-/// The head of a lane that must stay in order: to be leased, or when it is due.
-fn head(db: &Connection, lane: &LaneClaim, now: Timestamp) -> Tried<(Vec<DeliveryRow>, Option<Timestamp>)> {
-    let key = params![lane.handle.as_str(), lane.subscription_id.as_bytes()];
-    let head = deliveries(db, statements::HEAD, key)?;
-    match head.first().map(|row| row.logged.delivery.state) {
-        Some(State::Scheduled { due_at }) if due_at <= now && lane.limit > 0 => Ok((head, None)),
-        Some(State::Scheduled { due_at }) => Ok((Vec::new(), Some(due_at))),
-        _ => Ok((Vec::new(), None)),
-    }
-}
-
 fn lease(db: &Connection, row: DeliveryRow, until: Timestamp) -> Tried<Leased> {
     let mut delivery = row.logged.delivery;
     let token = row.token + 1;
@@ -205,8 +195,25 @@ fn lease(db: &Connection, row: DeliveryRow, until: Timestamp) -> Tried<Leased> {
     delivery.state = State::InFlight { lease_until: until };
     let event = event(db, &delivery.handle, delivery.event_id)?
         .ok_or_else(|| Fault::Corrupt(format!("{} has no event", delivery.id)))?;
-    let lease = Lease { handle: delivery.handle.clone(), delivery_id: delivery.id, token, until };
+    let in_order = delivery.ordering_key.is_some();
+    let lease = Lease { handle: delivery.handle.clone(), delivery_id: delivery.id, token, until, in_order };
     Ok(Leased { lease, delivery, event })
+}
+
+/// Lets the delivery that waited behind one that has just ended be claimed, and answers when it is due.
+fn bring_up_next(db: &Connection, ended: &Lease) -> Tried<Option<Timestamp>> {
+    let handle = ended.handle.as_str();
+    let mut queue = db.prepare_cached(statements::QUEUE)?;
+    let (subscription, key): ([u8; 16], Option<String>) = queue
+        .query_row(params![handle, ended.delivery_id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut first = db.prepare_cached(statements::FIRST_IN_ORDER)?;
+    let mut rows = first.query(params![handle, subscription, key])?;
+    let Some(row) = rows.next()?.filter(|row| row.get(1) == Ok(WAITING)) else { return Ok(None) };
+    let id: [u8; 16] = row.get(0)?;
+    let due_at = row::time(row, 2)?;
+    drop(rows);
+    db.prepare_cached(statements::BRING_UP)?.execute(params![handle, id])?;
+    Ok(Some(due_at))
 }
 
 fn require_lease(db: &Connection, lease: &Lease) -> Tried<()> {

@@ -10,7 +10,7 @@ use angarium_domain::secret::SigningKeys;
 use angarium_domain::subscription::Subscription;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::SqliteStore;
@@ -18,7 +18,7 @@ use super::context::SealedContext;
 use super::event_log::version;
 use super::fault::{Fault, Tried};
 use super::row::{self, from_json, json};
-use crate::directory::{Change, Directory, Entry, Snapshot};
+use crate::directory::{CANCELLED_AT_ONCE, Change, Directory, Entry, Snapshot};
 use crate::error::StoreError;
 use crate::seal::MasterKey;
 use crate::statements;
@@ -51,6 +51,10 @@ impl Directory for SqliteStore {
             Ok(next)
         })
         .await
+    }
+
+    async fn cancel_removed(&self, limit: u32, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(move |db| cancel_removed(db, limit, now)).await
     }
 
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
@@ -160,8 +164,9 @@ impl SealedChange {
                 db.prepare_cached(statements::REMOVE_SUBSCRIPTION)?
                     .execute(params![handle, id.as_bytes()])?;
                 db.prepare_cached(statements::END_OUTAGE)?.execute(params![handle, id.as_bytes()])?;
-                let lane = params![now.as_millis(), handle, id.as_bytes()];
-                db.prepare_cached(statements::CANCEL_SCHEDULED)?.execute(lane)?;
+                if cancel(db, handle, id.as_bytes(), CANCELLED_AT_ONCE, now)? == CANCELLED_AT_ONCE {
+                    db.prepare_cached(statements::BEGIN_ENDING)?.execute(params![handle, id.as_bytes()])?;
+                }
             }
             SealedChange::AddToken { id, token, last_used_at } => {
                 let row = params![handle, id.as_bytes(), token, last_used_at.map(Timestamp::as_millis)];
@@ -178,6 +183,31 @@ impl SealedChange {
 fn put_version(db: &Connection, handle: &Handle, version: u64) -> Tried<()> {
     db.prepare_cached(statements::PUT_VERSION)?.execute(params![handle.as_str(), version as i64])?;
     Ok(())
+}
+
+/// Cancels at most `limit` scheduled deliveries of a lane, and answers how many there were.
+fn cancel(
+    db: &Connection,
+    handle: &str,
+    subscription_id: &[u8; 16],
+    limit: u32,
+    now: Timestamp,
+) -> Tried<u32> {
+    let mut cancelled = 0;
+    for statement in [statements::CANCEL_SCHEDULED, statements::CANCEL_WAITING] {
+        let lane = params![now.as_millis(), handle, subscription_id, limit - cancelled];
+        cancelled += db.prepare_cached(statement)?.execute(lane)? as u32;
+    }
+    Ok(cancelled)
+}
+
+fn cancel_removed(db: &Connection, limit: u32, now: Timestamp) -> Tried<bool> {
+    let ending = db.prepare_cached(statements::ENDING)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let Some((handle, id)): Option<(String, [u8; 16])> = ending.optional()? else { return Ok(false) };
+    if cancel(db, &handle, &id, limit, now)? < limit {
+        db.prepare_cached(statements::END)?.execute(params![handle, id])?;
+    }
+    Ok(true)
 }
 
 fn next_version(db: &Connection, handle: &Handle, decided_upon: u64) -> Tried<u64> {

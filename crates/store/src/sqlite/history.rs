@@ -37,13 +37,24 @@ impl History for SqliteStore {
         filter: LogFilter,
         page: PageRequest,
     ) -> Result<Page<Logged>, StoreError> {
-        let mut query = Conditions::of_deliveries(statements::SELECT_DELIVERIES, handle, &filter);
-        if let Some(before) = page.before {
-            query = query.and("id <", before.to_vec());
-        }
-        let query = query.first("id DESC", page.limit + 1);
-        let items = self.read(move |db| query.query(db, logged)).await?;
-        Ok(Page::cut(items, page.limit, |logged: &Logged| *logged.delivery.id.as_bytes()))
+        let page_of = |mut query: Conditions| {
+            if let Some(before) = page.before {
+                query = query.and("id <", before.to_vec());
+            }
+            query.first("id DESC", page.limit + 1)
+        };
+        let query = page_of(Conditions::of_deliveries(statements::SELECT_DELIVERIES, handle, &filter));
+        let waiting = Conditions::of_waiting(statements::SELECT_DELIVERIES, handle, &filter).map(page_of);
+        let items = self.read(move |db| {
+            let mut items = query.query(db, logged)?;
+            if let Some(waiting) = waiting {
+                items.extend(waiting.query(db, logged)?);
+                items.sort_unstable_by_key(|logged| std::cmp::Reverse(logged.delivery.id));
+                items.truncate(page.limit as usize + 1);
+            }
+            Ok(items)
+        });
+        Ok(Page::cut(items.await?, page.limit, |logged: &Logged| *logged.delivery.id.as_bytes()))
     }
 
     async fn attempts(&self, handle: &Handle, id: DeliveryId) -> Result<Vec<AttemptRecord>, StoreError> {

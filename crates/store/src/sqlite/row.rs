@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use angarium_domain::delivery::{Delivery, State};
+use angarium_domain::delivery::{Delivery, OrderingKey, State};
 use angarium_domain::event::{Event, OccurredAt, Origin};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{Id, Kind};
@@ -10,7 +10,7 @@ use angarium_domain::payload::Payload;
 use angarium_domain::subscription::EndpointUrl;
 use angarium_domain::time::Timestamp;
 use bytes::Bytes;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,7 +19,9 @@ use crate::event_log::BIRTH_TOKEN;
 use crate::history::Logged;
 use crate::statements;
 
-/// The numbers in the column `state`.
+/// The numbers in the column `state`; this one is scheduled, behind an older one of its ordering key.
+pub(super) const WAITING: i64 = -1;
+/// Scheduled, and nothing before it.
 pub(super) const SCHEDULED: i64 = 0;
 pub(super) const IN_FLIGHT: i64 = 1;
 pub(super) const DELIVERED: i64 = 2;
@@ -72,6 +74,12 @@ pub(super) fn insert_event(db: &Connection, event: &Event, unreferenced: bool) -
 
 pub(super) fn insert_delivery(db: &Connection, delivery: &Delivery) -> Tried<()> {
     let StateColumns { state, at, cause } = delivery.state.into();
+    let last_place = match &delivery.ordering_key {
+        Some(key) => last_place(db, delivery, key)?,
+        None => None,
+    };
+    let state = if last_place.is_some() { WAITING } else { state };
+    let ordering_key = delivery.ordering_key.as_ref().map(OrderingKey::as_str);
     db.prepare_cached(statements::INSERT_DELIVERY)?.execute(params![
         delivery.handle.as_str(),
         delivery.id.as_bytes(),
@@ -79,7 +87,7 @@ pub(super) fn insert_delivery(db: &Connection, delivery: &Delivery) -> Tried<()>
         delivery.event_type.as_str(),
         origin_text(delivery.origin),
         delivery.subscription_id.as_bytes(),
-        delivery.ordered,
+        ordering_key.is_some(),
         delivery.replay_of.as_ref().map(Id::as_bytes),
         delivery.endpoint_override.as_ref().map(EndpointUrl::as_str),
         state,
@@ -91,8 +99,16 @@ pub(super) fn insert_delivery(db: &Connection, delivery: &Delivery) -> Tried<()>
         delivery.discarded_at.map(Timestamp::as_millis),
         BIRTH_TOKEN as i64,
         None::<&[u8]>,
+        ordering_key,
+        ordering_key.map(|_| last_place.unwrap_or(0) + 1),
     ])?;
     Ok(())
+}
+
+/// The place of the last unfinished delivery with a key in the lane of a new one.
+fn last_place(db: &Connection, new: &Delivery, key: &OrderingKey) -> Tried<Option<i64>> {
+    let queue = params![new.handle.as_str(), new.subscription_id.as_bytes(), key.as_str()];
+    Ok(db.prepare_cached(statements::LAST_PLACE)?.query_row(queue, |row| row.get(0)).optional()?)
 }
 
 pub(super) fn event(row: &Row<'_>) -> Tried<Arc<Event>> {
@@ -117,7 +133,7 @@ pub(super) fn delivery(row: &Row<'_>) -> Tried<DeliveryRow> {
         event_type: parsed(row, 3)?,
         origin: word(row, 4)?,
         subscription_id: id(row, 5)?,
-        ordered: row.get(6)?,
+        ordering_key: row.get::<_, Option<String>>(18)?.map(OrderingKey::from_stored),
         replay_of: row.get::<_, Option<[u8; 16]>>(7)?.map(Id::from_bytes),
         endpoint_override: row.get_ref(8)?.as_str_or_null()?.map(EndpointUrl::vetted),
         state: state(row)?,
@@ -128,13 +144,14 @@ pub(super) fn delivery(row: &Row<'_>) -> Tried<DeliveryRow> {
     };
     let replayed_by = row.get::<_, Option<[u8; 16]>>(17)?.map(Id::from_bytes);
     let token: i64 = row.get(16)?;
-    Ok(DeliveryRow { logged: Logged { delivery, replayed_by }, token: token as u64 })
+    let waits = row.get::<_, i64>(9)? == WAITING;
+    Ok(DeliveryRow { logged: Logged { delivery, replayed_by, waits }, token: token as u64 })
 }
 
 fn state(row: &Row<'_>) -> Tried<State> {
     let at = time(row, 10)?;
     match row.get(9)? {
-        SCHEDULED => Ok(State::Scheduled { due_at: at }),
+        SCHEDULED | WAITING => Ok(State::Scheduled { due_at: at }),
         IN_FLIGHT => Ok(State::InFlight { lease_until: at }),
         DELIVERED => Ok(State::Delivered { at }),
         CANCELLED => Ok(State::Cancelled { at }),

@@ -18,6 +18,7 @@ use super::conditions::Conditions;
 use super::fault::Fault;
 use super::{Settings, SqliteStore};
 use crate::conformance::{crash, directory, event_log, upkeep};
+use crate::delivery_queue::{DeliveryQueue, Held, LaneClaim, Leased, Settle};
 use crate::directory::Directory;
 use crate::error::StoreError;
 use crate::event_log::{Append, EventLog};
@@ -241,7 +242,7 @@ async fn a_file_of_a_newer_version_is_refused() {
     let (folder, store) = open_empty();
     drop(store);
     let db = Connection::open(path_in(&folder)).expect("it opens");
-    db.execute("UPDATE refinery_schema_history SET version = version + 1", []).expect("it writes");
+    db.execute("UPDATE refinery_schema_history SET version = version + 1000", []).expect("it writes");
     drop(db);
     let reason = reason_of(open(&path_in(&folder)));
     assert!(reason.contains("written by a newer version"), "{reason}");
@@ -338,7 +339,8 @@ async fn claims_search_the_index_of_their_lane_and_sort_nothing() {
         (statements::DUE, "deliveries_due"),
         (statements::NEXT_DUE, "deliveries_due"),
         (statements::NEXT_LANE, "deliveries_due"),
-        (statements::HEAD, "deliveries_in_order"),
+        (statements::LAST_PLACE, "deliveries_in_order"),
+        (statements::FIRST_IN_ORDER, "deliveries_in_order"),
         (statements::IN_FLIGHT, "deliveries_in_flight"),
         (statements::FINISHED, "deliveries_finished"),
         (statements::NEWEST, "deliveries_by_subscription"),
@@ -403,7 +405,9 @@ async fn every_combination_of_conditions_can_be_searched_for() {
             let filter = LogFilter { conditions, dead_letters: bits & 8 > 0, paused };
             let page = Conditions::of_deliveries(statements::SELECT_DELIVERIES, &acme(), &filter);
             let count = Conditions::of_deliveries(statements::SELECT_COUNT, &acme(), &filter).replayable();
-            for query in [page.first("id DESC", 51), count] {
+            let waiting = Conditions::of_waiting(statements::SELECT_DELIVERIES, &acme(), &filter);
+            for query in [Some(page), Some(count), waiting].into_iter().flatten() {
+                let query = query.first("id DESC", 51);
                 assert!(db.prepare(query.sql()).is_ok(), "{}", query.sql());
             }
         }
@@ -417,6 +421,60 @@ async fn every_statement_is_one_that_the_schema_knows() {
     for (name, sql) in statements::ALL {
         assert!(db.prepare(sql).is_ok(), "{name}");
     }
+}
+
+/// A store of the first version, with a lane that stayed in order as a whole.
+#[tokio::test]
+async fn an_ordered_lane_of_the_first_version_goes_on_key_by_key() {
+    let folder = TempDir::new().expect("a folder");
+    let mut db = Connection::open(path_in(&folder)).expect("it opens");
+    let first = super::schema::migrations::runner().set_target(refinery::Target::Version(1));
+    first.run(&mut db).expect("the first version");
+    // Under way, waiting for a retry, waiting, and delivered; by number of the event.
+    for (n, key, state) in [
+        (1, Some("k"), 1),
+        (2, None, 0),
+        (3, Some("k"), 0),
+        (4, Some("k"), 2),
+        (5, Some("l"), 0),
+        (6, Some("k"), 0),
+    ] {
+        let id = EventId::from_bytes([n; 16]);
+        db.execute(
+            "INSERT INTO events (handle, id, event_type, occurred_at, accepted_at, origin, ordering_key, payload, unreferenced)
+             VALUES ('acme', ?1, 'order.paid', '2026-01-01T00:00:00Z', 0, 'live', ?2, x'7b7d', 0)",
+            params![id.as_bytes(), key],
+        )
+        .expect("an event");
+        db.execute(
+            "INSERT INTO deliveries (handle, id, event_id, event_type, origin, subscription_id, ordered, state,
+                 state_at, attempts_made, interruptions, token)
+             VALUES ('acme', ?1, ?1, 'order.paid', 'live', zeroblob(16), 1, ?2, ?3, 0, 0, 1)",
+            params![id.as_bytes(), state, i64::from(n)],
+        )
+        .expect("a delivery");
+    }
+    drop(db);
+
+    let store = open(&path_in(&folder)).expect("it is brought up to date");
+    assert_eq!(store.take_back(Held::ByAnyone, Timestamp::from_seconds(1)).await.expect("it writes"), 1);
+    let mut seen = Vec::new();
+    loop {
+        let claim =
+            LaneClaim { handle: acme(), subscription_id: SubscriptionId::from_bytes([0; 16]), limit: 10 };
+        let now = Timestamp::from_seconds(2);
+        let leased = store.claim(vec![claim], now, now).await.expect("it claims").remove(0).leased;
+        if leased.is_empty() {
+            break;
+        }
+        seen.push(leased.iter().map(|leased| leased.delivery.id.as_bytes()[0]).collect::<Vec<_>>());
+        for Leased { lease, delivery, .. } in leased {
+            let settlement = delivery.cancel(now);
+            let ended = store.settle(Settle { lease, settlement, record: None, follow_up: None }).await;
+            ended.expect("the lease holds");
+        }
+    }
+    assert_eq!(seen, [vec![2, 5, 1], vec![3], vec![6]]);
 }
 
 /// A step that was cut short has left nothing, and is done at the next start.

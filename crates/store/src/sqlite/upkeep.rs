@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 
 use super::SqliteStore;
 use super::fault::{Fault, Tried};
-use super::row::{self, CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED};
+use super::row::{self, CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED, WAITING};
 use crate::delivery_queue::DeliveryQueue;
 use crate::error::StoreError;
 use crate::statements;
@@ -102,7 +102,7 @@ fn census(db: &Connection) -> Tried<Census> {
     while let Some(row) = rows.next()? {
         let count: i64 = row.get(1)?;
         *match row.get(0)? {
-            SCHEDULED => &mut census.scheduled,
+            SCHEDULED | WAITING => &mut census.scheduled,
             IN_FLIGHT => &mut census.in_flight,
             DELIVERED => &mut census.delivered,
             CANCELLED => &mut census.cancelled,
