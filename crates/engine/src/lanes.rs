@@ -7,6 +7,7 @@ use angarium_domain::handle::Handle;
 use angarium_domain::ids::SubscriptionId;
 
 use crate::dispatcher::inbox::DispatcherHandle;
+use crate::endings::Removals;
 use crate::snapshots::{Snapshots, find};
 
 /// The way from changes to lanes.
@@ -17,11 +18,12 @@ pub(crate) struct Lanes {
     /// Held while the dispatcher is told of a change: of two changes that overtake each other, the
     /// last one told has read both.
     telling: Arc<tokio::sync::Mutex<()>>,
+    removals: Removals,
 }
 
 impl Lanes {
-    pub(crate) fn new(snapshots: Snapshots, dispatcher: DispatcherHandle) -> Lanes {
-        Lanes { snapshots, dispatcher, telling: Arc::default() }
+    pub(crate) fn new(snapshots: Snapshots, dispatcher: DispatcherHandle, removals: Removals) -> Lanes {
+        Lanes { snapshots, dispatcher, telling: Arc::default(), removals }
     }
 
     /// A subscription is another one now: its lane goes by its new rules. `rules` are those of the
@@ -37,6 +39,7 @@ impl Lanes {
 
     /// A subscription is there no more.
     pub(crate) async fn removed(&self, handle: &Handle, id: SubscriptionId) {
+        self.removals.notify_one();
         let _in_turn = self.telling.lock().await;
         self.snapshots.renew(handle).await;
         self.dispatcher.tell(vec![Input::Removed(id)]).await;

@@ -10,6 +10,7 @@ mod audit;
 pub mod clock;
 mod deliveries;
 mod dispatcher;
+mod endings;
 mod events;
 mod follow_up;
 pub mod ids;
@@ -55,6 +56,7 @@ pub use tokens::{NewToken, TOKENS_PER_HANDLE_MAX, TokenError, TokenMade, TokenRe
 use attempt::Attempts;
 use dispatcher::DispatcherLoop;
 use dispatcher::inbox::DispatcherHandle;
+use endings::Removals;
 use lanes::Lanes;
 use live::Live;
 use once::Repeats;
@@ -196,7 +198,8 @@ impl Engine {
         let rooms = Arc::new(Rooms::new());
         let (dispatcher, inbox) = dispatcher::inbox::channel();
         let planner = Planner::new(&parts, settings, rooms.clone(), dispatcher.clone());
-        let lanes = Lanes::new(snapshots.clone(), dispatcher.clone());
+        let removals = Removals::default();
+        let lanes = Lanes::new(snapshots.clone(), dispatcher.clone(), removals.clone());
         let outages = Outages::load(store.clone()).await?;
         let live = Live::new(clock.clone(), tasks.stopped());
         let attempts = Attempts::new(
@@ -246,6 +249,7 @@ impl Engine {
             tasks.clone(),
         );
         tasks.spawn(looped.run());
+        tasks.spawn(endings::run(store.clone(), clock.clone(), removals, tasks.stopped()));
         tasks.spawn(retention::run(store, clock, metrics, settings.retention, dispatcher, tasks.stopped()));
         replays.go_on().await?;
         Ok(engine)

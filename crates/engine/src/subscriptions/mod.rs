@@ -191,8 +191,8 @@ impl Subscriptions {
         self.set_status(caller, id, "subscription.resumed", once, Subscription::resume).await
     }
 
-    /// Ends a subscription. Its queued deliveries become cancelled; after this returns no new
-    /// attempt starts.
+    /// Ends a subscription. After this returns no new attempt starts. Its queued deliveries are
+    /// cancelled by then, or soon if they are many.
     pub async fn delete(
         &self,
         caller: Caller,

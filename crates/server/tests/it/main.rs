@@ -19,6 +19,7 @@ mod idempotency;
 mod jwt;
 mod listener;
 mod log;
+mod ordered;
 mod paging;
 mod problems;
 mod public_keys;

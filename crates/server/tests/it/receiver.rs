@@ -34,6 +34,7 @@ pub(crate) struct Receiver {
 struct Memory {
     arrivals: Arc<watch::Sender<Vec<Arrival>>>,
     status: Arc<Mutex<StatusCode>>,
+    refused: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Receiver {
@@ -41,8 +42,11 @@ impl Receiver {
     pub(crate) async fn start() -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let memory =
-            Memory { arrivals: Arc::default(), status: Arc::new(Mutex::new(StatusCode::NO_CONTENT)) };
+        let memory = Memory {
+            arrivals: Arc::default(),
+            status: Arc::new(Mutex::new(StatusCode::NO_CONTENT)),
+            refused: Arc::default(),
+        };
         let router = Router::new().fallback(take).with_state(memory.clone());
         let mut serving = JoinSet::new();
         serving.spawn(async move { axum::serve(listener, router).await.expect("a running receiver") });
@@ -57,6 +61,11 @@ impl Receiver {
     /// Answers this from now on.
     pub(crate) fn answer(&self, status: u16) {
         *self.memory.status.lock().expect("a lock") = StatusCode::from_u16(status).expect("a status");
+    }
+
+    /// Answers 503 from now on to bodies that hold a text, or to none in particular.
+    pub(crate) fn refuse(&self, text: Option<&'static str>) {
+        *self.memory.refused.lock().expect("a lock") = text;
     }
 
     /// Waits until at least so many requests came, and says which.
@@ -84,7 +93,13 @@ impl Arrival {
 }
 
 async fn take(State(memory): State<Memory>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let status = *memory.status.lock().expect("a lock");
+    let refused = memory
+        .refused
+        .lock()
+        .expect("a lock")
+        .is_some_and(|text| body.windows(text.len()).any(|window| window == text.as_bytes()));
+    let status =
+        if refused { StatusCode::SERVICE_UNAVAILABLE } else { *memory.status.lock().expect("a lock") };
     memory.arrivals.send_modify(|all| all.push(Arrival { path: uri.path().to_owned(), headers, body }));
     status
 }
