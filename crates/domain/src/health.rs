@@ -2,7 +2,7 @@
 //!
 //! Three small machines, one set for each lane: an adaptive limit on attempts
 //! at a time, a breaker that stops attempts while a receiver is down, and a
-//! bucket that spaces attempts where the subscriber named a rate.
+//! pace for attempts where the subscriber named a rate.
 
 use std::time::Duration;
 
@@ -224,49 +224,75 @@ impl Default for Breaker {
     }
 }
 
-/// Spaces attempts to a number a second. A tenth of a second's worth may go out at once.
+/// Paces attempts to a number a second or a minute, evenly: no burst after an idle time.
 ///
-/// The generic cell rate algorithm: one instant is all the state there is.
+/// Each attempt has a slot, and slots are evenly spaced: a schedule, of which the next slot is all the
+/// state there is. Whoever is late for a slot by no more than [`Pace::LATE`] takes it all the same, so
+/// that slow timers do not cost throughput; slots that were missed by more are gone.
+///
+/// The receiver counts what arrives and not what we begin. Attempts are therefore a little further
+/// apart than the rate asks for ([`Pace::SLACK`]): in any second at most the rate arrives even if some
+/// of them are on their way for 10 ms longer than others, and one more if the difference is not larger
+/// than the space between two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenBucket {
-    /// From one attempt to the next, in microseconds.
+pub struct Pace {
+    /// From one slot to the next, in microseconds.
     spacing_us: i64,
-    /// How many attempts may start at once.
-    burst: i64,
-    /// When the bucket will be full again, in microseconds since the epoch.
-    full_at_us: i64,
+    /// When the next attempt may start, in microseconds since the epoch.
+    next_slot_us: i64,
 }
 
-impl TokenBucket {
-    /// A full bucket.
-    pub fn new(rate_per_second: u32) -> TokenBucket {
-        TokenBucket::per_minute(rate_per_second.saturating_mul(60))
+impl Pace {
+    /// What is not used of each second or minute, so that differences on the way do not add up to one
+    /// with too many arrivals: 2 % of a rate a second.
+    pub const SLACK: Duration = Duration::from_millis(20);
+    /// How late an attempt may take its slot. Half of the slack; the other half is for the way.
+    pub const LATE: Duration = Duration::from_millis(10);
+
+    /// At most so many attempts a second, the first of them now, whenever that is.
+    pub fn per_second(rate: u32) -> Pace {
+        Pace::within(Duration::from_secs(1), rate)
     }
 
-    /// A full bucket for a rate that may be less than one attempt a second.
-    pub fn per_minute(rate: u32) -> TokenBucket {
-        let rate = i64::from(rate.max(1));
-        TokenBucket { spacing_us: 60_000_000 / rate, burst: (rate / 600).max(1), full_at_us: 0 }
+    /// At most so many attempts a minute.
+    pub fn per_minute(rate: u32) -> Pace {
+        Pace::within(Duration::from_mins(1), rate)
+    }
+
+    fn within(span: Duration, rate: u32) -> Pace {
+        let (span_us, rate) = ((span + Pace::SLACK).as_micros() as i64, i64::from(rate.max(1)));
+        // Rounded up: slots are never closer than the rate asks for.
+        Pace { spacing_us: (span_us + rate - 1) / rate, next_slot_us: 0 }
     }
 
     /// When the next attempt may start.
     pub fn free_at(&self, now: Timestamp) -> Timestamp {
-        let earliest_us = self.full_at_us(now) - (self.burst - 1) * self.spacing_us;
-        // Rounded up: a millisecond early would be a token too many.
-        Timestamp::from_millis(earliest_us.div_euclid(1000) + i64::from(earliest_us.rem_euclid(1000) > 0))
+        let slot_us = self.slot_us(now);
+        // Rounded up: a millisecond early would be an attempt too many.
+        Timestamp::from_millis(slot_us.div_euclid(1000) + i64::from(slot_us.rem_euclid(1000) > 0))
     }
 
     /// An attempt started.
     pub fn take(&mut self, now: Timestamp) {
-        self.full_at_us = self.full_at_us(now).max(now.as_millis() * 1000) + self.spacing_us;
+        let earliest_us = us(now) - Pace::LATE.as_micros() as i64;
+        self.next_slot_us = self.slot_us(now).max(earliest_us) + self.spacing_us;
     }
 
-    /// When the bucket will be full: never further ahead than the time it takes to fill, or else the
-    /// clock was put back.
-    fn full_at_us(&self, now: Timestamp) -> i64 {
-        let now_us = now.as_millis() * 1000;
-        if self.full_at_us > now_us + self.burst * self.spacing_us { now_us } else { self.full_at_us }
+    /// Another pace from now on. The next slot is as far from the last one as the new pace says: a
+    /// change is no way to an attempt more.
+    #[must_use]
+    pub fn changed(self, to: Pace) -> Pace {
+        Pace { next_slot_us: self.next_slot_us - self.spacing_us + to.spacing_us, ..to }
     }
+
+    /// The next slot: never further ahead than one space, or else the clock was put back.
+    fn slot_us(&self, now: Timestamp) -> i64 {
+        if self.next_slot_us > us(now) + self.spacing_us { us(now) } else { self.next_slot_us }
+    }
+}
+
+fn us(at: Timestamp) -> i64 {
+    at.as_millis() * 1000
 }
 
 #[cfg(test)]
@@ -364,33 +390,129 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_put_back_holds_nothing_up() {
-        let mut bucket = TokenBucket::new(10);
-        bucket.take(at(3600));
-        assert!(bucket.free_at(NOON) <= NOON);
-        bucket.take(NOON);
-        assert_eq!(bucket.free_at(NOON), NOON + Duration::from_millis(100));
+        let mut pace = Pace::per_second(10);
+        pace.take(at(3600));
+        assert!(pace.free_at(NOON) <= NOON);
+        pace.take(NOON);
+        assert_eq!(pace.free_at(NOON), NOON + Duration::from_millis(102));
 
         let waited = Duration::from_secs(5);
         let breaker = Breaker::Open { since: at(3600), probe_at: at(3605), waited };
         assert_eq!(breaker.admits(NOON), Admission::Probe);
     }
 
-    #[test]
-    fn a_bucket_lets_through_its_rate_and_a_tenth() {
-        for rate in [1, 3, 10, 100, 1000] {
-            let mut bucket = TokenBucket::new(rate);
-            let mut started = 0;
-            let mut now = NOON;
-            while now < at(2) {
-                if bucket.free_at(now) <= now {
-                    bucket.take(now);
-                    started += 1;
-                } else {
-                    now = now + Duration::from_millis(1);
-                }
-            }
-            let allowed = 2 * rate..=2 * rate + (rate / 10).max(1);
-            assert!(allowed.contains(&started), "{started} starts in 2 s at {rate}/s");
+    /// A lane that always has something to send, in milliseconds: what began, and what arrived.
+    struct Drive {
+        pace: Pace,
+        now: Timestamp,
+        random: u64,
+        started: Vec<Timestamp>,
+        arrived: Vec<Timestamp>,
+    }
+
+    impl Drive {
+        fn at(rate: u32) -> Drive {
+            Drive { pace: Pace::per_second(rate), now: NOON, random: 1, started: vec![], arrived: vec![] }
         }
+
+        fn below(&mut self, end: u64) -> u64 {
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
+            self.random % end
+        }
+
+        /// Sends whatever the pace allows until a time. Timers ring up to `late` ms after they were
+        /// set for, and requests are up to `way` ms on their way.
+        fn until(&mut self, end: Timestamp, late: u64, way: u64) -> &mut Drive {
+            loop {
+                let free_at = self.pace.free_at(self.now);
+                if free_at > self.now {
+                    self.now = free_at + Duration::from_millis(self.below(late + 1));
+                }
+                if self.now >= end {
+                    self.now = end;
+                    return self;
+                }
+                self.pace.take(self.now);
+                self.started.push(self.now);
+                let way = self.below(way + 1);
+                self.arrived.push(self.now + Duration::from_millis(way));
+            }
+        }
+
+        /// The most that arrived within any second.
+        fn most_in_a_second(&mut self) -> usize {
+            self.arrived.sort_unstable();
+            let mut first = 0;
+            let counts = self.arrived.iter().enumerate().map(|(last, at)| {
+                while at.since(self.arrived[first]) >= Duration::from_secs(1) {
+                    first += 1;
+                }
+                last - first + 1
+            });
+            counts.max().unwrap_or(0)
+        }
+    }
+
+    const RATES: [u32; 8] = [1, 2, 3, 10, 50, 100, 333, 1000];
+
+    #[test]
+    fn in_no_second_does_more_arrive_than_the_rate_and_one_and_the_rate_is_used() {
+        for rate in RATES {
+            for (late, way) in [(0, 0), (2, 0), (3, 8), (10, 10)] {
+                let mut drive = Drive::at(rate);
+                let most = drive.until(at(60), late, way).most_in_a_second();
+                assert!(
+                    most <= rate as usize + 1,
+                    "{most} in a second at {rate}/s, {late} ms late, {way} ms"
+                );
+                let started = drive.started.len();
+                let used = started * 100 / (60 * rate as usize);
+                assert!(used >= 95, "{used} % of {rate}/s used, {late} ms late");
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_no_burst_after_an_idle_time_nor_after_timers_that_were_late() {
+        for rate in RATES {
+            let mut drive = Drive::at(rate);
+            for idle in [1, 3, 10] {
+                let end = drive.now + Duration::from_secs(3);
+                drive.until(end, 60, 0);
+                drive.now = drive.now + Duration::from_secs(idle);
+            }
+            let most = drive.most_in_a_second();
+            assert!(most <= rate as usize + 1, "{most} in a second at {rate}/s");
+        }
+    }
+
+    /// A new process knows nothing of the old one, and begins at once.
+    #[test]
+    fn a_restart_gives_one_attempt_more_and_no_burst() {
+        for rate in RATES {
+            let mut drive = Drive::at(rate);
+            drive.until(at(3), 3, 0);
+            drive.pace = Pace::per_second(rate);
+            let most = drive.until(at(6), 3, 0).most_in_a_second();
+            assert!(most <= rate as usize + 1, "{most} in a second at {rate}/s");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_rate_is_no_way_to_an_attempt_more() {
+        let mut drive = Drive::at(10);
+        for step in 0..200 {
+            let rate = if step % 2 == 0 { 9 } else { 10 };
+            drive.pace = drive.pace.changed(Pace::per_second(rate));
+            let end = drive.now + Duration::from_millis(37);
+            drive.until(end, 0, 0);
+        }
+        assert!(drive.most_in_a_second() <= 10);
+        drive.pace = drive.pace.changed(Pace::per_second(100));
+        let begun = drive.started.len();
+        let end = drive.now + Duration::from_secs(1);
+        assert!((97..=99).contains(&(drive.until(end, 0, 0).started.len() - begun)));
     }
 }

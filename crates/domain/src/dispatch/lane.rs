@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{LaneRules, Ticket};
 use crate::handle::Handle;
-use crate::health::{AdaptiveLimit, Admission, Breaker, TokenBucket, Turn};
+use crate::health::{AdaptiveLimit, Admission, Breaker, Pace, Turn};
 use crate::outcome::{Outcome, Sign};
 use crate::time::Timestamp;
 
@@ -31,9 +31,9 @@ pub(super) struct Lane<W> {
     pub(super) rules: LaneRules,
     limit: AdaptiveLimit,
     pub(super) breaker: Breaker,
-    bucket: Option<TokenBucket>,
+    pace: Option<Pace>,
     /// The rate that the receiver allows.
-    allowance: Option<TokenBucket>,
+    allowance: Option<Pace>,
     /// Leased and waiting for their turn.
     pub(super) held: VecDeque<Ticket<W>>,
     /// Under way.
@@ -57,8 +57,8 @@ impl<W> Lane<W> {
             rules,
             limit: AdaptiveLimit::new(concurrency_of(rules, concurrency_max)),
             breaker: Breaker::new(),
-            bucket: rules.rate_per_second.map(TokenBucket::new),
-            allowance: rules.allowed_per_minute.map(TokenBucket::per_minute),
+            pace: rules.rate_per_second.map(Pace::per_second),
+            allowance: rules.allowed_per_minute.map(Pace::per_minute),
             held: VecDeque::new(),
             in_flight: 0,
             next_due_at: None,
@@ -71,12 +71,10 @@ impl<W> Lane<W> {
     }
 
     pub(super) fn change(&mut self, rules: LaneRules, concurrency_max: u32, now: Timestamp) {
-        if rules.rate_per_second != self.rules.rate_per_second {
-            self.bucket = rules.rate_per_second.map(TokenBucket::new);
-        }
-        if rules.allowed_per_minute != self.rules.allowed_per_minute {
-            self.allowance = rules.allowed_per_minute.map(TokenBucket::per_minute);
-        }
+        let changed =
+            |pace: Option<Pace>, to: Option<Pace>| to.map(|to| pace.map_or(to, |pace| pace.changed(to)));
+        self.pace = changed(self.pace, rules.rate_per_second.map(Pace::per_second));
+        self.allowance = changed(self.allowance, rules.allowed_per_minute.map(Pace::per_minute));
         self.limit.set_max(concurrency_of(rules, concurrency_max));
         let resumed = self.rules.paused && !rules.paused;
         self.rules = rules;
@@ -100,8 +98,8 @@ impl<W> Lane<W> {
             Admission::Probe if self.in_flight > 0 => return Gate::Shut,
             Admission::Probe | Admission::Open => {}
         }
-        let free_at = |bucket: Option<TokenBucket>| bucket.map(|bucket| bucket.free_at(now));
-        match free_at(self.bucket).max(free_at(self.allowance)) {
+        let free_at = |pace: Option<Pace>| pace.map(|pace| pace.free_at(now));
+        match free_at(self.pace).max(free_at(self.allowance)) {
             Some(free_at) if free_at > now => Gate::Until(free_at),
             _ => Gate::Open,
         }
@@ -130,8 +128,8 @@ impl<W> Lane<W> {
     pub(super) fn start(&mut self, now: Timestamp) {
         self.in_flight += 1;
         self.breaker.probe_started();
-        for bucket in [&mut self.bucket, &mut self.allowance].into_iter().flatten() {
-            bucket.take(now);
+        for pace in [&mut self.pace, &mut self.allowance].into_iter().flatten() {
+            pace.take(now);
         }
     }
 

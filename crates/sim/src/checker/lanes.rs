@@ -58,15 +58,15 @@ fn final_at(kept: &Kept) -> Option<Timestamp> {
     }
 }
 
-/// In no second more requests begin than the rate and a tenth.
+/// In no second more requests begin than the rate and one.
 pub(super) fn rate(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     for (id, lane) in &evidence.lanes {
         let Some(rate) = lane.rate_per_second else { continue };
-        let allowed = rate as usize + (rate as usize / 10).max(1);
+        let allowed = rate as usize + 1;
         let starts: Vec<(u32, Timestamp)> =
             of_lane(evidence, *id).map(|send| (send.life, send.started_at)).collect();
-        // A new process begins with a full bucket, so each is judged alone.
+        // A new process knows nothing of the one before it, so each is judged alone.
         let too_many = starts.windows(allowed + 1).find(|some| {
             let ((life, first), (last_life, last)) = (some[0], some[allowed]);
             life == last_life && last.since(first) < Duration::from_secs(1)
