@@ -5,6 +5,7 @@ mod bench;
 mod chaos;
 mod check;
 mod crash_points;
+mod docs;
 mod fuzz;
 mod measure;
 mod sim;
@@ -55,6 +56,11 @@ enum Command {
     /// modules that are drawers, files that no module leads to, notes without a number, folders of
     /// somebody's machine.
     Tidy,
+
+    /// Writes the pages of docs/ that the code says
+    ///
+    /// docs/metrics.md. `tidy` fails when a page is not what the code says.
+    Docs,
 
     /// Sizes of files and functions beside those of good models; never fails
     Measure,
@@ -127,6 +133,7 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Check(args) => check::run(args).await,
         Command::Tidy => tidy::run(),
+        Command::Docs => docs::run(),
         Command::Measure => measure::run(),
         Command::Bench(args) => bench::run(args).await,
         Command::Chaos(args) => chaos::run(args).await,

@@ -241,6 +241,15 @@ fn cause_of_refusal(outcome: Outcome) -> DeathCause {
 }
 
 impl DeathCause {
+    /// Every cause.
+    pub const ALL: &[DeathCause] = &[
+        DeathCause::TerminalStatus,
+        DeathCause::RedirectNotFollowed,
+        DeathCause::BlockedAddress,
+        DeathCause::AttemptsExhausted,
+        DeathCause::Expired,
+    ];
+
     /// The reason on the wire and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -285,7 +285,7 @@ impl Attempts {
         match settlement.next {
             // A replay begins with its own delivery, and not when its event was accepted.
             State::Delivered { at } => self.metrics.delivered(at.since(leased.delivery.id.made_at())),
-            State::Dead { .. } => self.metrics.dead(),
+            State::Dead { cause, .. } => self.metrics.dead(cause),
             State::Scheduled { .. } | State::InFlight { .. } | State::Cancelled { .. } => {}
         }
     }

@@ -1,17 +1,25 @@
 //! Figures for operators, in the OpenMetrics text format. No tenant, endpoint or id in a label.
 
+mod figures;
+mod process;
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use angarium_domain::delivery::DeathCause;
 use angarium_domain::dispatch::LaneCounts;
 use angarium_domain::outcome::{Class, Outcome};
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
+
+use figures::Figure;
+
+pub use figures::page;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AttemptLabels {
@@ -24,18 +32,35 @@ struct StateLabel {
     state: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabel {
+    version: &'static str,
+}
+
 /// Every figure that the engine counts.
 pub struct Metrics {
     registry: Registry,
+    /// Without our prefix.
+    process: Registry,
     events: Counter,
     deliveries: Counter,
     attempts: Family<AttemptLabels, Counter>,
     finished: Family<StateLabel, Counter>,
+    dead: Family<CauseLabel, Counter>,
     latency: Histogram,
     attempt_seconds: Histogram,
+    backlog: Gauge,
     oldest_due: Gauge<f64, AtomicU64>,
     lanes: Family<StateLabel, Gauge>,
     in_flight: Gauge,
+    inbox: Gauge,
+    listeners: Gauge,
+    build: Family<VersionLabel, Gauge>,
     group_jobs: Histogram,
     group_seconds: Histogram,
 }
@@ -54,16 +79,22 @@ impl Metrics {
         ];
         let commits = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
         let mut metrics = Metrics {
-            registry: Registry::with_prefix("angarium"),
+            registry: Registry::with_prefix(figures::PREFIX),
+            process: Registry::default(),
             events: Counter::default(),
             deliveries: Counter::default(),
             attempts: Family::default(),
             finished: Family::default(),
+            dead: Family::default(),
             latency: Histogram::new(latencies),
             attempt_seconds: Histogram::new(latencies),
+            backlog: Gauge::default(),
             oldest_due: Gauge::default(),
             lanes: Family::default(),
             in_flight: Gauge::default(),
+            inbox: Gauge::default(),
+            listeners: Gauge::default(),
+            build: Family::default(),
             group_jobs: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0]),
             group_seconds: Histogram::new(commits),
         };
@@ -73,27 +104,33 @@ impl Metrics {
 
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register("events_accepted", "Events on stable storage", self.events.clone());
-        r.register("deliveries_accepted", "Deliveries that they were fanned out to", self.deliveries.clone());
-        r.register("attempts", "Attempts, by what they came to and its class", self.attempts.clone());
-        r.register("deliveries_finished", "Deliveries that came to an end", self.finished.clone());
-        r.register("delivery_latency_seconds", "From acceptance to the receiver's 2xx", self.latency.clone());
-        r.register("attempt_seconds", "Duration of attempts", self.attempt_seconds.clone());
-        r.register(
-            "oldest_due_age_seconds",
-            "How long the earliest due delivery has been due",
-            self.oldest_due.clone(),
-        );
-        r.register("lanes", "Lanes, by condition", self.lanes.clone());
-        r.register("attempts_in_flight", "Attempts under way", self.in_flight.clone());
-        r.register("commit_group_jobs", "Writes in one commit", self.group_jobs.clone());
-        r.register("commit_seconds", "Duration of commits", self.group_seconds.clone());
+        register(r, figures::EVENTS, self.events.clone());
+        register(r, figures::DELIVERIES, self.deliveries.clone());
+        register(r, figures::ATTEMPTS, self.attempts.clone());
+        register(r, figures::FINISHED, self.finished.clone());
+        register(r, figures::DEAD, self.dead.clone());
+        register(r, figures::LATENCY, self.latency.clone());
+        register(r, figures::ATTEMPT_SECONDS, self.attempt_seconds.clone());
+        register(r, figures::BACKLOG, self.backlog.clone());
+        register(r, figures::OLDEST_DUE, self.oldest_due.clone());
+        register(r, figures::LANES, self.lanes.clone());
+        register(r, figures::IN_FLIGHT, self.in_flight.clone());
+        register(r, figures::INBOX, self.inbox.clone());
+        register(r, figures::LISTENERS, self.listeners.clone());
+        register(r, figures::GROUP_JOBS, self.group_jobs.clone());
+        register(r, figures::COMMIT_SECONDS, self.group_seconds.clone());
+        register(r, figures::BUILD, self.build.clone());
+        self.build.get_or_create(&VersionLabel { version: env!("CARGO_PKG_VERSION") }).set(1);
+        self.process.register_collector(Box::new(process::Process));
     }
 
     /// The text that a scraper reads.
     pub fn encode(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a string does not fail");
+        let written = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &self.process))
+            .and_then(|()| encode_eof(&mut text));
+        written.expect("writing to a string does not fail");
         text
     }
 
@@ -118,21 +155,39 @@ impl Metrics {
         self.latency.observe(latency.as_secs_f64());
     }
 
-    pub(crate) fn dead(&self) {
+    pub(crate) fn dead(&self, cause: DeathCause) {
         self.finished.get_or_create(&StateLabel { state: "dead" }).inc();
+        self.dead.get_or_create(&CauseLabel { cause: cause.as_str() }).inc();
+    }
+
+    pub(crate) fn backlog(&self, deliveries: u64) {
+        self.backlog.set(deliveries as i64);
+    }
+
+    /// How many streams of live events are open. To be called when somebody asks for the figures.
+    pub fn listeners(&self, count: usize) {
+        self.listeners.set(count as i64);
     }
 
     pub(crate) fn oldest_due(&self, age: Option<Duration>) {
         self.oldest_due.set(age.unwrap_or_default().as_secs_f64());
     }
 
-    pub(crate) fn dispatcher(&self, lanes: LaneCounts, in_flight: usize) {
+    pub(crate) fn dispatcher(&self, lanes: LaneCounts, in_flight: usize, inbox: usize) {
         self.in_flight.set(in_flight as i64);
+        self.inbox.set(inbox as i64);
         let states =
             [("active", lanes.active), ("idle", lanes.idle), ("open", lanes.open), ("paused", lanes.paused)];
         for (state, count) in states {
             self.lanes.get_or_create(&StateLabel { state }).set(count as i64);
         }
+    }
+}
+
+fn register(registry: &mut Registry, figure: Figure, metric: impl Metric) {
+    match figure.unit {
+        Some(unit) => registry.register_with_unit(figure.name, figure.help, unit, metric),
+        None => registry.register(figure.name, figure.help, metric),
     }
 }
 
@@ -145,5 +200,89 @@ fn kind(outcome: Outcome) -> &'static str {
         Outcome::Answered { status: 400..500, .. } => "4xx",
         Outcome::Answered { .. } => "5xx",
         Outcome::Failed { failure } => failure.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use angarium_domain::outcome::Failure;
+
+    use super::*;
+
+    /// Figures of which each has been counted at least once.
+    fn busy() -> Metrics {
+        let metrics = Metrics::new();
+        metrics.accepted(1, 2);
+        let answered = |status| Outcome::Answered { status, retry_after_seconds: None };
+        metrics.attempted(answered(200), Class::Delivered, Duration::from_millis(5));
+        metrics.attempted(
+            Outcome::Failed { failure: Failure::Timeout },
+            Class::Retry,
+            Duration::from_secs(10),
+        );
+        metrics.delivered(Duration::from_millis(7));
+        metrics.dead(DeathCause::Expired);
+        metrics.backlog(3);
+        metrics.oldest_due(Some(Duration::from_secs(4)));
+        metrics.dispatcher(LaneCounts::default(), 1, 2);
+        metrics.listeners(5);
+        metrics.committed(6, Duration::from_millis(1));
+        metrics
+    }
+
+    /// What a scraper is told: the kind of each family, and the names of the labels that samples have.
+    fn told(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+        let mut families: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
+        let mut family = String::new();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').expect("a name and a kind");
+                family = name.to_owned();
+                families.insert(family.clone(), (kind.to_owned(), BTreeSet::new()));
+            } else if let Some((_, labels)) = line.split_once('{').filter(|_| !line.starts_with('#')) {
+                let labels = labels.split('}').next().unwrap_or_default().split(',');
+                let names = labels.filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
+                families.get_mut(&family).expect("a family").1.extend(names.filter(|name| name != "le"));
+            }
+        }
+        families
+    }
+
+    #[test]
+    fn scrapers_are_told_of_exactly_the_figures_that_the_page_lists() {
+        let told = told(&busy().encode());
+        let listed: BTreeMap<_, _> = figures::ALL
+            .iter()
+            .map(|figure| {
+                let name = figure.full_name();
+                let name = name.strip_suffix("_total").unwrap_or(&name).to_owned();
+                let labels = figure.labels.iter().map(|(label, _)| (*label).to_owned()).collect();
+                (name, (format!("{:?}", figure.kind).to_lowercase(), labels))
+            })
+            .collect();
+        assert_eq!(told, listed);
+    }
+
+    #[test]
+    fn figures_have_the_values_that_were_counted() {
+        let text = busy().encode();
+        for line in [
+            "angarium_events_accepted_total 1",
+            "angarium_deliveries_accepted_total 2",
+            "angarium_attempts_total{class=\"retry\",outcome=\"timeout\"} 1",
+            "angarium_deliveries_dead_total{cause=\"expired\"} 1",
+            "angarium_deliveries_finished_total{state=\"dead\"} 1",
+            "angarium_delivery_latency_seconds_count 1",
+            "angarium_backlog 3",
+            "angarium_oldest_due_age_seconds 4.0",
+            "angarium_dispatcher_inbox 2",
+            "angarium_live_listeners 5",
+            "angarium_commit_group_jobs_sum 6.0",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
     }
 }

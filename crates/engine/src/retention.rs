@@ -14,6 +14,8 @@ use crate::dispatcher::inbox::DispatcherHandle;
 use crate::metrics::Metrics;
 
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
+/// Deliveries counted at most when the backlog is looked at: a few milliseconds of reading.
+const BACKLOG_MAX: u32 = 100_000;
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Rows of one kind forgotten in one transaction: bounds the time that it holds the writer.
 const FORGET_BATCH: u32 = 500;
@@ -69,6 +71,7 @@ async fn look_around(
     dispatcher: &DispatcherHandle,
 ) -> Result<(), StoreError> {
     let now = clock.now();
+    metrics.backlog(store.backlog(BACKLOG_MAX).await?);
     metrics.oldest_due(store.oldest_due().await?.map(|due| now.since(due)));
     let lost = store.take_back(Held::Until(now.saturating_sub(LEASE_GRACE)), now).await?;
     if lost > 0 {

@@ -38,6 +38,7 @@ async fn ready(State(engine): State<Arc<Engine>>) -> Response {
 }
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
+    engine.metrics.listeners(engine.live.listeners());
     ([(CONTENT_TYPE, OPEN_METRICS)], engine.metrics.encode())
 }
 

@@ -146,6 +146,8 @@ statements! {
         (SELECT handle, id FROM events WHERE unreferenced = 1 AND id < $1 ORDER BY id LIMIT $2)";
     FORGET_KEYS = "DELETE FROM idempotency WHERE scope IN
         (SELECT scope FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
+    BACKLOG = "SELECT COUNT(*) FROM
+        (SELECT 1 FROM deliveries INDEXED BY deliveries_due WHERE state = 0 LIMIT $1)";
     COUNT_EVENTS = "SELECT COUNT(*) FROM events";
     COUNT_DELIVERIES = "SELECT state, COUNT(*) FROM deliveries GROUP BY state";
 }

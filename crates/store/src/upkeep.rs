@@ -52,6 +52,10 @@ pub trait Upkeep: Send + Sync {
     /// Makes a small durable write, to know whether it can.
     async fn probe(&self) -> Result<(), StoreError>;
 
+    /// How many deliveries are scheduled, in all lanes, those not counted that wait behind an older
+    /// one of their ordering key; counts no further than `limit`.
+    async fn backlog(&self, limit: u32) -> Result<u64, StoreError>;
+
     /// When the earliest delivery is due, over all lanes.
     async fn oldest_due(&self) -> Result<Option<Timestamp>, StoreError>;
 

@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("angarium-engine", &["angarium-domain", "angarium-store", "angarium-channels"]),
     ("angarium-server", &["angarium-domain", "angarium-store", "angarium-channels", "angarium-engine"]),
     ("angarium-sim", &["angarium-domain", "angarium-store", "angarium-channels", "angarium-engine"]),
-    ("xtask", &["angarium-sim"]),
+    ("xtask", &["angarium-engine", "angarium-sim"]),
 ];
 
 /// Runtimes, databases and HTTP: the decisions must not be able to reach them.

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use crate::{source::Source, workspace};
+use crate::{docs, source::Source, workspace};
 
 /// Something to put right, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,9 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(crates::check(&crates::tree()?));
     findings.extend(files.iter().flat_map(texts::check));
     findings.extend(modules::check(&files, &roots(&metadata)));
+
+    findings
+        .extend(docs::stale().map(|page| Finding::new(page, "is not what the code says: cargo xtask docs")));
 
     for finding in &findings {
         eprintln!("{finding}");

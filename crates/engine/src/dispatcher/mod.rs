@@ -155,7 +155,8 @@ impl DispatcherLoop {
 
     fn report(&self) {
         let now = self.hands.clock.now();
-        self.metrics.dispatcher(self.machine.lane_counts(now), self.machine.in_flight());
+        let inbox = self.inbox.0.len();
+        self.metrics.dispatcher(self.machine.lane_counts(now), self.machine.in_flight(), inbox);
     }
 }
 

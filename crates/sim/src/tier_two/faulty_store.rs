@@ -357,6 +357,10 @@ impl Upkeep for FaultyStore {
         self.inner.probe().await
     }
 
+    async fn backlog(&self, limit: u32) -> Result<u64, StoreError> {
+        self.inner.backlog(limit).await
+    }
+
     async fn oldest_due(&self) -> Result<Option<Timestamp>, StoreError> {
         self.inner.oldest_due().await
     }

@@ -116,6 +116,7 @@ macro_rules! conformance_suite {
                     keys_that_have_ended_are_forgotten
                     forgetting_goes_in_bounded_batches
                     the_oldest_due_delivery_of_all_lanes_is_known
+                    the_backlog_of_all_lanes_is_counted_up_to_a_limit
                     the_census_counts_everything;
                 agreement:
                     random_histories_look_as_they_do_in_the_reference_engine;

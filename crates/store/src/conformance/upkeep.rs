@@ -138,6 +138,19 @@ pub async fn the_oldest_due_delivery_of_all_lanes_is_known(store: &dyn Store) {
     assert_eq!(store.oldest_due().await.expect("it reads"), Some(at(20)));
 }
 
+/// What waits in any lane is counted, and no further than asked for.
+pub async fn the_backlog_of_all_lanes_is_counted_up_to_a_limit(store: &dyn Store) {
+    assert_eq!(store.backlog(10).await.expect("it reads"), 0);
+    for (n, lane) in [(1, lane(1)), (2, lane(2)), (3, lane(2))] {
+        scheduled(store, n, lane, at(20)).await;
+    }
+    born(store, 4, lane(3)).await;
+    finished(store, 5, lane(1), State::Delivered { at: at(9) }).await;
+    for (limit, expected) in [(10, 3), (3, 3), (2, 2), (0, 0)] {
+        assert_eq!(store.backlog(limit).await.expect("it reads"), expected, "{limit}");
+    }
+}
+
 /// Everything is counted by state.
 pub async fn the_census_counts_everything(store: &dyn Store) {
     store.probe().await.expect("it writes");

@@ -29,6 +29,12 @@ impl Upkeep for MemoryStore {
         Ok(())
     }
 
+    async fn backlog(&self, limit: u32) -> Result<u64, StoreError> {
+        let contents = self.lock();
+        let scheduled = contents.deliveries.lanes().flat_map(|(lane, _)| contents.deliveries.scheduled(lane));
+        Ok(scheduled.take(limit as usize).count() as u64)
+    }
+
     async fn oldest_due(&self) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.lock().deliveries.lanes().map(|(_, next_due_at)| next_due_at).min())
     }

@@ -36,6 +36,14 @@ impl Upkeep for SqliteStore {
         .await
     }
 
+    async fn backlog(&self, limit: u32) -> Result<u64, StoreError> {
+        self.read(move |db| {
+            let count: i64 = db.prepare_cached(statements::BACKLOG)?.query_row([limit], |row| row.get(0))?;
+            Ok(count as u64)
+        })
+        .await
+    }
+
     async fn oldest_due(&self) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.lanes().await?.into_iter().map(|lane| lane.next_due_at).min())
     }
