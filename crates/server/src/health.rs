@@ -3,28 +3,51 @@
 use std::sync::Arc;
 
 use angarium_engine::{Engine, Health};
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::state::App;
+use crate::api::table::Table;
+use crate::openapi::Operation;
+use crate::openapi::schema::{flag, object, text};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Readiness {
     ready: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
     reasons: Vec<&'static str>,
 }
 
 /// The routes that need no credential. They say nothing about any handle.
-pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).route("/metrics", get(metrics))
+pub(crate) fn table() -> Table {
+    Table::default()
+        .open(Method::GET, "/healthz", alive, describe_alive)
+        .open(Method::GET, "/readyz", ready, describe_ready)
+        .open(Method::GET, "/metrics", metrics, describe_metrics)
+}
+
+fn describe_alive() -> Operation {
+    let alive = object().required("alive", flag().such_as(true)).schema();
+    Operation::new("alive", "Whether the process lives").answer_in(200, "application/json", alive, "It does.")
+}
+
+fn describe_ready() -> Operation {
+    Operation::new("ready", "Whether the process can work")
+        .answer::<Readiness>(200, "It can.")
+        .answer::<Readiness>(503, "It cannot; `reasons` says why.")
+        .showing("reasons")
+}
+
+fn describe_metrics() -> Operation {
+    let figures = "Figures of the process, in OpenMetrics text.";
+    Operation::new("metrics", "Figures of the process").answer_in(200, OPEN_METRICS, text(), figures)
 }
 
 async fn alive() -> impl IntoResponse {

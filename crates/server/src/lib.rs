@@ -12,6 +12,7 @@ pub mod keyring;
 pub mod limits;
 pub mod listener;
 pub mod logging;
+pub mod openapi;
 pub mod problem;
 pub mod request_id;
 pub mod service;

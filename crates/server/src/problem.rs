@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How long a caller is asked to wait when the store cannot be written.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ pub struct Problem {
 }
 
 /// One field at fault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Detail {
     /// Its path, such as `eventTypes[2]`.
     pub field: String,

@@ -19,6 +19,9 @@ use crate::listener::ListenerLimits;
 
 pub use overlay::{Environment, SettingsError, load};
 
+/// The most events that an operator may allow in one batch: all of them are in memory at once.
+pub const BATCH_EVENTS_LIMIT_MAX: usize = 10_000;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -315,7 +318,12 @@ impl Settings {
         within("retention.dead_days", self.retention.dead_days, 1, 36_500)?;
         within("limits.body_bytes_max", self.limits.body_bytes_max as u64, 1024, 64 * 1024 * 1024)?;
         within("limits.payload_bytes_max", self.limits.payload_bytes_max as u64, 1024, 1024 * 1024)?;
-        within("limits.batch_events_max", self.limits.batch_events_max as u64, 1, 10_000)
+        within(
+            "limits.batch_events_max",
+            self.limits.batch_events_max as u64,
+            1,
+            BATCH_EVENTS_LIMIT_MAX as u64,
+        )
     }
 }
 

@@ -4,6 +4,7 @@ mod answer;
 mod form;
 mod query;
 mod request;
+pub(crate) mod table;
 pub(crate) mod v2;
 
 use axum::Router;
@@ -12,14 +13,25 @@ use axum::response::IntoResponse;
 use http::StatusCode;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::api::table::Table;
 use crate::health;
+use crate::openapi::{Route, serve};
 use crate::problem::Problem;
 use crate::request_id::{after_panic, observe};
 use crate::state::{App, Sources};
 
 /// Every route, ready to serve.
 pub(crate) fn router(app: &App) -> Router {
-    framed(v2::routes(app).merge(health::routes()), app.sources()).with_state(app.clone())
+    framed(v2_table().router(app), app.sources()).with_state(app.clone())
+}
+
+/// What the v2 API consists of, for its document.
+pub(crate) fn v2_routes() -> Vec<Route> {
+    v2_table().described()
+}
+
+fn v2_table() -> Table {
+    v2::table().and(health::table()).and(serve::table())
 }
 
 /// Puts routes into the layers that all of them share: whatever happens inside, what comes out has

@@ -10,6 +10,7 @@ pub mod demo;
 mod doctor;
 mod filter;
 mod migrate;
+mod openapi;
 mod publish;
 mod replay;
 mod restore;
@@ -65,6 +66,7 @@ commands! {
     Backup => backup::BackupArgs,
     Restore => restore::RestoreArgs,
     Migrate => migrate::MigrateArgs,
+    Openapi => openapi::OpenapiArgs,
 }
 
 /// Does what the command line says.

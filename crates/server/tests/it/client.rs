@@ -9,6 +9,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::contract::{self, Asked};
+
 /// Somebody with a credential, or without one.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -63,10 +65,9 @@ impl Client {
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Answer {
         let body = body.into();
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.root))
-            .header("host", "angarium.test");
+        let target = format!("{}{path}", self.root);
+        let mut request =
+            Request::builder().method(method.clone()).uri(&target).header("host", "angarium.test");
         if !body.is_empty() && !self.headers.iter().any(|(name, _)| *name == "content-type") {
             request = request.header("content-type", "application/json");
         }
@@ -76,7 +77,9 @@ impl Client {
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
-        self.exchange(request.body(Full::new(body)).expect("a request")).await
+        let answer = self.exchange(request.body(Full::new(body.clone())).expect("a request")).await;
+        contract::check(&Asked { method: &method, target: &target, body: &body }, &answer);
+        answer
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Answer {

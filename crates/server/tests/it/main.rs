@@ -1,6 +1,7 @@
 //! Conversations over real HTTP with a real engine and a real local receiver.
 
 mod client;
+mod contract;
 mod credentials;
 mod receiver;
 mod world;
@@ -19,6 +20,7 @@ mod idempotency;
 mod jwt;
 mod listener;
 mod log;
+mod openapi;
 mod ordered;
 mod paging;
 mod problems;

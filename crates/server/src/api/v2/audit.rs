@@ -1,5 +1,7 @@
 //! The audit log of a handle: who did what, newest first.
 
+pub(super) mod docs;
+
 use std::net::IpAddr;
 
 use angarium_domain::audit::{AuditRow, ChainHash};
@@ -10,28 +12,42 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::api::answer::{Items, items};
 use crate::api::query::Query;
 use crate::api::request::Read;
+use crate::openapi::words;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
+/// One act, in its place in the chain.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditRow)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AuditView {
     /// Its place in the chain over all handles, so there are gaps.
     number: u64,
+    #[schema(value_type = words::Time)]
     at: Timestamp,
+    #[schema(example = "jwt:alice")]
     actor: String,
+    #[schema(example = "webhook.create")]
     action: String,
+    #[schema(example = "sub_01kjbv0tkgfjet4etw267583v2")]
     object: String,
+    #[schema(value_type = words::RequestId)]
     request_id: String,
     /// The address that the request came from, which may be a proxy's.
+    #[schema(value_type = Option<String>, example = "203.0.113.7")]
     ip: Option<IpAddr>,
     /// The fields that the act changed, without secrets.
+    #[schema(value_type = Option<words::Fields>, example = json!(null))]
     before: Option<Box<RawValue>>,
+    #[schema(value_type = Option<words::Fields>)]
     after: Option<Box<RawValue>>,
+    #[schema(value_type = words::ChainHash)]
     previous_hash: ChainHash,
+    #[schema(value_type = words::ChainHash)]
     hash: ChainHash,
 }
 

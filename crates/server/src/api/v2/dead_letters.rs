@@ -1,5 +1,7 @@
 //! Dead letters: deliveries that we gave up on, until somebody replays or discards them (contract 3.5).
 
+pub(super) mod docs;
+
 use angarium_domain::delivery::Status;
 use angarium_domain::ids::DeliveryKind;
 use angarium_engine::{Deliveries, DeliveryLife};

@@ -1,5 +1,7 @@
 //! Deliveries: the log, one delivery with its attempts, replaying one (contract 3.5).
 
+pub(super) mod docs;
+
 use angarium_domain::advice::{advice, explain};
 use angarium_domain::attempt::{AttemptRecord, Timing};
 use angarium_domain::delivery::{DeathCause, Delivery, State as DeliveryState, Status};
@@ -16,37 +18,58 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::answer::{Answered, Items, carried_out, found, items, json};
 use crate::api::query::Query;
 use crate::api::request::{PathId, Read, Write};
+use crate::openapi::words;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
+/// One event on its way to one webhook.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Delivery)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DeliveryView {
+    #[schema(value_type = words::DeliveryId)]
     delivery_id: DeliveryId,
+    #[schema(value_type = words::Handle)]
     handle: Handle,
+    #[schema(value_type = words::EventId)]
     event_id: EventId,
+    #[schema(value_type = words::EventType)]
     event_type: EventType,
+    #[schema(value_type = words::SubscriptionId)]
     subscription_id: SubscriptionId,
+    #[schema(value_type = words::DeliveryStatus)]
     status: Status,
+    #[schema(value_type = words::Origin)]
     origin: Origin,
     /// How many were made, those included that a restart of ours cut short.
     attempts: u32,
+    #[schema(value_type = Option<words::Time>, example = json!(null))]
     next_attempt_at: Option<Timestamp>,
+    #[schema(value_type = words::Time)]
     created_at: Timestamp,
+    #[schema(value_type = Option<words::Time>)]
     finished_at: Option<Timestamp>,
+    #[schema(example = 200)]
     last_status: Option<u16>,
+    #[schema(value_type = Option<words::Failure>, example = json!(null))]
     last_error: Option<Failure>,
+    #[schema(value_type = Option<words::DeathCause>, example = json!(null))]
     reason: Option<DeathCause>,
+    #[schema(value_type = Option<words::DeliveryId>, example = json!(null))]
     replay_of: Option<DeliveryId>,
+    #[schema(value_type = Option<words::DeliveryId>, example = json!(null))]
     replayed_by: Option<DeliveryId>,
+    #[schema(value_type = Option<words::Time>, example = json!(null))]
     discarded_at: Option<Timestamp>,
 }
 
 /// A delivery with all that is known about it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeliveryLife)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DeliveryLifeView {
     #[serde(flatten)]
@@ -54,43 +77,71 @@ pub(super) struct DeliveryLifeView {
     attempt_log: Vec<AttemptView>,
 }
 
-#[derive(Serialize)]
+/// One attempt, and what it came to.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Attempt)]
 #[serde(rename_all = "camelCase")]
 struct AttemptView {
     number: u32,
+    #[schema(value_type = words::Time)]
     started_at: Timestamp,
+    #[schema(example = 41.7)]
     duration_ms: f64,
     timing: TimingView,
+    #[schema(example = "hooks.example.com/orders")]
     endpoint: String,
+    #[schema(example = "203.0.113.7:443")]
     remote_address: Option<String>,
+    #[schema(example = 200)]
     status: Option<u16>,
+    #[schema(value_type = Option<words::Failure>, example = json!(null))]
     error: Option<Failure>,
+    #[schema(example = json!(null))]
     error_detail: Option<String>,
+    #[schema(example = json!([["content-type", "text/plain"]]))]
     response_headers: Vec<(String, String)>,
+    #[schema(example = "thanks")]
     response_body: String,
     response_truncated: bool,
+    #[schema(value_type = words::AttemptClass)]
     class: Class,
+    #[schema(example = "the receiver answered 200")]
     why: String,
+    #[schema(example = json!(null))]
     advice: Option<&'static str>,
+    #[schema(value_type = Option<words::Delay>, example = json!(null))]
     delay: Option<Delay>,
 }
 
-#[derive(Serialize)]
+/// Where the time of an attempt went. A part that did not happen is null: a reused connection has
+/// no name lookup, no connect and no handshake.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Timing)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_field_names, reason = "these are the names on the wire, with their unit")]
 struct TimingView {
+    #[schema(example = 3.2)]
     dns_ms: Option<f64>,
+    #[schema(example = 9.8)]
     connect_ms: Option<f64>,
+    #[schema(example = 14.1)]
     tls_ms: Option<f64>,
+    #[schema(example = 12.5)]
     first_byte_ms: Option<f64>,
 }
 
-#[derive(Serialize)]
+/// A replay on its way: a new delivery of an old event.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Replayed)]
 #[serde(rename_all = "camelCase")]
 struct ReplayedView<'a> {
+    #[schema(value_type = words::DeliveryId)]
     delivery_id: DeliveryId,
+    #[schema(value_type = words::EventId)]
     event_id: EventId,
+    #[schema(value_type = words::DeliveryId)]
     replay_of: DeliveryId,
+    #[schema(value_type = words::RequestId)]
     request_id: &'a str,
 }
 

@@ -1,5 +1,7 @@
 //! Events: publishing them, and what became of them (contract 2).
 
+pub(super) mod docs;
+
 use std::borrow::Cow;
 
 use angarium_domain::event::{OccurredAt, Origin};
@@ -15,37 +17,49 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::api::answer::{Answered, Items, carried_out, found, items, json};
 use crate::api::form::Form;
 use crate::api::request::{PathId, Read, Write};
 use crate::api::v2::deliveries::DeliveryView;
 use crate::limits::Limits;
+use crate::openapi::words;
 use crate::problem::{Detail, Problem};
 
 /// The longest ordering key.
 const ORDERING_KEY_BYTES_MAX: usize = 128;
 
-#[derive(Serialize)]
+/// An event on stable storage, with one delivery for each webhook that it matched.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Accepted)]
 #[serde(rename_all = "camelCase")]
 struct AcceptedView<'a> {
-    #[serde(flatten)]
-    result: ItemView<'a>,
+    #[schema(value_type = words::EventId)]
+    event_id: EventId,
+    deliveries: usize,
+    #[schema(value_type = words::RequestId)]
     request_id: &'a str,
 }
 
-#[derive(Serialize)]
+/// What came of each event of a batch, in the order of the batch.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Batch)]
 #[serde(rename_all = "camelCase")]
 struct BatchView<'a> {
     events: Vec<ItemView<'a>>,
+    #[schema(value_type = words::RequestId)]
     request_id: &'a str,
 }
 
-#[derive(Serialize)]
+/// An event that was accepted, or what is wrong with it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BatchItem)]
 #[serde(untagged)]
 enum ItemView<'a> {
     #[serde(rename_all = "camelCase")]
     Accepted {
+        #[schema(value_type = words::EventId)]
         event_id: EventId,
         deliveries: usize,
     },
@@ -56,18 +70,28 @@ enum ItemView<'a> {
     },
 }
 
-#[derive(Serialize)]
+/// An accepted event, and the state of each of its deliveries.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EventView {
+    #[schema(value_type = words::EventId)]
     event_id: EventId,
+    #[schema(value_type = words::Handle)]
     handle: String,
+    #[schema(value_type = words::EventType)]
     r#type: EventType,
+    #[schema(value_type = words::Time)]
     occurred_at: String,
+    #[schema(value_type = words::Time)]
     accepted_at: Timestamp,
+    #[schema(value_type = words::Origin)]
     origin: Origin,
+    #[schema(example = "order-42")]
     ordering_key: Option<Box<str>>,
     /// Of one event; a list of a hundred would be too much to send and to hold.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::Payload, required = false)]
     payload: Option<Box<RawValue>>,
     deliveries: Vec<DeliveryView>,
 }
@@ -80,7 +104,8 @@ pub(super) async fn publish(
     let event = new_event(write.form()?, &limits)?;
     let request_id = write.request_id();
     let (caller, once) = write.into_parts(move |accepted: &Accepted| {
-        json(StatusCode::ACCEPTED, &AcceptedView { result: ItemView::of(accepted), request_id: &request_id })
+        let Accepted { event_id, deliveries, .. } = *accepted;
+        json(StatusCode::ACCEPTED, &AcceptedView { event_id, deliveries, request_id: &request_id })
     });
     carried_out(async move { intake.publish(caller, event, once).await }).await
 }

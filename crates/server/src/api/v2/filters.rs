@@ -1,10 +1,13 @@
 //! Filters: trying one before a webhook has it.
 
+pub(super) mod docs;
+
 use angarium_domain::filter::Filter;
 use angarium_domain::payload::Payload;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::form::Form;
 use crate::api::request::Write;
@@ -13,7 +16,9 @@ use crate::api::v2::webhook_form::filter_of;
 use crate::limits::Limits;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
+/// Whether a filter wants a payload.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FilterChecked)]
 pub(super) struct CheckedView {
     matches: bool,
 }

@@ -1,5 +1,7 @@
 //! The public keys that verify a webhook's deliveries, as a JWK set (decisions/0014).
 
+pub(super) mod docs;
+
 use angarium_domain::ids::SubscriptionKind;
 use angarium_domain::secret::PublicKey;
 use angarium_domain::time::Timestamp;
@@ -9,31 +11,44 @@ use axum::Json;
 use axum::extract::State;
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::answer::found;
 use crate::api::request::{PathId, Read};
+use crate::openapi::words;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
+/// A JWK set.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PublicKeys)]
 pub(super) struct PublicKeysView {
     /// Newest first. Empty where secrets are shared.
     keys: Vec<JwkView>,
 }
 
 /// A JSON Web Key (RFC 7517, RFC 8037) with the two things that a receiver of ours wants besides.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PublicKey)]
 #[serde(rename_all = "camelCase")]
 struct JwkView {
+    #[schema(example = "OKP")]
     kty: &'static str,
+    #[schema(example = "Ed25519")]
     crv: &'static str,
+    #[schema(example = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
     x: String,
+    /// Its thumbprint (RFC 7638).
+    #[schema(example = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k")]
     kid: String,
+    #[schema(example = "EdDSA")]
     alg: &'static str,
     #[serde(rename = "use")]
+    #[schema(example = "sig")]
     used_for: &'static str,
     /// The same key as Standard Webhooks shows it.
     public_key: String,
     /// When it stops signing; null for the newest.
+    #[schema(value_type = Option<words::Time>, example = json!(null))]
     until: Option<Timestamp>,
 }
 

@@ -1,5 +1,7 @@
 //! Replays: delivering many past events again, at a bounded rate (contract 3.5).
 
+pub(super) mod docs;
+
 use angarium_domain::ids::{ReplayId, ReplayKind};
 use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob, Target};
 use angarium_domain::time::Timestamp;
@@ -9,10 +11,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::answer::{Answered, carried_out, found, json};
 use crate::api::form::Form;
 use crate::api::request::{PathId, Read, Write};
+use crate::openapi::words;
 use crate::problem::Problem;
 
 /// The rates that a caller may name, in deliveries a second.
@@ -20,28 +24,44 @@ const RATE_PER_SECOND: std::ops::RangeInclusive<u32> = 1..=1_000;
 /// The rate when the caller names none: gentle to a receiver that has just recovered.
 const RATE_DEFAULT: u32 = 50;
 
-#[derive(Serialize)]
+/// A replay that has begun, or the count of what it would deliver.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReplayStarted)]
 #[serde(rename_all = "camelCase")]
 struct CreatedView<'a> {
     /// None if it was only counted.
+    #[schema(value_type = Option<words::ReplayId>)]
     replay_id: Option<ReplayId>,
+    #[schema(example = 12)]
     matched: u64,
     dry_run: bool,
+    #[schema(value_type = words::RequestId)]
     request_id: &'a str,
 }
 
-#[derive(Serialize)]
+/// A replay of many deliveries, and how far it is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Replay)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReplayView {
+    #[schema(value_type = words::ReplayId)]
     replay_id: ReplayId,
+    #[schema(value_type = words::ReplayStatus)]
     status: JobStatus,
+    #[schema(value_type = words::DeliveryFilter)]
     filter: DeliveryFilter,
+    #[schema(value_type = words::ReplayTarget)]
     to: Target,
+    #[schema(example = 50)]
     rate_per_second: u32,
+    #[schema(example = 12)]
     matched: u64,
+    #[schema(example = 11)]
     replayed: u64,
     skipped: u64,
+    #[schema(value_type = words::Time)]
     created_at: Timestamp,
+    #[schema(value_type = Option<words::Time>)]
     finished_at: Option<Timestamp>,
 }
 

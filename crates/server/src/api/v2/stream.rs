@@ -1,5 +1,7 @@
 //! What happens to deliveries, while it happens: server-sent events.
 
+pub(super) mod docs;
+
 use std::time::Duration;
 
 use angarium_domain::delivery::DeathCause;

@@ -1,5 +1,7 @@
 //! Personal access tokens: made, listed and revoked by people, never by tokens (contract 3).
 
+pub(super) mod docs;
+
 use angarium_domain::access::{Role, Scope, Token};
 use angarium_domain::ids::{TokenId, TokenKind};
 use angarium_domain::time::Timestamp;
@@ -9,28 +11,39 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::answer::{Answered, Items, carried_out, items, json, nothing};
 use crate::api::form::Form;
 use crate::api::request::{PathId, Read, Write};
 use crate::auth::insufficient_role;
+use crate::openapi::words;
 use crate::problem::Problem;
 use crate::state::Sources;
 
 /// The longest name, in characters.
 const NAME_CHARS_MAX: usize = 100;
 
-#[derive(Serialize)]
+/// A personal access token of the handle.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TokenView {
+    #[schema(value_type = words::TokenId)]
     token_id: TokenId,
+    #[schema(example = "the shop")]
     name: String,
+    #[schema(value_type = Vec<words::Scope>)]
     scopes: Vec<Scope>,
+    #[schema(value_type = words::Time)]
     created_at: Timestamp,
+    #[schema(value_type = Option<words::Time>)]
     expires_at: Option<Timestamp>,
+    #[schema(value_type = Option<words::Time>)]
     last_used_at: Option<Timestamp>,
     /// In the answer to creation, and nowhere else.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "patv1_01kaj….…")]
     token: Option<String>,
 }
 

@@ -1,5 +1,7 @@
 //! Webhooks: what the engine calls subscriptions (contract 3).
 
+pub(super) mod docs;
+
 use std::time::Duration;
 
 use angarium_domain::auto_disable::AutoDisable;
@@ -21,78 +23,128 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::answer::{Answered, carried_out, found, json, next_cursor, nothing};
 use crate::api::form::Form;
 use crate::api::request::{PathId, Read, Write};
 use crate::api::v2::webhook_form::{new_subscription, patch_of};
+use crate::openapi::words;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
+/// Where one subscriber receives, and which events it wants.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Webhook)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WebhookView {
+    #[schema(value_type = words::SubscriptionId)]
     subscription_id: SubscriptionId,
+    #[schema(value_type = words::Handle)]
     handle: Handle,
+    #[schema(example = "https://hooks.example.com/orders")]
     endpoint_url: String,
+    #[schema(value_type = Vec<words::EventPattern>)]
     event_types: Vec<EventPattern>,
+    #[schema(value_type = Option<words::Filter>, example = json!(null))]
     filter: Option<Filter>,
+    #[schema(value_type = words::WebhookStatus)]
     status: Standing,
+    /// When the receiver said that it is gone; until it accepts something again.
+    #[schema(value_type = Option<words::Time>, example = json!(null))]
     gone_at: Option<Timestamp>,
+    /// When it was switched off, because its owner asked for that.
+    #[schema(value_type = Option<words::Time>, example = json!(null))]
     disabled_at: Option<Timestamp>,
+    #[schema(value_type = Option<words::DisableCause>, example = json!(null))]
     disabled_reason: Option<DisableCause>,
+    /// Since when its receiver has done nothing but fail; watched where `autoDisable` is set.
+    #[schema(value_type = Option<words::Time>, example = json!(null))]
     failing_since: Option<Timestamp>,
+    #[schema(example = "The warehouse")]
     description: Option<String>,
+    #[schema(value_type = words::SigningProfile)]
     signing_profile: SigningProfile,
+    #[schema(value_type = words::PayloadFormat)]
     payload_format: PayloadFormat,
+    #[schema(value_type = words::RetryPolicy)]
     retry_policy: RetryPolicy,
+    #[schema(value_type = words::CustomHeaders)]
     headers: CustomHeaders,
     rate_limit_per_second: Option<u32>,
     max_concurrency: Option<u32>,
+    #[schema(example = 10)]
     timeout_seconds: u32,
     ordered: bool,
+    #[schema(value_type = Option<words::AutoDisable>)]
     auto_disable: Option<AutoDisable>,
     /// Null where the receiver is not asked.
+    #[schema(value_type = Option<words::Verification>, example = json!(null))]
     verification: Option<Verification>,
+    #[schema(example = "k3Jw")]
     secret_hint: String,
     /// Where deliveries are signed with a key pair.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     public_key: Option<String>,
+    #[schema(value_type = words::Time)]
     created_at: Timestamp,
+    #[schema(value_type = words::Time)]
     updated_at: Timestamp,
+    #[schema(value_type = Option<words::Time>)]
     last_triggered_at: Option<Timestamp>,
     /// In the answers to creation and rotation, and nowhere else.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
     secret: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A page of webhooks, newest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Webhooks)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WebhooksView {
     webhooks: Vec<WebhookView>,
+    /// Where the next page begins; null at the end.
+    #[schema(example = json!(null))]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// What the check of a webhook's receiver found.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Checked)]
 #[serde(rename_all = "camelCase")]
 struct CheckedView<'a> {
+    #[schema(value_type = words::SubscriptionId)]
     subscription_id: SubscriptionId,
+    #[schema(value_type = words::WebhookStatus)]
     status: Standing,
     /// Whether this check passed.
+    #[schema(example = true)]
     verified: bool,
+    #[schema(value_type = Option<words::VerificationMethod>)]
     method: Option<Method>,
+    #[schema(value_type = Option<words::Time>)]
     at: Option<Timestamp>,
+    /// Why it did not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::Consent, required = false)]
     consent: Option<&'a Consent>,
 }
 
-#[derive(Serialize)]
+/// A test on its way. It proves that the webhook exists and the dispatch was accepted, nothing more.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tested)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
 struct TestedView<'a> {
+    #[schema(value_type = words::EventId)]
     event_id: EventId,
+    #[schema(value_type = words::DeliveryId)]
     delivery_id: DeliveryId,
+    #[schema(value_type = words::RequestId)]
     request_id: &'a str,
 }
 

@@ -1,0 +1,130 @@
+//! Route tables: which routes there are, what each asks of its caller, and what it says of itself.
+//!
+//! A line of a table mounts a route and describes it. There is no way to do the one without the
+//! other, so the documents under `/openapi/` name every route that is served.
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::Method;
+
+use crate::auth::{Door, Guard, Need, guard};
+use crate::openapi::{Operation, Route};
+use crate::state::App;
+
+/// The routes of one API.
+#[derive(Default)]
+pub(crate) struct Table(Vec<Line>);
+
+struct Line {
+    route: Route,
+    mount: Box<dyn FnOnce() -> MethodRouter<App>>,
+}
+
+impl Table {
+    /// A route for people and tokens.
+    pub(crate) fn route<H, T>(
+        self,
+        method: Method,
+        path: &str,
+        need: Need,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        self.at(Door::Handles, method, path, need, handler, describe)
+    }
+
+    /// A route for people and tokens, and its twin that takes tokens only (contract 3).
+    pub(crate) fn twins<H, T>(
+        self,
+        method: Method,
+        path: &str,
+        need: Need,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        self.at(Door::Public, method.clone(), path, need, handler.clone(), describe)
+            .route(method, path, need, handler, describe)
+    }
+
+    /// A route that anybody may use.
+    pub(crate) fn open<H, T>(
+        mut self,
+        method: Method,
+        path: &str,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        let filter = filter_of(&method);
+        let route = Route { method, path: path.to_owned(), access: None, operation: describe() };
+        self.0.push(Line { route, mount: Box::new(move || on(filter, handler)) });
+        self
+    }
+
+    /// The routes of this table and then those of another.
+    pub(crate) fn and(mut self, other: Table) -> Table {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// The routes as they are described.
+    pub(crate) fn described(self) -> Vec<Route> {
+        self.0.into_iter().map(|line| line.route).collect()
+    }
+
+    /// The routes as they are served, each behind its guard.
+    pub(crate) fn router(self, app: &App) -> Router<App> {
+        self.0.into_iter().fold(Router::new(), |router, Line { route, mount }| {
+            let mounted = mount();
+            let mounted = match route.access {
+                Some((need, door)) => {
+                    let guarded = Guard { app: app.clone(), need, door };
+                    mounted.route_layer(from_fn_with_state(guarded, guard))
+                }
+                None => mounted,
+            };
+            router.route(&route.path, mounted)
+        })
+    }
+
+    fn at<H, T>(
+        mut self,
+        door: Door,
+        method: Method,
+        path: &str,
+        need: Need,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        let root = match door {
+            Door::Handles => "/v2/handles/{handle}",
+            Door::Public => "/v2/public/handles/{handle}",
+        };
+        let filter = filter_of(&method);
+        let path = format!("{root}{path}");
+        let route = Route { method, path, access: Some((need, door)), operation: describe() };
+        self.0.push(Line { route, mount: Box::new(move || on(filter, handler)) });
+        self
+    }
+}
+
+fn filter_of(method: &Method) -> MethodFilter {
+    MethodFilter::try_from(method.clone()).expect("the tables use the methods that every server knows")
+}

@@ -1,0 +1,256 @@
+//! One OpenAPI 3.1 document, made of a route table.
+
+use std::collections::BTreeSet;
+
+use angarium_domain::idempotency::KEY_CHARS_MAX;
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use crate::auth::{Door, Need};
+use crate::openapi::example::example;
+use crate::openapi::operation::{Answer, Body, Operation};
+use crate::openapi::schema::{named, object, text, word};
+use crate::openapi::words::{self, Handle};
+use crate::openapi::{answers, problems};
+
+/// One line of a route table, without its handler.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    /// How it is asked for.
+    pub(crate) method: Method,
+    /// The whole path, with names in braces.
+    pub(crate) path: String,
+    /// What its guard asks; none for a route that anybody may use.
+    pub(crate) access: Option<(Need, Door)>,
+    /// What its file says about it.
+    pub(crate) operation: Operation,
+}
+
+/// What stands at the beginning of a document.
+pub(super) struct Head {
+    pub(super) title: &'static str,
+    pub(super) about: &'static str,
+    pub(super) security: Value,
+    pub(super) webhooks: Value,
+}
+
+/// The document of an API with these routes.
+///
+/// # Panics
+///
+/// If two routes have one operation id, two schemas one name, or a path an id that its description
+/// does not name. All of them are mistakes in a description, and a test builds every document.
+pub(super) fn document(head: &Head, routes: &[Route]) -> Value {
+    let components = components(routes);
+    let mut paths = Map::new();
+    let mut ids = BTreeSet::new();
+    for route in routes {
+        let operation = operation(route, &components);
+        assert!(ids.insert(operation["operationId"].to_string()), "one operation id twice: {operation}");
+        let methods = paths.entry(shown_path(route)).or_insert_with(|| json!({}));
+        methods[route.method.as_str().to_lowercase()] = operation;
+    }
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": head.title,
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": head.about,
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/", "description": "The service that this document comes from." }],
+        "tags": tags(routes),
+        "paths": paths,
+        "webhooks": head.webhooks.clone(),
+    });
+    let responses = problems::responses().map(|(name, value)| (name.to_owned(), value));
+    document["components"] = json!({
+        "schemas": components,
+        "responses": responses.collect::<Map<_, _>>(),
+        "headers": headers(),
+        "parameters": { "Handle": {
+            "name": "handle", "in": "path", "required": true, "schema": word::<Handle>().into_value(),
+        } },
+        "securitySchemes": head.security.clone(),
+    });
+    prune(&mut document);
+    document
+}
+
+/// The path as readers see it: the id by its own name.
+fn shown_path(route: &Route) -> String {
+    let name = route.operation.thing.as_ref().map(|(name, _)| *name);
+    let named = name.is_some() || !route.path.contains("{id}") || !route.operation.is_described();
+    assert!(named, "{} does not say whose id is in its path", route.path);
+    route.path.replace("{id}", &format!("{{{}}}", name.unwrap_or("id")))
+}
+
+fn operation(route: &Route, components: &Map<String, Value>) -> Value {
+    let Route { method, access, operation, .. } = route;
+    let writes = access.is_some() && *method != Method::GET;
+    let need = access.map(|(need, door)| problems::need_in_words(need, door));
+    let about: Vec<&str> = operation.about.into_iter().chain(need.as_deref()).collect();
+    let mut responses: Map<String, Value> = problems::of_route(operation, *access, writes)
+        .into_iter()
+        .map(|(status, response)| (status.to_string(), response))
+        .collect();
+    for answer in &operation.answers {
+        responses.insert(answer.status.to_string(), success(answer, writes, components));
+    }
+    let mut shown = json!({
+        "operationId": id_of(route),
+        "summary": operation.summary,
+        "description": about.join("\n\n"),
+        "tags": [tag_of(route)],
+        "security": security(*access),
+        "parameters": parameters(route, writes),
+        "responses": responses,
+    });
+    if !operation.is_described() {
+        shown["x-undescribed"] = json!(true);
+    }
+    if let Some(body) = body_of(route, writes) {
+        shown["requestBody"] = request_body(&body, components);
+    }
+    shown
+}
+
+/// The twin at the public door is another operation, so it has another id.
+fn id_of(route: &Route) -> String {
+    let twin = matches!(route.access, Some((_, Door::Public)));
+    format!("{}{}", route.operation.id, if twin { "WithToken" } else { "" })
+}
+
+/// The body that a route takes. One that needs none takes an empty object as well.
+fn body_of(route: &Route, writes: bool) -> Option<Body> {
+    let nothing = || Body { name: "Nothing", schema: object().schema(), required: false };
+    let takes = writes && route.method != Method::DELETE;
+    route.operation.body.clone().or_else(|| takes.then(nothing))
+}
+
+fn request_body(body: &Body, components: &Map<String, Value>) -> Value {
+    let schema = named(body.name).into_value();
+    let example = example(&schema, components, &[]);
+    json!({
+        "required": body.required,
+        "content": { "application/json": { "schema": schema, "example": example } },
+    })
+}
+
+fn success(answer: &Answer, writes: bool, components: &Map<String, Value>) -> Value {
+    let mut headers = json!({ "x-request-id": { "$ref": "#/components/headers/RequestId" } });
+    if writes {
+        headers["idempotent-replayed"] = json!({ "$ref": "#/components/headers/IdempotentReplayed" });
+    }
+    let mut shown = json!({ "description": answer.about, "headers": headers });
+    if let Some((media_type, schema)) = &answer.content {
+        let schema = schema.clone().into_value();
+        let example = example(&schema, components, &answer.shown);
+        shown["content"] = json!({ *media_type: { "schema": schema, "example": example } });
+    }
+    shown
+}
+
+fn parameters(route: &Route, writes: bool) -> Vec<Value> {
+    let mut parameters = Vec::new();
+    if route.path.contains("{handle}") {
+        parameters.push(json!({ "$ref": "#/components/parameters/Handle" }));
+    }
+    if let Some((name, schema)) = &route.operation.thing {
+        let schema = schema.clone().into_value();
+        parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": schema }));
+    }
+    parameters.extend(route.operation.parameters.iter().cloned());
+    if writes {
+        parameters.push(idempotency_key());
+    }
+    parameters
+}
+
+fn idempotency_key() -> Value {
+    let about = "The same key with the same body is the same write: it happens once, and its answer is given again. \
+                 Kept for 24 hours.";
+    let key = text().matching(&format!("^[!-~]{{1,{KEY_CHARS_MAX}}}$")).such_as("order-42-paid");
+    json!({ "name": "idempotency-key", "in": "header", "description": about, "schema": key.into_value() })
+}
+
+fn security(access: Option<(Need, Door)>) -> Value {
+    let Some((need, door)) = access else { return json!([]) };
+    let person = json!({ "jwt": [need.role.as_str()] });
+    let token = need.scope.map(|scope| json!({ "token": [scope.as_str()] }));
+    let person = (door != Door::Public).then_some(person);
+    person.into_iter().chain(token).collect()
+}
+
+/// The first word of the path below the handle, as a heading.
+fn tag_of(route: &Route) -> String {
+    let Some((_, below)) = route.path.split_once("{handle}/") else { return "service".to_owned() };
+    below.split('/').next().unwrap_or_default().replace('-', " ")
+}
+
+/// Headings in the order of the table.
+fn tags(routes: &[Route]) -> Vec<Value> {
+    let mut seen = BTreeSet::new();
+    let names = routes.iter().map(tag_of);
+    names.filter(|name| seen.insert(name.clone())).map(|name| json!({ "name": name })).collect()
+}
+
+fn components(routes: &[Route]) -> Map<String, Value> {
+    let mut components = Map::new();
+    for (name, schema) in routes.iter().flat_map(|route| route.operation.components.clone()) {
+        let earlier = components.insert(name.clone(), schema.clone());
+        assert!(earlier.is_none_or(|earlier| earlier == schema), "two schemas are called {name}");
+    }
+    // Words come last: a derived schema knows them only as references to themselves.
+    let ours = words::all().into_iter().chain([problems::component()]);
+    let ours: Map<_, _> = ours.map(|(name, schema)| (name.to_owned(), schema.into_value())).collect();
+    answers::close_all(&mut components, &ours);
+    components.extend(ours);
+    for body in routes
+        .iter()
+        .filter_map(|route| body_of(route, route.access.is_some() && route.method != Method::GET))
+    {
+        let earlier = components.insert(body.name.to_owned(), body.schema.clone().into_value());
+        let same = earlier.is_none_or(|earlier| earlier == body.schema.into_value());
+        assert!(same, "two bodies are called {}", body.name);
+    }
+    components
+}
+
+fn headers() -> Value {
+    json!({
+        "RequestId": {
+            "description": "Names this request. A caller's own, 1 to 128 visible ASCII characters, is kept.",
+            "required": true,
+            "schema": word::<words::RequestId>().into_value(),
+        },
+        "IdempotentReplayed": {
+            "description": "`true` if this is the answer that was given to the same write before.",
+            "schema": { "type": "string", "const": "true" },
+        },
+        "RetryAfter": {
+            "description": "After how many seconds asking again makes sense.",
+            "required": true,
+            "schema": { "type": "integer", "minimum": 1 },
+        },
+    })
+}
+
+/// Removes the components that nothing refers to.
+fn prune(document: &mut Value) {
+    loop {
+        let text = document.to_string();
+        let used = |kind: &str, name: &str| text.contains(&format!("\"#/components/{kind}/{name}\""));
+        let mut removed = false;
+        let kinds = document["components"].as_object_mut().expect("components are an object");
+        for (kind, members) in kinds.iter_mut().filter(|(kind, _)| *kind != "securitySchemes") {
+            let members = members.as_object_mut().expect("components of a kind are an object");
+            let before = members.len();
+            members.retain(|name, _| used(kind, name));
+            removed |= members.len() != before;
+        }
+        if !removed {
+            return;
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The description of one route, in the words of its handler's file.
+//!
+//! It says what only the handler knows. What every route has in common (credentials, idempotency,
+//! limits on the body, failures of ours) is added by [`super::document`] from the route table.
+
+use angarium_store::page::{LIMIT_DEFAULT, LIMIT_MAX};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::openapi::schema::{Object, Schema, named, object, plain, text, whole, word};
+
+const JSON: &str = "application/json";
+
+/// What a route does, takes and answers.
+#[derive(Debug, Clone)]
+pub(crate) struct Operation {
+    pub(super) id: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) about: Option<&'static str>,
+    /// The name and the schema of what stands for `{id}` in the path.
+    pub(super) thing: Option<(&'static str, Schema)>,
+    pub(super) parameters: Vec<Value>,
+    pub(super) body: Option<Body>,
+    pub(super) answers: Vec<Answer>,
+    pub(super) problems: Vec<(u16, &'static str, &'static str)>,
+    pub(super) components: Vec<(String, Value)>,
+}
+
+/// What a route takes: a component and its example.
+#[derive(Debug, Clone)]
+pub(crate) struct Body {
+    pub(super) name: &'static str,
+    pub(super) schema: Schema,
+    pub(super) required: bool,
+}
+
+/// A success.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) about: &'static str,
+    /// The media type and the schema; none for an answer without a body.
+    pub(super) content: Option<(&'static str, Schema)>,
+    /// Fields that are absent at times, and are here.
+    pub(super) shown: Vec<&'static str>,
+}
+
+impl Operation {
+    /// A route by its id, which client generators use as a name, and what it does in one line.
+    pub(crate) fn new(id: &'static str, summary: &'static str) -> Operation {
+        Operation {
+            id,
+            summary,
+            about: None,
+            thing: None,
+            parameters: Vec::new(),
+            body: None,
+            answers: Vec::new(),
+            problems: Vec::new(),
+            components: Vec::new(),
+        }
+    }
+
+    /// Whether more is said than that the route is there. One that says no answers is marked in the
+    /// document, and its exchanges are held against nothing.
+    pub(super) fn is_described(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// What a reader should know beyond the summary.
+    pub(crate) fn about(self, about: &'static str) -> Operation {
+        Operation { about: Some(about), ..self }
+    }
+
+    /// What stands for `{id}` in the path, by the name that readers see.
+    pub(crate) fn of<T: ToSchema>(self, name: &'static str) -> Operation {
+        Operation { thing: Some((name, word::<T>())), ..self }
+    }
+
+    /// A parameter of the address that may be left out.
+    pub(crate) fn filter(mut self, name: &'static str, schema: Schema, about: &'static str) -> Operation {
+        let schema = schema.into_value();
+        self.parameters.push(json!({ "name": name, "in": "query", "description": about, "schema": schema }));
+        self
+    }
+
+    /// A page of things, newest first, and the parameters that choose it: what `Items` answers.
+    pub(crate) fn page_of<T: ToSchema>(self, about: &'static str) -> Operation {
+        let mut paged = self.paged().collecting::<T>();
+        let name = format!("{}Page", T::name());
+        let next =
+            text().about("Where the next page begins; null at the end.").such_as(Value::Null).or_null();
+        let items = plain(json!({ "type": "array", "items": named(&T::name()).into_value() }));
+        let page = object().required("items", items).required("nextCursor", next).schema();
+        let content = Some((JSON, named(&name)));
+        paged.components.push((name, page.about("A page of a list, newest first.").into_value()));
+        paged.answers.push(Answer { status: 200, about, content, shown: Vec::new() });
+        paged
+    }
+
+    /// The parameters that choose a page of a list.
+    pub(crate) fn paged(self) -> Operation {
+        let limit = whole(1..=LIMIT_MAX).or(LIMIT_DEFAULT);
+        let cursor = text();
+        self.filter("limit", limit, "How many items a page holds.").filter(
+            "cursor",
+            cursor,
+            "Where the page begins: `nextCursor` of the page before, under the same filters.",
+        )
+    }
+
+    /// The body, which must be there.
+    pub(crate) fn body(self, name: &'static str, fields: Object) -> Operation {
+        Operation { body: Some(Body { name, schema: fields.schema(), required: true }), ..self }
+    }
+
+    /// A body that may be missing, because all of its fields may.
+    pub(crate) fn optional_body(self, name: &'static str, fields: Object) -> Operation {
+        Operation { body: Some(Body { name, schema: fields.schema(), required: false }), ..self }
+    }
+
+    /// A success with a JSON body.
+    pub(crate) fn answer<T: ToSchema>(self, status: u16, about: &'static str) -> Operation {
+        let mut described = self.collecting::<T>();
+        described.answers.push(Answer {
+            status,
+            about,
+            content: Some((JSON, named(&T::name()))),
+            shown: Vec::new(),
+        });
+        described
+    }
+
+    /// The answer just described holds a field that others of its kind leave out.
+    pub(crate) fn showing(mut self, field: &'static str) -> Operation {
+        self.answers.last_mut().expect("an answer was described").shown.push(field);
+        self
+    }
+
+    /// A success with a body of another kind.
+    pub(crate) fn answer_in(
+        mut self,
+        status: u16,
+        media_type: &'static str,
+        schema: Schema,
+        about: &'static str,
+    ) -> Operation {
+        self.answers.push(Answer { status, about, content: Some((media_type, schema)), shown: Vec::new() });
+        self
+    }
+
+    /// 204.
+    pub(crate) fn nothing(mut self, about: &'static str) -> Operation {
+        self.answers.push(Answer { status: 204, about, content: None, shown: Vec::new() });
+        self
+    }
+
+    /// 304: the caller has it already.
+    pub(crate) fn unchanged(mut self) -> Operation {
+        self.answers.push(Answer {
+            status: 304,
+            about: "The caller has it already.",
+            content: None,
+            shown: Vec::new(),
+        });
+        self
+    }
+
+    /// 409 `conflict`, beside the conflicts that every write may meet.
+    pub(crate) fn conflict(self, when: &'static str) -> Operation {
+        self.problem(409, "conflict", when)
+    }
+
+    /// A problem of this route alone: its status, its code, and when.
+    pub(crate) fn problem(mut self, status: u16, code: &'static str, when: &'static str) -> Operation {
+        self.problems.push((status, code, when));
+        self
+    }
+
+    fn collecting<T: ToSchema>(mut self) -> Operation {
+        let mut components = vec![(T::name().into_owned(), T::schema())];
+        T::schemas(&mut components);
+        let json = |schema| serde_json::to_value(schema).expect("schemas are JSON");
+        self.components.extend(components.into_iter().map(|(name, schema)| (name, json(schema))));
+        self
+    }
+}

@@ -1,0 +1,190 @@
+//! What Angarium sends: the requests that receivers get, and what their answers mean.
+
+use angarium_domain::outcome::{Class, Outcome, RetryOn};
+use serde_json::{Map, Value, json};
+
+use crate::openapi::schema::{Object, Schema, choice, object, plain, text, whole, word};
+use crate::openapi::words::{
+    DeathCause, DeliveryId, DisableCause, EventId, EventType, Handle, Payload, SubscriptionId, Time,
+};
+
+/// The deliveries of a handle's own events, and of those that Angarium makes.
+pub(super) fn webhooks() -> Value {
+    let failure = object()
+        .required("subscriptionId", word::<SubscriptionId>())
+        .required("deliveryId", word::<DeliveryId>())
+        .required("eventId", word::<EventId>())
+        .required("eventType", word::<EventType>())
+        .required("endpointHost", text().such_as("hooks.example.com"))
+        .required("attempts", whole(0..=u32::MAX))
+        .required("lastStatus", whole(100..=599).or_null())
+        .required("reason", word::<DeathCause>())
+        .required("failedAt", word::<Time>())
+        .schema();
+    json!({
+        "event": delivery(
+            "An event that was published on the handle",
+            "Sent to every webhook whose `eventTypes` and filter select it.",
+            word::<EventType>(),
+            word::<Payload>(),
+        ),
+        "webhook.test": delivery(
+            "A test, asked for with `POST …/webhooks/{subscriptionId}/test`",
+            "Sent to that one webhook, whatever it subscribes to.",
+            choice(&["webhook.test"]),
+            word::<Payload>(),
+        ),
+        "webhook.delivery.terminal_failure": delivery(
+            "A delivery was given up",
+            "Published on the handle for each delivery that died, except for deliveries of this very type.",
+            choice(&["webhook.delivery.terminal_failure"]),
+            failure,
+        ),
+        "webhook.subscription.gone": delivery(
+            "A receiver says that it is gone",
+            "Published when a webhook's receiver answers 410, once until it accepts something again.",
+            choice(&["webhook.subscription.gone"]),
+            notice().schema(),
+        ),
+        "webhook.subscription.failing": delivery(
+            "A webhook will be switched off",
+            "Published at half of the time that `autoDisable` allows for nothing but failures.",
+            choice(&["webhook.subscription.failing"]),
+            notice()
+                .required("failingSince", word::<Time>())
+                .required("disablesAt", word::<Time>().about("When it is switched off if nothing changes."))
+                .required("lastStatus", whole(100..=599).or_null())
+                .required("lastOutcome", text())
+                .schema(),
+        ),
+        "webhook.subscription.disabled": delivery(
+            "A webhook was switched off",
+            "Published when `autoDisable` switches a webhook off.",
+            choice(&["webhook.subscription.disabled"]),
+            notice()
+                .required("reason", word::<DisableCause>())
+                .required("failingSince", word::<Time>().or_null())
+                .schema(),
+        ),
+    })
+}
+
+/// What every event about a webhook itself says.
+fn notice() -> Object {
+    object()
+        .required("subscriptionId", word::<SubscriptionId>())
+        .required("endpointHost", text().such_as("hooks.example.com"))
+        .required("deliveryId", word::<DeliveryId>())
+        .required("eventId", word::<EventId>())
+        .required("at", word::<Time>())
+}
+
+fn delivery(summary: &str, about: &str, event_type: Schema, payload: Schema) -> Value {
+    let native = object()
+        .required("id", word::<EventId>())
+        .required("type", event_type.clone())
+        .required("handle", word::<Handle>())
+        .required("occurredAt", word::<Time>())
+        .required("payload", payload.clone())
+        .schema();
+    let standard = object()
+        .required("type", event_type.clone())
+        .required("timestamp", word::<Time>())
+        .required("data", payload.clone())
+        .schema();
+    let cloud_event = object()
+        .required("specversion", choice(&["1.0"]))
+        .required("id", word::<EventId>())
+        .required("source", text().such_as("/handles/acme"))
+        .required("type", event_type)
+        .required("time", word::<Time>())
+        .required("datacontenttype", choice(&["application/json"]))
+        .required("attempt", plain(json!({ "type": "integer", "minimum": 1 })))
+        .sometimes("partitionkey", text().about("The publisher's ordering key."))
+        .required("data", payload.clone())
+        .schema();
+    let json_forms = json!({ "anyOf": [
+        native.about("`payloadFormat` `native`").into_value(),
+        standard.about("`payloadFormat` `standard`").into_value(),
+        payload.about("`payloadFormat` `cloudevents-binary`: the attributes are in `ce-*` headers").into_value(),
+    ] });
+    json!({ "post": {
+        "summary": summary,
+        "description": about,
+        "parameters": headers(),
+        "requestBody": { "required": true, "content": {
+            "application/json": { "schema": json_forms },
+            "application/cloudevents+json": { "schema": cloud_event.into_value() },
+        } },
+        "responses": responses(),
+        "security": [],
+    } })
+}
+
+fn headers() -> Vec<Value> {
+    let header = |name: &str, required: bool, about: &str, schema: Schema| {
+        json!({
+            "name": name, "in": "header", "required": required, "description": about, "schema": schema.into_value(),
+        })
+    };
+    let number = || plain(json!({ "type": "integer", "minimum": 1 }));
+    vec![
+        header("webhook-id", true, "The event's id, the same on every attempt.", word::<EventId>()),
+        header("webhook-timestamp", true, "When it was signed, in Unix seconds.", number()),
+        header(
+            "webhook-signature",
+            true,
+            "Standard Webhooks 1.0: tokens `v1,…` or `v1a,…` over `{id}.{timestamp}.{body}`, one for each live key.",
+            text(),
+        ),
+        header(
+            "x-arjun-signature",
+            false,
+            "Profile `arjun`: the HMAC-SHA256 of the raw body under the secret's text.",
+            text().matching("^sha256=[0-9a-f]{64}$"),
+        ),
+        header("x-arjun-event-type", false, "Profile `arjun`: the event's type.", word::<EventType>()),
+        header("x-arjun-attempt", false, "Profile `arjun`: the attempt's number.", number()),
+        header(
+            "x-event-signature",
+            false,
+            "Profile `platformxe`: the HMAC-SHA256 of `{timestamp}.{body}` under the secret's text.",
+            text().matching("^[0-9a-f]{64}$"),
+        ),
+        header("x-event-timestamp", false, "Profile `platformxe`: Unix seconds at signing.", number()),
+        header("x-event-type", false, "Profile `platformxe`: the event's type.", word::<EventType>()),
+        header("x-event-id", false, "Profile `platformxe`: the event's id.", word::<EventId>()),
+        header("user-agent", true, "`Angarium/` and the version.", text()),
+    ]
+}
+
+/// What the classes of answers mean, as the domain decides it.
+fn responses() -> Value {
+    let meaning = |status: u16| {
+        let class = |retry_on| Outcome::Answered { status, retry_after_seconds: None }.class(retry_on);
+        match (class(RetryOn::Transient), class(RetryOn::AnyFailureButGone), class(RetryOn::AnyFailure)) {
+            (Class::Delivered, _, _) => "Delivered.",
+            (Class::Retry, _, _) => "Tried again as the retry policy says; `retry-after` is heeded.",
+            (_, Class::Retry, _) => {
+                "Final under the policy `fast`; tried again under `standard` and `patient`."
+            }
+            (_, _, Class::Retry) => {
+                "Final under the policies `fast` and `standard`; tried again under `patient`."
+            }
+            (_, _, Class::Delivered | Class::Terminal) => "Final.",
+        }
+    };
+    let shown = [
+        ("2XX", 200),
+        ("3XX", 302),
+        ("408", 408),
+        ("409", 409),
+        ("410", 410),
+        ("425", 425),
+        ("429", 429),
+        ("4XX", 400),
+        ("5XX", 500),
+    ];
+    let all = shown.map(|(name, status)| (name.to_owned(), json!({ "description": meaning(status) })));
+    Value::Object(Map::from_iter(all))
+}

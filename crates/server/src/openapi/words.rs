@@ -1,0 +1,200 @@
+//! The words of the domain as callers see them: ids, times, states, and their limits.
+//!
+//! The domain does not know of OpenAPI, so its types are described here, with its own constants
+//! and its own words. A view names them with `#[schema(value_type = words::Time)]`.
+
+use std::borrow::Cow;
+
+use angarium_domain::access::Scope as DomainScope;
+use angarium_domain::auto_disable::{AFTER_HOURS, AFTER_HOURS_DEFAULT};
+use angarium_domain::delivery::{DeathCause as DomainDeathCause, Status};
+use angarium_domain::event::{Origin as DomainOrigin, PayloadFormat as DomainPayloadFormat};
+use angarium_domain::event_type::EVENT_TYPE_BYTES_MAX;
+use angarium_domain::headers::{HEADERS_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
+use angarium_domain::ids::{DeliveryKind, EventKind, Id, Kind, ReplayKind, SubscriptionKind, TokenKind};
+use angarium_domain::outcome::{Class, Failure as DomainFailure, RetryOn as DomainRetryOn};
+use angarium_domain::replay::{JobStatus, Target};
+use angarium_domain::retry::{ATTEMPTS_MAX, SPAN_MAX};
+use angarium_domain::signature::SigningProfile as DomainSigningProfile;
+use angarium_domain::standing::{DisableCause as DomainDisableCause, Standing};
+use angarium_domain::verification::{Method, Status as VerificationStatus};
+use serde_json::json;
+use utoipa::openapi::schema::Schema as UtoipaSchema;
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::openapi::schema::{Schema, choice, either, flag, list, object, plain, text, whole, word};
+
+/// Lists the words of an enum of the domain. A variant that is missing here does not compile.
+macro_rules! choices {
+    ($type:ident: $($variant:ident),* $(,)?) => {{
+        let complete = |word: $type| match word { $($type::$variant => word),* };
+        choice(&[$(complete($type::$variant)),*])
+    }};
+}
+
+macro_rules! words {
+    ($($(#[doc = $doc:literal])* $word:ident = $schema:expr;)*) => {
+        $(
+            $(#[doc = $doc])*
+            pub(crate) enum $word {}
+
+            impl PartialSchema for $word {
+                fn schema() -> RefOr<UtoipaSchema> {
+                    Ref::from_schema_name(stringify!($word)).into()
+                }
+            }
+
+            impl ToSchema for $word {
+                fn name() -> Cow<'static, str> {
+                    stringify!($word).into()
+                }
+            }
+        )*
+
+        /// Every word with its schema. Those that nothing refers to are left out of a document.
+        pub(super) fn all() -> Vec<(&'static str, Schema)> {
+            vec![$((stringify!($word), $schema.about(concat!($($doc),*).trim()))),*]
+        }
+    };
+}
+
+words! {
+    /// Names an event; the same on every attempt and replay.
+    EventId = id::<EventKind>();
+    /// Names a webhook.
+    SubscriptionId = id::<SubscriptionKind>();
+    /// Names a delivery: one event on its way to one webhook.
+    DeliveryId = id::<DeliveryKind>();
+    /// Names a replay job.
+    ReplayId = id::<ReplayKind>();
+    /// Names a personal access token; the public half of `patv1_<id>.<secret>`.
+    TokenId = id::<TokenKind>();
+    /// Names this request; also in the header `x-request-id` and on the service's log line.
+    RequestId = text().matching("^[!-~]{1,128}$").such_as("req_01kaj3n1rqe5x8fwk6kz3v8q2m");
+    /// A handle: a tenant.
+    Handle = text().matching("^[a-z0-9][a-z0-9_-]{0,63}$").such_as("acme");
+    /// An instant, RFC 3339 in UTC.
+    Time = text().in_format("date-time").such_as("2026-02-25T12:00:00Z");
+    /// The dotted name of an event's kind.
+    EventType = text()
+        .matching(r"^[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*$")
+        .with_length_max(EVENT_TYPE_BYTES_MAX)
+        .such_as("order.fulfilled");
+    /// An event type, a pattern such as `order.*`, or `*` for all.
+    EventPattern = text()
+        .matching(r"^(\*|[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*(\.\*)?)$")
+        .with_length_max(EVENT_TYPE_BYTES_MAX + 2)
+        .such_as("order.*");
+    /// Where an event came from: published, made by the test route, or made by Angarium about itself.
+    Origin = choices!(DomainOrigin: Live, Test, System);
+    /// How a webhook stands. `gone` is attempted although its receiver said that it is gone; the last three
+    /// hold their deliveries.
+    WebhookStatus = choices!(Standing: Active, Gone, PendingVerification, Paused, Disabled);
+    /// How a receiver's consent is asked for.
+    VerificationMethod = choices!(Method: Challenge, CloudEvents);
+    /// What a receiver consented to.
+    Consent = object()
+        .required("host", text().about("Who was asked.").such_as("hooks.example.com"))
+        .required("allowedOrigin", text().about("Whom it lets in; null if the method does not say.").or_null())
+        .required("allowedRatePerMinute", plain(json!({ "type": ["integer", "null"], "minimum": 0 })))
+        .schema();
+    /// The verification of a webhook's present address.
+    Verification = object()
+        .required("method", word::<VerificationMethod>())
+        .required("status", choices!(VerificationStatus: Pending, Verified, Failed))
+        .required("checkedAt", word::<Time>().about("When the last check ended.").or_null())
+        .required("verifiedAt", word::<Time>().about("When consent was given.").or_null())
+        .required("consent", word::<Consent>().or_null())
+        .required("reason", text().about("Why the last check did not pass.").or_null())
+        .schema();
+    /// Why a webhook was switched off.
+    DisableCause = choices!(DomainDisableCause: Gone, Failing);
+    /// Switch the webhook off after so many hours of nothing but failures, or when the receiver says that it is gone.
+    AutoDisable = object().required("afterHours", whole(AFTER_HOURS).such_as(AFTER_HOURS_DEFAULT)).schema();
+    /// Which headers prove a delivery's origin.
+    SigningProfile = choices!(DomainSigningProfile: Arjun, Platformxe, Standard, StandardV1a);
+    /// The shape of a delivery's body.
+    PayloadFormat = choices!(DomainPayloadFormat: Native, Standard, CloudEvents, CloudEventsBinary);
+    /// Where a delivery stands. `held` waits because its webhook is paused.
+    DeliveryStatus = choices!(Status: Pending, InFlight, Retrying, Delivered, Dead, Cancelled, Held)
+        .such_as("delivered");
+    /// Why a delivery was given up.
+    DeathCause = choices!(
+        DomainDeathCause: TerminalStatus, RedirectNotFollowed, BlockedAddress, AttemptsExhausted, Expired
+    );
+    /// Where an attempt without an answer went wrong.
+    Failure = choices!(
+        DomainFailure: Timeout, DnsError, ConnectError, TlsError, ProtocolError, ConnectionLost,
+        BlockedAddress, InternalError, Interrupted
+    );
+    /// What an attempt means for its delivery.
+    AttemptClass = choices!(Class: Delivered, Retry, Terminal);
+    /// Which answers are tried again: `transient` is no answer, 5xx, 408, 409, 425 and 429.
+    RetryOn = choices!(DomainRetryOn: Transient, AnyFailure, AnyFailureButGone);
+    /// A named policy, or waits of one's own: at most 20 attempts and 7 days.
+    RetryPolicy = either([
+        choice(&["fast", "patient", "standard"]),
+        object()
+            .required("delaysSeconds", list(whole_seconds(), 0..=ATTEMPTS_MAX - 1))
+            .sometimes("retryOn", word::<RetryOn>().or("transient"))
+            .schema(),
+    ])
+    .such_as("fast");
+    /// Headers of the subscriber's own, sent with every attempt. Their values are shown to those who may change them.
+    CustomHeaders = plain(json!({
+        "type": "object",
+        "maxProperties": HEADERS_MAX,
+        "propertyNames": { "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "maxLength": NAME_BYTES_MAX },
+        "additionalProperties": { "type": "string", "pattern": "^([!-~]([ -~]*[!-~])?)?$", "maxLength": VALUE_BYTES_MAX },
+    }))
+    .such_as(json!({ "x-receiver-key": "k1" }));
+    /// The publisher's object, delivered byte for byte.
+    Payload = plain(json!({ "type": "object" })).such_as(json!({ "orderId": 42 }));
+    /// Which payloads are wanted: dotted paths with conditions, and the groups `all`, `any` and `none`.
+    /// `docs/filters.md` is the manual.
+    Filter = plain(json!({ "type": "object" })).such_as(json!({ "total": { "gte": 100 } }));
+    /// Some fields of an object, as they were.
+    Fields = plain(json!({ "type": "object" })).such_as(json!({ "description": "The warehouse" }));
+    /// The SHA-256 of a row of the audit log, in hex.
+    ChainHash = text()
+        .matching("^[0-9a-f]{64}$")
+        .such_as("b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c");
+    /// What a token may do.
+    Scope = choice(DomainScope::ALL);
+    /// Where a replay job stands.
+    ReplayStatus = choices!(JobStatus: Running, Completed, Cancelled).such_as("completed");
+    /// Which address a replay goes to: the webhook's of now, or the one of the original delivery.
+    ReplayTarget = choices!(Target: Current, Original);
+    /// Which deliveries: every condition that is named must hold.
+    DeliveryFilter = object()
+        .sometimes("subscriptionId", word::<SubscriptionId>())
+        .sometimes("eventId", word::<EventId>())
+        .sometimes("eventType", word::<EventType>())
+        .sometimes("status", word::<DeliveryStatus>().such_as("dead"))
+        .sometimes("since", word::<Time>())
+        .sometimes("until", word::<Time>())
+        .schema();
+    /// The wait after an attempt, with what went into it.
+    Delay = object()
+        .required("scheduledMs", milliseconds().about("The policy's wait.").such_as(5000))
+        .sometimes("askedMs", milliseconds().about("What the receiver asked for, after the cap."))
+        .required("capped", flag().about("Whether the receiver asked for more than the policy allows."))
+        .required("jitterMs", milliseconds().about("What was added to spread attempts out.").such_as(211))
+        .schema();
+}
+
+fn id<K: Kind>() -> Schema {
+    let example = Id::<K>::from_bytes([
+        1, 0x9c, 0x97, 0xb0, 0x6a, 0x70, 0x7c, 0x9d, 0xa2, 0x3b, 0x5c, 0x11, 0x8e, 0x54, 0x0f, 0x62,
+    ]);
+    text().matching(&format!("^{}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$", K::PREFIX)).such_as(example)
+}
+
+fn milliseconds() -> Schema {
+    plain(json!({ "type": "integer", "minimum": 0 }))
+}
+
+fn whole_seconds() -> Schema {
+    plain(json!({ "type": "integer", "minimum": 0, "maximum": SPAN_MAX.as_secs() }))
+}
