@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use angarium_domain::ids::EventId;
 use angarium_domain::secret::{SigningKey, SigningKeys};
-use angarium_domain::signature::{Received, SigningProfile, ToSign, Verdict, VerifyKey, header_in, verify};
+use angarium_domain::signature::{SigningProfile, ToSign};
 use angarium_domain::time::Timestamp;
+use angarium_verify::{Received, Verdict, VerifyKey, header_in, verify};
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 6] = [
@@ -26,6 +27,7 @@ fn verdicts(headers: &[(String, String)], body: &[u8], now: Timestamp) -> Vec<Ve
         VerifyKey::parse("whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=").expect("a public key"),
     ];
     let received = Received { header: &|name| header_in(headers, name), body };
+    let now = now.as_seconds() as u64;
     verify(&keys, &received, now, Duration::from_secs(300)).iter().map(|finding| finding.verdict).collect()
 }
 

@@ -6,6 +6,7 @@ mod chaos;
 mod check;
 mod crash_points;
 mod docs;
+mod example_receivers;
 mod fuzz;
 mod measure;
 mod sim;
@@ -104,7 +105,8 @@ enum Command {
     /// Verifies real deliveries with the official Standard Webhooks libraries
     ///
     /// Installs them with pip and npm under target/verify. Covers every profile with a shared secret,
-    /// before and during a rotation, with changed bodies and foreign secrets as counter-checks.
+    /// before and during a rotation, with changed bodies and foreign secrets as counter-checks. Then
+    /// starts the receivers in examples/, delivers to each, and sends each a forged event.
     VerifyLibraries(verify_libraries::VerifyArgs),
 }
 

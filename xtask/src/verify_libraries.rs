@@ -2,7 +2,7 @@
 //! libraries, by the official CloudEvents library and by plain HMAC.
 //!
 //! Our own verifier shares our misunderstandings; libraries written by others
-//! in Python and JavaScript do not.
+//! in Python and JavaScript do not. The receivers in `examples/` come last.
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::{
     api::Api,
+    example_receivers::{self, Libraries},
     product::{self, Installation},
     receiver::{Guest, Receiver, Reply},
     workspace,
@@ -91,8 +92,9 @@ pub(crate) async fn run(args: VerifyArgs) -> Result<()> {
     let count = captured.len();
     println!("{count} deliveries captured, {PROFILES:?} in {FORMATS:?} before and after a rotation");
 
-    verify_with_python(&folder, &file)?;
-    verify_with_node(&folder, &file)
+    let python = verify_with_python(&folder, &file)?;
+    let node = verify_with_node(&folder, &file)?;
+    example_receivers::check(&binary, &Libraries { python, node }).await
 }
 
 async fn deliver(binary: &Path) -> Result<Vec<Captured>> {
@@ -159,7 +161,8 @@ async fn publish_and_capture(api: &Api, recorder: &Recorder) -> Result<Vec<Captu
     Ok(captured)
 }
 
-fn verify_with_python(folder: &Path, file: &Path) -> Result<()> {
+/// Answers the interpreter that has the library.
+fn verify_with_python(folder: &Path, file: &Path) -> Result<PathBuf> {
     let environment = folder.join("venv");
     let python = environment.join("bin/python");
     if !python.exists() {
@@ -169,14 +172,17 @@ fn verify_with_python(folder: &Path, file: &Path) -> Result<()> {
     workspace::run(Command::new(&python).args(install).args([PYTHON_LIBRARY, PYTHON_CLOUD_EVENTS]))?;
     workspace::run(
         Command::new(&python).arg(workspace::root().join("xtask/python/verify_deliveries.py")).arg(file),
-    )
+    )?;
+    Ok(python)
 }
 
-fn verify_with_node(folder: &Path, file: &Path) -> Result<()> {
+/// Answers the folder that has the library.
+fn verify_with_node(folder: &Path, file: &Path) -> Result<PathBuf> {
     let prefix = folder.join("node");
     fs::create_dir_all(&prefix)?;
     let install = ["install", "--silent", "--no-audit", "--no-fund", NODE_LIBRARY, "--prefix"];
     workspace::run(Command::new("npm").args(install).arg(&prefix))?;
     let script = workspace::root().join("xtask/node/verify_deliveries.mjs");
-    workspace::run(Command::new("node").arg(script).arg(file).arg(&prefix))
+    workspace::run(Command::new("node").arg(script).arg(file).arg(&prefix))?;
+    Ok(prefix)
 }

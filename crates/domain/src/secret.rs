@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-pub(crate) const HMAC_PREFIX: &str = "whsec_";
-pub(crate) const ED25519_PREFIX: &str = "whsk_";
-pub(crate) const ED25519_PUBLIC_PREFIX: &str = "whpk_";
+const HMAC_PREFIX: &str = "whsec_";
+const ED25519_PREFIX: &str = "whsk_";
+const ED25519_PUBLIC_PREFIX: &str = "whpk_";
 /// The lengths that Standard Webhooks allows for an HMAC key, in bytes.
 const HMAC_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// How many old keys may overlap with the newest: each is a token in a header.

@@ -9,13 +9,24 @@ use crate::workspace;
 /// Each crate and the crates of ours that it may name. Arrows only point down.
 const ARROWS: &[(&str, &[&str])] = &[
     ("angarium-domain", &[]),
+    ("angarium-verify", &[]),
     ("angarium-store", &["angarium-domain"]),
     ("angarium-channels", &["angarium-domain"]),
     ("angarium-engine", &["angarium-domain", "angarium-store", "angarium-channels"]),
-    ("angarium-server", &["angarium-domain", "angarium-store", "angarium-channels", "angarium-engine"]),
-    ("angarium-sim", &["angarium-domain", "angarium-store", "angarium-channels", "angarium-engine"]),
+    (
+        "angarium-server",
+        &["angarium-domain", "angarium-verify", "angarium-store", "angarium-channels", "angarium-engine"],
+    ),
+    (
+        "angarium-sim",
+        &["angarium-domain", "angarium-verify", "angarium-store", "angarium-channels", "angarium-engine"],
+    ),
+    ("angarium-example-receiver", &["angarium-verify"]),
     ("xtask", &["angarium-engine", "angarium-sim"]),
 ];
+
+/// What the tests of a crate may use besides.
+const TEST_ARROWS: &[(&str, &str)] = &[("angarium-verify", "angarium-domain")];
 
 /// Runtimes, databases and HTTP: the decisions must not be able to reach them.
 const NOT_IN_DOMAIN: &[&str] = &[
@@ -52,6 +63,8 @@ pub(super) struct Package {
 #[derive(Debug, Deserialize)]
 pub(super) struct Dependency {
     pub(super) name: String,
+    /// `dev` for tests; none for the crate itself.
+    pub(super) kind: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,7 +89,12 @@ fn check_package(package: &Package) -> Vec<Finding> {
     let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == package.name) else {
         return vec![Finding::new(&package.name, "the table of arrows in tidy does not know this crate")];
     };
-    let names = || package.dependencies.iter().map(|dependency| dependency.name.as_str());
+    let only_tests_use = |dependency: &&Dependency| {
+        let arrow = (package.name.as_str(), dependency.name.as_str());
+        dependency.kind.as_deref() == Some("dev") && TEST_ARROWS.contains(&arrow)
+    };
+    let counted = || package.dependencies.iter().filter(|dependency| !only_tests_use(dependency));
+    let names = || counted().map(|dependency| dependency.name.as_str());
     let ours = |name: &&str| ARROWS.iter().any(|(known, _)| known == name);
     let wrong = names().filter(ours).filter(|name| !allowed.contains(name));
     let in_domain = |name: &&str| package.name == "angarium-domain" && NOT_IN_DOMAIN.contains(name);
@@ -95,7 +113,13 @@ mod tests {
     use super::*;
 
     fn check_one(name: &str, dependencies: &[&str]) -> Vec<String> {
-        let dependencies = dependencies.iter().map(|name| Dependency { name: (*name).to_owned() }).collect();
+        check_with(name, dependencies, None)
+    }
+
+    fn check_with(name: &str, dependencies: &[&str], kind: Option<&str>) -> Vec<String> {
+        let kind = kind.map(str::to_owned);
+        let dependency = |name: &&str| Dependency { name: (*name).to_owned(), kind: kind.clone() };
+        let dependencies = dependencies.iter().map(dependency).collect();
         let package = Package { name: name.to_owned(), dependencies, targets: Vec::new() };
         check(&Metadata { packages: vec![package] }).iter().map(ToString::to_string).collect()
     }
@@ -117,6 +141,16 @@ mod tests {
         );
         assert_eq!(check_one("angarium-sim", &["angarium-server"]).len(), 1);
         assert_eq!(check_one("angarium-server", &["angarium-sim"]).len(), 1);
+    }
+
+    #[test]
+    fn receivers_do_not_need_the_domain_and_their_tests_may_use_it() {
+        assert_eq!(
+            check_one("angarium-verify", &["angarium-domain"]),
+            ["angarium-verify: must not depend on angarium-domain"]
+        );
+        assert!(check_with("angarium-verify", &["angarium-domain"], Some("dev")).is_empty());
+        assert_eq!(check_with("angarium-verify", &["angarium-store"], Some("dev")).len(), 1);
     }
 
     #[test]

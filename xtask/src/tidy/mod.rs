@@ -65,7 +65,7 @@ pub(crate) fn run() -> Result<()> {
 
 fn scan(root: &Path) -> Result<Vec<ScannedFile>> {
     let mut files = Vec::new();
-    for folder in ["crates", "xtask"] {
+    for folder in ["crates", "examples", "xtask"] {
         for path in workspace::rust_files(&root.join(folder))? {
             let source = Source::scan(&std::fs::read_to_string(&path)?);
             files.push(ScannedFile { path: from_root(&path, root), source });

@@ -5,11 +5,9 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::{ToSign, mac};
 
-pub(super) const SIGNATURE: &str = "x-arjun-signature";
+const SIGNATURE: &str = "x-arjun-signature";
 /// What comes before the digits.
 const PREFIX: &str = "sha256=";
-/// What a well-formed value is, for messages.
-pub(super) const SHAPE: &str = "sha256= and 64 hex digits";
 
 pub(super) fn sign(key: &hmac::Key, request: &ToSign<'_>, headers: &mut Vec<(&'static str, String)>) {
     headers.push((SIGNATURE, value(&mac(key, &[request.body]))));
@@ -22,10 +20,4 @@ fn value(tag: &hmac::Tag) -> String {
     value.push_str(PREFIX);
     HEXLOWER_PERMISSIVE.encode_append(tag.as_ref(), &mut value);
     value
-}
-
-/// The bytes behind a value, if it has the right shape.
-pub(super) fn read(value: &str) -> Option<Vec<u8>> {
-    let digits = value.strip_prefix(PREFIX)?;
-    HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok().filter(|bytes| bytes.len() == 32)
 }

@@ -4,10 +4,8 @@
 //! signed anew for each attempt, because receivers refuse a signature that is five minutes old.
 
 mod arjun;
-mod mistake;
 mod platformxe;
 mod standard_webhooks;
-mod verify;
 
 use std::fmt;
 
@@ -18,11 +16,6 @@ use crate::event_type::EventType;
 use crate::ids::EventId;
 use crate::secret::{SigningKey, SigningKeys};
 use crate::time::Timestamp;
-
-pub use mistake::{BodyForm, Content, KeyForm, Made};
-pub use verify::{
-    Finding, InvalidVerifyKey, Reason, Received, TOLERANCE, Verdict, VerifyKey, header_in, verify,
-};
 
 /// Which headers prove a request's origin (contract 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use angarium_domain::signature::{self, Finding, Received, Verdict, VerifyKey};
 use angarium_domain::time::Timestamp;
+use angarium_verify::{Finding, Received, TOLERANCE, Verdict, VerifyKey};
 use anyhow::{Context, bail, ensure};
 use secrecy::SecretString;
 
@@ -40,7 +40,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     now: Option<Timestamp>,
     /// How many seconds a timestamp may lie from now, both ways
-    #[arg(long, value_name = "SECONDS", default_value_t = signature::TOLERANCE.as_secs())]
+    #[arg(long, value_name = "SECONDS", default_value_t = TOLERANCE.as_secs())]
     tolerance: u64,
 }
 
@@ -61,7 +61,8 @@ pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
 /// The findings about what the request carries.
 fn judge(message: &Message, keys: &[VerifyKey], now: Timestamp, tolerance: u64) -> Vec<Finding> {
     let received = Received { header: &|name| message.header(name), body: &message.body };
-    let findings = signature::verify(keys, &received, now, Duration::from_secs(tolerance));
+    let findings =
+        angarium_verify::verify(keys, &received, sink::unix_seconds(now), Duration::from_secs(tolerance));
     findings.into_iter().filter(|finding| finding.verdict != Verdict::Absent).collect()
 }
 

@@ -6,8 +6,8 @@ use angarium_domain::delivery::State;
 use angarium_domain::event::{Event, Origin};
 use angarium_domain::ids::{DeliveryId, SubscriptionId};
 use angarium_domain::replay::JobStatus;
-use angarium_domain::signature::{Received, TOLERANCE, Verdict, VerifyKey, header_in, verify};
 use angarium_domain::time::Timestamp;
+use angarium_verify::{Received, TOLERANCE, Verdict, VerifyKey, header_in, verify};
 
 use crate::evidence::{Evidence, Lane, Published, Seen, Send, Span, Told};
 
@@ -110,7 +110,7 @@ fn misidentified(send: &Send, seen: &Seen, lane: &Lane) -> Option<String> {
     let received = Received { header: &header, body: &seen.body };
     let verifies = |secret: &str| {
         let key = VerifyKey::parse(secret).expect("a secret that we were shown");
-        let findings = verify(&[key], &received, send.started_at, TOLERANCE);
+        let findings = verify(&[key], &received, send.started_at.as_seconds().max(0) as u64, TOLERANCE);
         let verdicts = findings.iter().map(|finding| finding.verdict);
         verdicts.clone().any(|verdict| verdict == Verdict::Verified)
             && verdicts

@@ -7,10 +7,10 @@ use angarium_channels::{Channel, RefusedAddress, Request};
 use angarium_domain::attempt::{Exchange, Timing};
 use angarium_domain::ids::{EventId, SubscriptionId};
 use angarium_domain::outcome::{Failure, Outcome};
-use angarium_domain::signature::header_in;
 use angarium_domain::subscription::EndpointUrl;
 use angarium_domain::time::Timestamp;
 use angarium_engine::Clock;
+use angarium_verify::header_in;
 use async_trait::async_trait;
 
 use super::Lie;

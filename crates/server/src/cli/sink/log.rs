@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use angarium_domain::signature::{Finding, Verdict};
 use angarium_domain::time::Timestamp;
+use angarium_verify::{Finding, Verdict};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 

@@ -52,7 +52,7 @@ impl Message {
 
     /// The first value of a header, whatever the case of its name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        angarium_domain::signature::header_in(&self.headers, name)
+        angarium_verify::header_in(&self.headers, name)
     }
 }
 
@@ -84,7 +84,7 @@ fn split_head(raw: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The body without what a capture tool added after it.
 fn body_by_length<'a>(headers: &[(String, String)], body: &'a [u8]) -> Result<&'a [u8], InvalidMessage> {
-    let header = |name| angarium_domain::signature::header_in(headers, name);
+    let header = |name| angarium_verify::header_in(headers, name);
     if header("transfer-encoding").is_some() {
         return Err(InvalidMessage::Chunked);
     }

@@ -12,8 +12,8 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use angarium_domain::signature::VerifyKey;
 use angarium_domain::time::Timestamp;
+use angarium_verify::VerifyKey;
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -135,6 +135,11 @@ impl PrintArgs {
 pub(super) fn keys(secrets: &[SecretString]) -> anyhow::Result<Vec<VerifyKey>> {
     let keys = secrets.iter().map(|secret| VerifyKey::parse(secret.expose_secret()));
     keys.collect::<Result<_, _>>().context("--secret cannot be used")
+}
+
+/// A time as signatures have it.
+pub(super) fn unix_seconds(time: Timestamp) -> u64 {
+    time.as_seconds().max(0) as u64
 }
 
 /// The wall clock. Signatures carry Unix time, and this is the receiver's side of the wire.

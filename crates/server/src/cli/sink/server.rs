@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use angarium_domain::signature::{self, InvalidVerifyKey, Received, VerifyKey};
 use angarium_domain::time::Timestamp;
+use angarium_verify::{InvalidVerifyKey, Received, TOLERANCE, VerifyKey, verify};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode, request};
@@ -189,7 +189,7 @@ impl Sink {
             return None;
         }
         let received = Received { header: &|name| headers.get(name)?.to_str().ok(), body };
-        Some(Signatures(signature::verify(&keys, &received, at, signature::TOLERANCE).to_vec()))
+        Some(Signatures(verify(&keys, &received, super::unix_seconds(at), TOLERANCE).to_vec()))
     }
 }
 

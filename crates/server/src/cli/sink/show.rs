@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use angarium_domain::signature::Verdict;
+use angarium_verify::Verdict;
 
 use super::log::Record;
 
@@ -180,8 +180,8 @@ fn paint(meaning: Colour, text: &str, colour: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use angarium_domain::signature::{Finding, Reason, SigningProfile};
     use angarium_domain::time::Timestamp;
+    use angarium_verify::{Finding, Profile, Reason};
 
     use super::*;
     use crate::cli::sink::log::Signatures;
@@ -199,9 +199,9 @@ mod tests {
             path: "/hook?a=b".into(),
             message: Message { headers: headers.into(), body: body.into() },
             signatures: Signatures(vec![
-                finding(SigningProfile::Arjun, Verdict::Verified),
-                finding(SigningProfile::Platformxe, Verdict::Absent),
-                finding(SigningProfile::Standard, Verdict::Refused(Reason::Wrong)),
+                finding(Profile::Arjun, Verdict::Verified),
+                finding(Profile::Platformxe, Verdict::Absent),
+                finding(Profile::Standard, Verdict::Refused(Reason::Wrong)),
             ]),
             status: Some(503),
         }

@@ -60,12 +60,12 @@ pub struct Made {
 
 impl Made {
     /// The way that a profile documents.
-    pub(super) const fn documented(with: KeyForm, over: Content) -> Made {
+    pub(crate) const fn documented(with: KeyForm, over: Content) -> Made {
         Made { with, over, body: BodyForm::AsReceived }
     }
 
     /// One sentence about what is otherwise than in `documented`.
-    pub(super) fn explain_against(self, documented: Made, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(crate) fn explain_against(self, documented: Made, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("signature was made")?;
         if self.with != documented.with {
             write!(f, " with {} instead of {}", self.with, documented.with)?;
@@ -81,10 +81,10 @@ impl Made {
 }
 
 impl Content {
-    pub(super) const ALL: [Content; 3] = [Content::Body, Content::TimestampBody, Content::IdTimestampBody];
+    pub(crate) const ALL: [Content; 3] = [Content::Body, Content::TimestampBody, Content::IdTimestampBody];
 
     /// The signed text in pieces; none if it needs an id or a timestamp that is not there.
-    pub(super) fn pieces<'a>(
+    pub(crate) fn pieces<'a>(
         self,
         id: Option<&'a str>,
         timestamp: Option<&'a str>,
@@ -100,7 +100,7 @@ impl Content {
 
 impl BodyForm {
     /// Every form of a body, the body itself first.
-    pub(super) fn all(body: &[u8]) -> Vec<(BodyForm, Cow<'_, [u8]>)> {
+    pub(crate) fn all(body: &[u8]) -> Vec<(BodyForm, Cow<'_, [u8]>)> {
         let mut forms = vec![(BodyForm::AsReceived, Cow::Borrowed(body))];
         if let Some(cut) = body.strip_suffix(b"\n") {
             forms.push((BodyForm::WithoutLastNewline, cut.strip_suffix(b"\r").unwrap_or(cut).into()));

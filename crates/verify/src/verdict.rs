@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::signature::mistake::Made;
+use crate::mistake::Made;
 
 /// What a signature is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,18 +1,15 @@
 //! The receiver's side: which signatures of a request hold, and what is wrong with the others.
 
-mod key;
-mod verdict;
-
+use std::fmt;
 use std::time::Duration;
 
-use super::mistake::{BodyForm, Content, KeyForm, Made};
-use super::standard_webhooks::{self as standard, Version};
-use super::{SigningProfile, arjun, platformxe};
-use crate::time::Timestamp;
-
-use key::Checker;
-pub use key::{InvalidVerifyKey, VerifyKey};
-pub use verdict::{Reason, Verdict};
+use crate::headers::{
+    ARJUN_SHAPE, ARJUN_SIGNATURE, PLATFORMXE_SHAPE, PLATFORMXE_SIGNATURE, PLATFORMXE_TIMESTAMP, STANDARD_ID,
+    STANDARD_SIGNATURE, STANDARD_TIMESTAMP, Version, read_arjun, read_platformxe,
+};
+use crate::key::{Checker, VerifyKey};
+use crate::mistake::{BodyForm, Content, KeyForm, Made};
+use crate::verdict::{Reason, Verdict};
 
 /// How far a timestamp may lie from the receiver's clock, both ways: what every library allows.
 pub const TOLERANCE: Duration = Duration::from_mins(5);
@@ -20,13 +17,44 @@ pub const TOLERANCE: Duration = Duration::from_mins(5);
 /// A later Unix time than this is milliseconds: it lies in the year 5138.
 const SECONDS_MAX: u64 = 100_000_000_000;
 
+/// Which headers prove a request's origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// `x-arjun-signature`: hex over the body.
+    Arjun,
+    /// `x-event-signature`: hex over the time and the body.
+    Platformxe,
+    /// `v1` tokens of `webhook-signature`: a shared secret.
+    Standard,
+    /// `v1a` tokens of `webhook-signature`: an Ed25519 key pair.
+    StandardV1a,
+}
+
+impl Profile {
+    /// The word that a subscription's field `signingProfile` has for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Profile::Arjun => "arjun",
+            Profile::Platformxe => "platformxe",
+            Profile::Standard => "standard",
+            Profile::StandardV1a => "standard-v1a",
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// A request as it arrived.
 #[derive(Clone, Copy)]
-pub struct Received<'a> {
+pub struct Received<'r, 'h> {
     /// Looks a header up by its lower-case name. Of several lines with one name, the first counts.
-    pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+    pub header: &'r dyn Fn(&str) -> Option<&'h str>,
     /// The raw body.
-    pub body: &'a [u8],
+    pub body: &'r [u8],
 }
 
 /// Looks a name up in captured headers, whatever its case: for [`Received::header`].
@@ -37,20 +65,21 @@ pub fn header_in<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h 
 /// What one profile's headers are worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finding {
-    /// Whose headers: [`SigningProfile::Standard`] stands for `v1` tokens, `StandardV1a` for `v1a`.
-    pub profile: SigningProfile,
+    /// Whose headers.
+    pub profile: Profile,
     /// What they are worth.
     pub verdict: Verdict,
 }
 
 /// Judges the signatures of a request: one finding each for `x-arjun-*`, `x-event-*`, `v1` and `v1a`.
 ///
-/// A signature holds if any of the keys verifies it. `tolerance` is counted in whole seconds, and a
+/// A signature holds if any of the keys verifies it. `now` is the receiver's clock in Unix seconds;
+/// `tolerance` is counted in whole seconds, and a
 /// timestamp that lies exactly so far away still holds.
 pub fn verify(
     keys: &[VerifyKey],
-    received: &Received<'_>,
-    now: Timestamp,
+    received: &Received<'_, '_>,
+    now: u64,
     tolerance: Duration,
 ) -> [Finding; 4] {
     let judge = |profile, claim: Claimed<'_>| {
@@ -62,10 +91,10 @@ pub fn verify(
         Finding { profile, verdict }
     };
     [
-        judge(SigningProfile::Arjun, claim_arjun(received)),
-        judge(SigningProfile::Platformxe, claim_platformxe(received)),
-        judge(SigningProfile::Standard, claim_standard(received, Version::V1)),
-        judge(SigningProfile::StandardV1a, claim_standard(received, Version::V1a)),
+        judge(Profile::Arjun, claim_arjun(received)),
+        judge(Profile::Platformxe, claim_platformxe(received)),
+        judge(Profile::Standard, claim_standard(received, Version::V1)),
+        judge(Profile::StandardV1a, claim_standard(received, Version::V1a)),
     ]
 }
 
@@ -82,47 +111,47 @@ struct Claim<'a> {
 
 type Claimed<'a> = Result<Option<Claim<'a>>, Reason>;
 
-fn claim_arjun<'a>(received: &Received<'a>) -> Claimed<'a> {
+fn claim_arjun<'a>(received: &Received<'_, 'a>) -> Claimed<'a> {
     let header = received.header;
-    let Some(signature) = header(arjun::SIGNATURE) else { return Ok(None) };
-    let malformed = Reason::Malformed { header: arjun::SIGNATURE, shape: arjun::SHAPE };
+    let Some(signature) = header(ARJUN_SIGNATURE) else { return Ok(None) };
+    let malformed = Reason::Malformed { header: ARJUN_SIGNATURE, shape: ARJUN_SHAPE };
     Ok(Some(Claim {
         documented: Made::documented(KeyForm::Text, Content::Body),
-        signatures: vec![arjun::read(signature).ok_or(malformed)?],
+        signatures: vec![read_arjun(signature).ok_or(malformed)?],
         // Not signed by this profile: for the search for mistakes only.
-        id: header(standard::ID),
-        timestamp: header(standard::TIMESTAMP).or_else(|| header(platformxe::TIMESTAMP)),
+        id: header(STANDARD_ID),
+        timestamp: header(STANDARD_TIMESTAMP).or_else(|| header(PLATFORMXE_TIMESTAMP)),
         seconds: None,
     }))
 }
 
-fn claim_platformxe<'a>(received: &Received<'a>) -> Claimed<'a> {
+fn claim_platformxe<'a>(received: &Received<'_, 'a>) -> Claimed<'a> {
     let header = received.header;
-    if [platformxe::SIGNATURE, platformxe::TIMESTAMP].into_iter().all(|name| header(name).is_none()) {
+    if [PLATFORMXE_SIGNATURE, PLATFORMXE_TIMESTAMP].into_iter().all(|name| header(name).is_none()) {
         return Ok(None);
     }
-    let signature = required(received, platformxe::SIGNATURE)?;
-    let timestamp = required(received, platformxe::TIMESTAMP)?;
-    let malformed = Reason::Malformed { header: platformxe::SIGNATURE, shape: platformxe::SHAPE };
+    let signature = required(received, PLATFORMXE_SIGNATURE)?;
+    let timestamp = required(received, PLATFORMXE_TIMESTAMP)?;
+    let malformed = Reason::Malformed { header: PLATFORMXE_SIGNATURE, shape: PLATFORMXE_SHAPE };
     Ok(Some(Claim {
         documented: Made::documented(KeyForm::Text, Content::TimestampBody),
-        signatures: vec![platformxe::read(signature).ok_or(malformed)?],
-        id: header(standard::ID),
+        signatures: vec![read_platformxe(signature).ok_or(malformed)?],
+        id: header(STANDARD_ID),
         timestamp: Some(timestamp),
-        seconds: Some(unix_seconds(platformxe::TIMESTAMP, timestamp)?),
+        seconds: Some(unix_seconds(PLATFORMXE_TIMESTAMP, timestamp)?),
     }))
 }
 
-fn claim_standard<'a>(received: &Received<'a>, version: Version) -> Claimed<'a> {
+fn claim_standard<'a>(received: &Received<'_, 'a>, version: Version) -> Claimed<'a> {
     if !claims(received, version) {
         return Ok(None);
     }
-    let list = required(received, standard::SIGNATURE)?;
-    let id = required(received, standard::ID)?;
-    let timestamp = required(received, standard::TIMESTAMP)?;
-    let signatures = standard::read(list, version);
+    let list = required(received, STANDARD_SIGNATURE)?;
+    let id = required(received, STANDARD_ID)?;
+    let timestamp = required(received, STANDARD_TIMESTAMP)?;
+    let signatures = version.read(list);
     if signatures.is_empty() {
-        return Err(Reason::Malformed { header: standard::SIGNATURE, shape: version.shape() });
+        return Err(Reason::Malformed { header: STANDARD_SIGNATURE, shape: version.shape() });
     }
     let with = match version {
         Version::V1 => KeyForm::Bytes,
@@ -133,26 +162,26 @@ fn claim_standard<'a>(received: &Received<'a>, version: Version) -> Claimed<'a> 
         signatures,
         id: Some(id),
         timestamp: Some(timestamp),
-        seconds: Some(unix_seconds(standard::TIMESTAMP, timestamp)?),
+        seconds: Some(unix_seconds(STANDARD_TIMESTAMP, timestamp)?),
     }))
 }
 
 /// Whether a request means to carry tokens of this version. A request that names neither version
 /// is taken for a broken `v1`, which is what nearly everybody sends.
-fn claims(received: &Received<'_>, version: Version) -> bool {
+fn claims(received: &Received<'_, '_>, version: Version) -> bool {
     let names =
-        |version| (received.header)(standard::SIGNATURE).is_some_and(|list| standard::names(list, version));
+        |version: Version| (received.header)(STANDARD_SIGNATURE).is_some_and(|list| version.is_in(list));
     match version {
         Version::V1a => names(Version::V1a),
         Version::V1 => {
-            let all = [standard::ID, standard::TIMESTAMP, standard::SIGNATURE];
+            let all = [STANDARD_ID, STANDARD_TIMESTAMP, STANDARD_SIGNATURE];
             let any = all.into_iter().any(|name| (received.header)(name).is_some());
             any && (names(Version::V1) || !names(Version::V1a))
         }
     }
 }
 
-fn required<'a>(received: &Received<'a>, header: &'static str) -> Result<&'a str, Reason> {
+fn required<'a>(received: &Received<'_, 'a>, header: &'static str) -> Result<&'a str, Reason> {
     (received.header)(header).ok_or(Reason::Missing { header })
 }
 
@@ -163,7 +192,7 @@ fn unix_seconds(header: &'static str, text: &str) -> Result<u64, Reason> {
 }
 
 impl Claim<'_> {
-    fn judge(&self, keys: &[VerifyKey], body: &[u8], now: Timestamp, tolerance: Duration) -> Verdict {
+    fn judge(&self, keys: &[VerifyKey], body: &[u8], now: u64, tolerance: Duration) -> Verdict {
         let mut usable = keys.iter().filter_map(|key| key.form(self.documented.with)).peekable();
         if usable.peek().is_none() {
             return Verdict::NoKey;
@@ -204,8 +233,7 @@ impl Claim<'_> {
     }
 }
 
-fn in_time(seconds: u64, now: Timestamp, tolerance: Duration) -> Result<(), Reason> {
-    let now = now.as_seconds().max(0) as u64;
+fn in_time(seconds: u64, now: u64, tolerance: Duration) -> Result<(), Reason> {
     let seconds_max = tolerance.as_secs();
     if seconds > SECONDS_MAX {
         Err(Reason::Milliseconds)
