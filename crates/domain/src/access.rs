@@ -42,6 +42,15 @@ pub enum Scope {
     /// Read the audit log.
     #[serde(rename = "audit.read")]
     AuditRead,
+    /// Change the catalogue of event types.
+    #[serde(rename = "event_types.write")]
+    EventTypesWrite,
+    /// Read the catalogue of event types.
+    #[serde(rename = "event_types.read")]
+    EventTypesRead,
+    /// Read who is told of what.
+    #[serde(rename = "notifications.read")]
+    NotificationsRead,
 }
 
 impl Scope {
@@ -54,6 +63,9 @@ impl Scope {
         Scope::DeliveriesWrite,
         Scope::DeliveriesRead,
         Scope::AuditRead,
+        Scope::EventTypesWrite,
+        Scope::EventTypesRead,
+        Scope::NotificationsRead,
     ];
 
     /// The least role of a person who may give a token this scope: nobody gives what they do not have.
@@ -64,7 +76,10 @@ impl Scope {
             | Scope::WebhooksWrite
             | Scope::WebhooksRead
             | Scope::DeliveriesWrite
-            | Scope::DeliveriesRead => Role::Operator,
+            | Scope::DeliveriesRead
+            | Scope::EventTypesWrite
+            | Scope::EventTypesRead
+            | Scope::NotificationsRead => Role::Operator,
             Scope::AuditRead => Role::Owner,
         }
     }
@@ -79,6 +94,9 @@ impl Scope {
             Scope::DeliveriesWrite => "deliveries.write",
             Scope::DeliveriesRead => "deliveries.read",
             Scope::AuditRead => "audit.read",
+            Scope::EventTypesWrite => "event_types.write",
+            Scope::EventTypesRead => "event_types.read",
+            Scope::NotificationsRead => "notifications.read",
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod advice;
 pub mod attempt;
 pub mod audit;
 pub mod auto_disable;
+pub mod catalog;
 mod cloud_events;
 pub mod delivery;
 pub mod dispatch;

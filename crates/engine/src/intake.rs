@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use angarium_domain::catalog::{Catalog, Mismatch};
 use angarium_domain::event::{Event, OccurredAt, Origin};
 use angarium_domain::event_type::EventType;
+use angarium_domain::fan_out::Candidate;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::EventId;
 use angarium_domain::payload::Payload;
 use angarium_store::StoreError;
+use angarium_store::directory::Snapshot;
 use angarium_store::event_log::Append;
 use angarium_store::write::{Context, Written};
 
@@ -40,12 +43,18 @@ pub struct Accepted {
     pub deliveries: usize,
 }
 
+/// What was made of one event of a batch: one whose payload does not fit its schema keeps no other back.
+pub type Verdict = Result<Accepted, Mismatch>;
+
 /// Why nothing was accepted. Publishing again under the same key is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
     /// The idempotency key says no.
     #[error(transparent)]
     Repeat(#[from] RepeatError),
+    /// The payload does not fit the schema of its event type.
+    #[error("the payload does not fit the schema of its event type")]
+    Mismatch(Mismatch),
     /// There is too much to do already.
     #[error("too much is waiting to be written; try again in {} s", retry_after.as_secs())]
     Overloaded {
@@ -55,6 +64,13 @@ pub enum AcceptError {
     /// The store could not.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What one payload that does not fit means for those beside it.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    OfAll,
+    OfEach,
 }
 
 /// The door for events.
@@ -78,21 +94,44 @@ impl Intake {
         once: Once<Accepted>,
     ) -> Result<Reply, AcceptError> {
         let Once { key, answer } = once;
-        let only = move |accepted: &Vec<Accepted>| answer(accepted.first().expect("one event, one result"));
-        self.publish_batch(caller, vec![event], Once { key, answer: Box::new(only) }).await
+        let only = move |verdicts: &Vec<Verdict>| match verdicts.first() {
+            Some(Ok(accepted)) => answer(accepted),
+            _ => unreachable!("one event, which is refused before it is answered"),
+        };
+        let once = Once { key, answer: Box::new(only) };
+        match self.accept(&caller, vec![event], &once, Refusal::OfAll).await {
+            // The schema may be another today; the answer of then stands.
+            Err(AcceptError::Mismatch(mismatch)) => self
+                .desk
+                .repeats
+                .earlier::<AcceptError>(once.key.as_ref())
+                .await?
+                .ok_or(AcceptError::Mismatch(mismatch)),
+            decided => decided,
+        }
     }
 
-    /// Accepts many events in one commit: all of them, or none.
+    /// Accepts many events in one commit: all that fit the schemas of their types, or none.
     pub async fn publish_batch(
         &self,
         caller: Caller,
         events: Vec<NewEvent>,
-        once: Once<Vec<Accepted>>,
+        once: Once<Vec<Verdict>>,
+    ) -> Result<Reply, AcceptError> {
+        self.accept(&caller, events, &once, Refusal::OfEach).await
+    }
+
+    async fn accept(
+        &self,
+        caller: &Caller,
+        events: Vec<NewEvent>,
+        once: &Once<Vec<Verdict>>,
+        refusal: Refusal,
     ) -> Result<Reply, AcceptError> {
         let _running = self.desk.repeats.begin(once.key.as_ref())?;
         let events = self.make(&caller.handle, events);
         for _ in 0..DECISIONS_MAX {
-            match self.append(&caller.handle, &events, &once).await {
+            match self.append(&caller.handle, &events, once, refusal).await {
                 Err(AcceptError::Store(StoreError::Conflict)) => {
                     self.desk.snapshots.refresh(&caller.handle).await?;
                 }
@@ -121,27 +160,50 @@ impl Intake {
         &self,
         handle: &Handle,
         events: &[Arc<Event>],
-        once: &Once<Vec<Accepted>>,
+        once: &Once<Vec<Verdict>>,
+        refusal: Refusal,
     ) -> Result<Reply, AcceptError> {
         let snapshot = self.desk.snapshots.get(handle).await?;
+        let catalog = self.desk.catalogs.of(handle, &snapshot).await?;
         let mut plan = self.desk.planner.plan();
-        let accepted: Vec<Accepted> = events
-            .iter()
-            .map(|event| Accepted {
-                event_id: event.id,
-                deliveries: self.desk.planner.fan_out(&mut plan, &snapshot, event),
-            })
-            .collect();
-        let (answer, idempotency) = once.answer_to(&accepted, self.desk.clock.now());
+        let mut fitting = Vec::with_capacity(events.len());
+        let mut verdicts = Vec::with_capacity(events.len());
+        for event in events {
+            match (self.judge(catalog.as_deref(), &mut plan, &snapshot, event), refusal) {
+                (Err(mismatch), Refusal::OfAll) => return Err(AcceptError::Mismatch(mismatch)),
+                (verdict, _) => {
+                    fitting.extend(verdict.is_ok().then(|| event.clone()));
+                    verdicts.push(verdict);
+                }
+            }
+        }
+        let (answer, idempotency) = once.answer_to(&verdicts, self.desk.clock.now());
+        let accepted = fitting.len();
         let append = Append {
             decided_upon: vec![(handle.clone(), snapshot.version)],
-            events: events.to_vec(),
+            events: fitting,
             deliveries: plan.deliveries(),
             context: Context { idempotency, audit: None },
             ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
-        self.conclude(written, plan, accepted.len(), answer, once).await
+        self.conclude(written, plan, accepted, answer, once).await
+    }
+
+    /// Plans the deliveries of an event, if its payload fits. Parses it once at most.
+    fn judge(
+        &self,
+        catalog: Option<&Catalog>,
+        plan: &mut Plan,
+        snapshot: &Snapshot,
+        event: &Arc<Event>,
+    ) -> Verdict {
+        let candidate = Candidate::new(event);
+        if let Some(catalog) = catalog {
+            catalog.judge(&event.event_type, || candidate.payload())?;
+        }
+        let deliveries = self.desk.planner.fan_out_candidate(plan, snapshot, event, &candidate);
+        Ok(Accepted { event_id: event.id, deliveries })
     }
 
     async fn conclude(
@@ -150,7 +212,7 @@ impl Intake {
         plan: Plan,
         events: usize,
         answer: Answer,
-        once: &Once<Vec<Accepted>>,
+        once: &Once<Vec<Verdict>>,
     ) -> Result<Reply, AcceptError> {
         if let Written::Done(()) = written {
             self.metrics.accepted(events, plan.deliveries_count());

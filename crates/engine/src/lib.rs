@@ -7,10 +7,12 @@
 
 mod attempt;
 mod audit;
+mod catalogs;
 pub mod clock;
 mod deliveries;
 mod dispatcher;
 mod endings;
+mod event_types;
 mod events;
 mod follow_up;
 pub mod ids;
@@ -42,9 +44,10 @@ use angarium_store::{Store, StoreError};
 pub use audit::AuditTrail;
 pub use clock::Clock;
 pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
+pub use event_types::{EventTypeError, EventTypePut, EventTypes, NewEventType};
 pub use events::{EventLife, Events};
 pub use ids::{IdSource, new_id};
-pub use intake::{AcceptError, Accepted, Intake, NewEvent};
+pub use intake::{AcceptError, Accepted, Intake, NewEvent, Verdict};
 pub use metrics::Metrics;
 pub use once::{Answer, Once, RepeatError, RepeatKey, Reply};
 pub use replays::{NewReplay, ReplayError, ReplayJobs};
@@ -54,6 +57,7 @@ pub use subscriptions::{
 pub use tokens::{NewToken, TOKENS_PER_HANDLE_MAX, TokenError, TokenMade, TokenRefused, Tokens};
 
 use attempt::Attempts;
+use catalogs::Catalogs;
 use dispatcher::DispatcherLoop;
 use dispatcher::inbox::DispatcherHandle;
 use endings::Removals;
@@ -139,6 +143,8 @@ pub struct Engine {
     pub events: Events,
     /// Subscriptions.
     pub subscriptions: Subscriptions,
+    /// Catalogues of event types.
+    pub event_types: EventTypes,
     /// Personal access tokens.
     pub tokens: Tokens,
     /// The delivery log and its dead letters.
@@ -218,6 +224,7 @@ impl Engine {
             clock: clock.clone(),
             ids,
             snapshots,
+            catalogs: Catalogs::new(store.clone()),
             planner,
             repeats,
             tasks: tasks.clone(),
@@ -227,6 +234,7 @@ impl Engine {
             intake: Intake::new(desk.clone(), metrics.clone()),
             events: Events::new(desk.clone()),
             subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), lanes, outages),
+            event_types: EventTypes::new(desk.clone()),
             tokens: Tokens::new(desk.clone()),
             deliveries: Deliveries::new(desk.clone()),
             replays: replays.clone(),
@@ -295,6 +303,7 @@ struct Desk {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     snapshots: Snapshots,
+    catalogs: Catalogs,
     planner: Planner,
     repeats: Arc<Repeats>,
     tasks: Tasks,

@@ -113,3 +113,18 @@ fn event(id: EventId, delivery: &Delivery, event_type: &str, payload: &Value, no
         payload: Payload::of_our_own(payload),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use angarium_domain::catalog::built_in;
+
+    #[test]
+    fn whatever_we_publish_about_ourselves_is_in_every_catalogue() {
+        let constants = include_str!("notices.rs").lines().filter(|line| line.starts_with("const "));
+        let names: Vec<_> = constants.filter_map(|line| line.split('"').nth(1)).collect();
+        assert!(names.len() >= 4, "{names:?}");
+        for name in names {
+            assert!(built_in(&name.parse().expect("a type")).is_some(), "{name}");
+        }
+    }
+}

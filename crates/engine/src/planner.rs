@@ -8,12 +8,12 @@ use std::sync::Arc;
 use angarium_domain::delivery::{Delivery, OrderingKey, State};
 use angarium_domain::dispatch::{Head, Input, LaneRules, Ticket};
 use angarium_domain::event::Event;
-use angarium_domain::fan_out;
+use angarium_domain::fan_out::{self, Candidate};
 use angarium_domain::ids::{DeliveryId, SubscriptionId};
 use angarium_domain::subscription::{EndpointUrl, Subscription};
 use angarium_domain::time::Timestamp;
 use angarium_store::delivery_queue::{Lease, Leased};
-use angarium_store::directory::Snapshot;
+use angarium_store::directory::{Entry, Snapshot};
 use angarium_store::event_log::BIRTH_TOKEN;
 
 use crate::clock::Clock;
@@ -66,6 +66,17 @@ impl Planner {
         self.fan_out_but(plan, snapshot, event, None)
     }
 
+    /// The same for an event whose payload somebody may have parsed already.
+    pub(crate) fn fan_out_candidate(
+        &self,
+        plan: &mut Plan,
+        snapshot: &Snapshot,
+        event: &Arc<Event>,
+        candidate: &Candidate<'_>,
+    ) -> usize {
+        self.deliver(plan, fan_out::matching(&snapshot.subscriptions, candidate), event)
+    }
+
     /// The same, leaving one subscription out: what is told about it is not told to it.
     pub(crate) fn fan_out_but(
         &self,
@@ -74,12 +85,21 @@ impl Planner {
         event: &Arc<Event>,
         but: Option<SubscriptionId>,
     ) -> usize {
+        let candidate = Candidate::new(event);
+        let wanting = fan_out::matching(&snapshot.subscriptions, &candidate);
+        self.deliver(plan, wanting.filter(|entry| but != Some(entry.subscription.id)), event)
+    }
+
+    fn deliver<'a>(
+        &self,
+        plan: &mut Plan,
+        to: impl Iterator<Item = &'a Arc<Entry>>,
+        event: &Arc<Event>,
+    ) -> usize {
         let before = plan.planned.len();
         let now = self.clock.now();
-        for entry in fan_out::matching(&snapshot.subscriptions, event) {
-            if but != Some(entry.subscription.id) {
-                self.add(plan, &entry.subscription, event, Again::default(), now);
-            }
+        for entry in to {
+            self.add(plan, &entry.subscription, event, Again::default(), now);
         }
         plan.planned.len() - before
     }

@@ -6,8 +6,11 @@
 use std::time::Duration;
 
 use angarium_channels::RefusedAddress;
+use angarium_domain::catalog::Mismatch;
 use angarium_engine::live::TooManyListeners;
-use angarium_engine::{AcceptError, DeliveryError, RepeatError, ReplayError, SubscriptionError, TokenError};
+use angarium_engine::{
+    AcceptError, DeliveryError, EventTypeError, RepeatError, ReplayError, SubscriptionError, TokenError,
+};
 use angarium_store::StoreError;
 use angarium_store::page::InvalidCursor;
 use axum::response::{IntoResponse, Response};
@@ -175,7 +178,7 @@ fn cut(mut message: String) -> String {
 
 /// The name of the field in the body that holds `path`, reduced to what fits in a code.
 fn outermost(path: &str) -> String {
-    let end = path.find(['.', '[']).unwrap_or(path.len());
+    let end = path.find(['.', '[', '/']).unwrap_or(path.len());
     let word = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
     path[..end].chars().filter(word).take(64).collect()
 }
@@ -228,6 +231,7 @@ impl From<AcceptError> for Problem {
     fn from(error: AcceptError) -> Problem {
         match error {
             AcceptError::Repeat(error) => error.into(),
+            AcceptError::Mismatch(mismatch) => Problem::from(&mismatch),
             AcceptError::Overloaded { retry_after } => Problem::unavailable(retry_after),
             AcceptError::Store(error) => error.into(),
         }
@@ -253,6 +257,31 @@ impl From<SubscriptionError> for Problem {
             SubscriptionError::Repeat(error) => error.into(),
             SubscriptionError::Overloaded { retry_after } => Problem::unavailable(retry_after),
             SubscriptionError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<&Mismatch> for Problem {
+    fn from(mismatch: &Mismatch) -> Problem {
+        let fault = |(pointer, words): &(String, String)| {
+            // A key may be as long as a payload.
+            let field = cut(format!("payload{pointer}"));
+            Detail::new(field, "invalid", words.as_str())
+        };
+        let details = mismatch.faults.iter().map(fault).collect();
+        let message = "the payload does not fit the schema of its event type";
+        Problem { details, ..Problem::invalid_payload(message) }
+    }
+}
+
+impl From<EventTypeError> for Problem {
+    fn from(error: EventTypeError) -> Problem {
+        match error {
+            EventTypeError::NotFound => Problem::not_found(),
+            EventTypeError::SchemasTooLarge { .. } => Problem::invalid_field("schema", error.to_string()),
+            EventTypeError::BuiltIn { .. } | EventTypeError::TooMany => Problem::conflict(error.to_string()),
+            EventTypeError::Repeat(error) => error.into(),
+            EventTypeError::Store(error) => error.into(),
         }
     }
 }

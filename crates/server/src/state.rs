@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use angarium_engine::live::Live;
 use angarium_engine::{
-    AuditTrail, Clock, Deliveries, Engine, Events, IdSource, Intake, ReplayJobs, Subscriptions, Tokens,
+    AuditTrail, Clock, Deliveries, Engine, EventTypes, Events, IdSource, Intake, ReplayJobs, Subscriptions,
+    Tokens,
 };
 use axum::extract::FromRef;
 
@@ -63,6 +64,7 @@ macro_rules! parts {
 parts! {
     Intake = |parts| parts.engine.intake.clone();
     Events = |parts| parts.engine.events.clone();
+    EventTypes = |parts| parts.engine.event_types.clone();
     Subscriptions = |parts| parts.engine.subscriptions.clone();
     Tokens = |parts| parts.engine.tokens.clone();
     Deliveries = |parts| parts.engine.deliveries.clone();

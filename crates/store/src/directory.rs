@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use angarium_domain::access::Token;
 use angarium_domain::auto_disable::Outage;
+use angarium_domain::catalog::{self, Catalog};
+use angarium_domain::event_type::EventType;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{SubscriptionId, TokenId};
 use angarium_domain::secret::SigningKeys;
@@ -42,6 +44,9 @@ pub struct Snapshot {
     pub subscriptions: Vec<Arc<Entry>>,
     /// Those not revoked, by id, oldest first.
     pub tokens: Vec<Arc<Token>>,
+    /// The version at which the catalogue of event types last changed. 0: there never was one, and
+    /// publishing need not ask for it.
+    pub catalog_version: u64,
 }
 
 /// A change to a handle. Each makes a new version.
@@ -56,6 +61,10 @@ pub enum Change {
     AddToken(Token),
     /// The end of a token.
     RevokeToken(TokenId),
+    /// A new event type in the catalogue, or a new state of one.
+    PutEventType(Box<catalog::Entry>),
+    /// The end of an event type in the catalogue.
+    RemoveEventType(EventType),
 }
 
 /// Who is there.
@@ -63,6 +72,10 @@ pub enum Change {
 pub trait Directory: Send + Sync {
     /// A handle as it is now.
     async fn snapshot(&self, handle: &Handle) -> Result<Snapshot, StoreError>;
+
+    /// A handle's catalogue of event types as it is now. Apart from the snapshot, because schemas are
+    /// large and few changes touch them.
+    async fn catalog(&self, handle: &Handle) -> Result<Catalog, StoreError>;
 
     /// Makes one change to a handle whose version is `version`, and answers the new version.
     ///

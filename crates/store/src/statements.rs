@@ -127,6 +127,13 @@ statements! {
     ADD_TOKEN = "INSERT INTO tokens (handle, id, token, last_used_at) VALUES ($1, $2, $3, $4)";
     REVOKE_TOKEN = "DELETE FROM tokens WHERE handle = $1 AND id = $2";
     TOUCH_TOKEN = "UPDATE tokens SET last_used_at = $1 WHERE id = $2";
+    EVENT_TYPES = "SELECT entry FROM event_types WHERE handle = $1 ORDER BY event_type";
+    PUT_EVENT_TYPE = "INSERT INTO event_types (handle, event_type, entry) VALUES ($1, $2, $3)
+        ON CONFLICT (handle, event_type) DO UPDATE SET entry = excluded.entry";
+    REMOVE_EVENT_TYPE = "DELETE FROM event_types WHERE handle = $1 AND event_type = $2";
+    CATALOG_VERSION = "SELECT version FROM catalogs WHERE handle = $1";
+    PUT_CATALOG = "INSERT INTO catalogs (handle, version) VALUES ($1, $2)
+        ON CONFLICT (handle) DO UPDATE SET version = excluded.version";
 
     // Replay jobs.
     INSERT_REPLAY = "INSERT INTO replays (handle, id, running, job) VALUES ($1, $2, $3, $4)";

@@ -38,6 +38,10 @@ pub(crate) struct Write {
 /// The id in the path. What cannot be an id names nothing, and is answered like an unknown one.
 pub(crate) struct PathId<K>(pub(crate) Id<K>);
 
+/// The name of an event type in the path, which the handler reads: what cannot be one names nothing,
+/// and cannot be made.
+pub(crate) struct PathEventType(pub(crate) String);
+
 impl Read {
     /// The parameters of the address.
     pub(crate) fn query(&self) -> Query<'_> {
@@ -110,6 +114,17 @@ impl<S: Send + Sync, K: Kind> FromRequestParts<S> for PathId<K> {
         let text = params.iter().find(|(name, _)| *name == "id").map(|(_, value)| value);
         let id = text.expect("the route has an id").parse().map_err(|_| Problem::not_found())?;
         Ok(PathId(id))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathEventType {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathEventType, Problem> {
+        let params =
+            RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+        let name = params.iter().find(|(name, _)| *name == "type").map(|(_, value)| value);
+        Ok(PathEventType(name.expect("the route has a type").to_owned()))
     }
 }
 

@@ -25,6 +25,11 @@ const TABLE: &[Row] = &[
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/rotate-secret", "OPERATOR", Some("webhooks.write")),
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/pause", "OPERATOR", Some("webhooks.write")),
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/resume", "OPERATOR", Some("webhooks.write")),
+    ("PUT", "/event-types/order.paid", "OPERATOR", Some("event_types.write")),
+    ("GET", "/event-types", "CREATOR", Some("event_types.read")),
+    ("GET", "/event-types/order.paid", "CREATOR", Some("event_types.read")),
+    ("DELETE", "/event-types/order.paid", "OPERATOR", Some("event_types.write")),
+    ("GET", "/notifications", "CREATOR", Some("notifications.read")),
     ("POST", "/filters/check", "CREATOR", Some("webhooks.read")),
     ("GET", "/deliveries", "CREATOR", Some("deliveries.read")),
     // A stream does not end: one that is refused for its filter was let in.
@@ -43,7 +48,7 @@ const TABLE: &[Row] = &[
     ("DELETE", "/tokens/tok_01arz3ndektsv4rrffq69g5fav", "OPERATOR", None),
 ];
 const ROLES: [&str; 3] = ["CREATOR", "OPERATOR", "OWNER"];
-const SCOPES: [&str; 7] = [
+const SCOPES: [&str; 10] = [
     "events.write",
     "events.read",
     "webhooks.write",
@@ -51,11 +56,14 @@ const SCOPES: [&str; 7] = [
     "deliveries.write",
     "deliveries.read",
     "audit.read",
+    "event_types.write",
+    "event_types.read",
+    "notifications.read",
 ];
 
 /// Asks with an empty object: access is decided before anything is missed in it.
 async fn ask(client: &Client, row: &Row) -> Answer {
-    let body = if row.0 == "POST" || row.0 == "PATCH" { "{}" } else { "" };
+    let body = if ["POST", "PATCH", "PUT"].contains(&row.0) { "{}" } else { "" };
     client.send(Method::from_bytes(row.0.as_bytes()).expect("a method"), row.1, body).await
 }
 

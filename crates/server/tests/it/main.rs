@@ -14,6 +14,7 @@ mod cli_commands;
 mod cli_demo;
 mod dead_letters;
 mod deliveries;
+mod event_types;
 mod events;
 mod filters;
 mod idempotency;

@@ -49,6 +49,30 @@ async fn events_held_at_the_stop_are_delivered_after_the_next_start() {
 }
 
 #[tokio::test]
+async fn filters_and_schemas_hold_after_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (settings, receiver) = (on_disk(folder.path()), Receiver::start().await);
+    let world = start(&settings).await;
+    let owner = world.owner();
+    let filter = json!({ "n": { "gt": 1 } });
+    let wish = json!({ "endpointUrl": receiver.url("/"), "eventTypes": ["a"], "filter": filter });
+    owner.subscribe_with(&wish).await;
+    let described = json!({ "schema": { "required": ["n"] } });
+    owner.put("/event-types/a", &described).await.expect(StatusCode::CREATED);
+    world.service.stop().await;
+
+    let world = start(&settings).await;
+    let owner = world.owner();
+    assert_eq!(owner.get("/webhooks").await.json()["webhooks"][0]["filter"], filter);
+    assert_eq!(owner.get("/event-types/a").await.json()["schema"], described["schema"]);
+    let publish = async |payload| owner.post("/events", &json!({ "type": "a", "payload": payload })).await;
+    publish(json!({})).await.expect_problem(400, "invalid_payload");
+    assert_eq!(publish(json!({ "n": 1 })).await.json()["deliveries"], 0);
+    assert_eq!(publish(json!({ "n": 2 })).await.json()["deliveries"], 1);
+    world.service.stop().await;
+}
+
+#[tokio::test]
 async fn a_stopping_service_answers_what_it_took_and_then_refuses_connections() {
     let world = World::start().await;
     let (owner, address) = (world.owner(), world.service.address());

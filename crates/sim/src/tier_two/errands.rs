@@ -14,7 +14,7 @@ use angarium_domain::time::Timestamp;
 use angarium_engine::{
     AcceptError, Accepted, Answer, Caller, DeliveryError, Described, Engine, NewEvent, NewReplay,
     NewSubscription, Once, Patch, RepeatError, RepeatKey, ReplayError, Replayed, Reply, SubscriptionError,
-    Tested, WithSecret,
+    Tested, Verdict, WithSecret,
 };
 use angarium_store::StoreError;
 use serde_json::{Value, json};
@@ -186,7 +186,9 @@ impl Errand {
             let answer = self.once(move |made| json!([shown(made)]));
             return engine.intake.publish(self.caller(), only, answer).await;
         }
-        let answer = self.once(move |made: &Vec<Accepted>| made.iter().map(shown).collect());
+        let fits = |verdict: &Verdict| verdict.clone().expect("nobody sets schemas here");
+        let answer =
+            self.once(move |made: &Vec<Verdict>| made.iter().map(|made| shown(&fits(made))).collect());
         engine.intake.publish_batch(self.caller(), new, answer).await
     }
 }
@@ -251,6 +253,7 @@ impl From<AcceptError> for Refusal {
         match &error {
             AcceptError::Repeat(error) => error.into(),
             AcceptError::Overloaded { .. } => Refusal::NotNow,
+            AcceptError::Mismatch(_) => unreachable!("nobody sets schemas here"),
             AcceptError::Store(error) => error.into(),
         }
     }

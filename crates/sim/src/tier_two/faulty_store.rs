@@ -6,6 +6,7 @@ use std::time::Duration;
 use angarium_domain::attempt::AttemptRecord;
 use angarium_domain::audit::{AuditEntry, AuditRow, Head};
 use angarium_domain::auto_disable::Outage;
+use angarium_domain::catalog::Catalog;
 use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
@@ -254,6 +255,11 @@ impl Directory for FaultyStore {
     async fn snapshot(&self, handle: &Handle) -> Result<Snapshot, StoreError> {
         self.stage.alive().await;
         self.inner.snapshot(handle).await
+    }
+
+    async fn catalog(&self, handle: &Handle) -> Result<Catalog, StoreError> {
+        self.stage.alive().await;
+        self.inner.catalog(handle).await
     }
 
     async fn change(

@@ -13,8 +13,8 @@ use angarium_domain::time::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::fixture::{
-    acme, answer, appending, at, beta, birth_lease, dead_at, delivery, entry, event, failed, first_page, job,
-    lane, ok, record, repeat, token, token_id, under_key,
+    acme, answer, appending, at, beta, birth_lease, dead_at, delivery, entry, event, event_type_entry,
+    failed, first_page, job, lane, ok, record, repeat, token, token_id, under_key,
 };
 use crate::Store;
 use crate::delivery_queue::{Held, LaneClaim, Lease, Settle};
@@ -229,12 +229,14 @@ impl RandomHistory {
     async fn change(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         let handle = self.handle();
         let (subscription_id, _) = self.lane();
-        let kind = self.below(5);
+        let kind = self.below(7);
         self.next += 1;
         let make = || match kind {
             0 => Change::Remove(subscription_id),
             1 => Change::AddToken(token(&handle, self.next)),
             2 => Change::RevokeToken(token_id(self.next - 1)),
+            3 => Change::PutEventType(Box::new(event_type_entry(self.next % 3, &self.next.to_string()))),
+            4 => Change::RemoveEventType(event_type_entry(self.next % 3, "").event_type),
             _ => Change::Put(entry(&handle, subscription_id, &self.next.to_string())),
         };
         let version = reference.snapshot(&handle).await.expect("it reads").version;
@@ -309,6 +311,8 @@ async fn visible_of(store: &dyn Store, handle: &Handle) -> String {
     let mut text = String::new();
     let snapshot = store.snapshot(handle).await.expect("it reads");
     writeln!(text, "version {} {:?}", snapshot.version, snapshot.tokens).expect("text takes any text");
+    let catalog = store.catalog(handle).await.expect("it reads");
+    writeln!(text, "{} {catalog:?}", snapshot.catalog_version).expect("text takes any text");
     for entry in &snapshot.subscriptions {
         let keys = entry.keys.to_stored();
         writeln!(text, "{:?} {}", entry.subscription, keys.expose_secret()).expect("text takes any text");

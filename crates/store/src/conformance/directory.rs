@@ -5,8 +5,9 @@ use angarium_domain::delivery::{Delivery, OrderingKey, State};
 use secrecy::ExposeSecret;
 
 use super::fixture::{
-    acme, append, appending, at, beta, birth_lease, born, change, delivery, entry, event, finished,
-    is_conflict, is_seen, lane, ok, repeat, scheduled, settle, state_of, token, token_id, under_key,
+    acme, append, appending, at, beta, birth_lease, born, change, delivery, entry, event, event_type_entry,
+    finished, is_conflict, is_seen, lane, ok, repeat, scheduled, settle, state_of, token, token_id,
+    under_key,
 };
 use crate::Store;
 use crate::directory::{CANCELLED_AT_ONCE, Change, Snapshot};
@@ -179,4 +180,45 @@ pub async fn the_directory_of_another_handle_is_empty(store: &dyn Store) {
     assert_eq!((foreign.version, foreign.subscriptions.len(), foreign.tokens.len()), (2, 0, 0));
     let own = snapshot(store).await;
     assert_eq!((own.version, own.subscriptions.len(), own.tokens.len()), (2, 1, 1));
+}
+
+/// Entries come back whole, schemas as their owner wrote them.
+pub async fn a_catalogue_is_read_back_by_name(store: &dyn Store) {
+    let put = |n, words| Change::PutEventType(Box::new(event_type_entry(n, words)));
+    change(store, 0, put(2, "two")).await;
+    change(store, 1, put(1, "one")).await;
+    change(store, 2, put(2, "zwei")).await;
+    change(store, 3, put(3, "three")).await;
+    change(store, 4, Change::RemoveEventType(event_type_entry(3, "").event_type)).await;
+    let catalog = store.catalog(&acme()).await.expect("it reads");
+    let entries: Vec<_> = catalog.entries().map(|entry| (**entry).clone()).collect();
+    assert_eq!(entries, [event_type_entry(1, "one"), event_type_entry(2, "zwei")]);
+}
+
+/// Publishers learn from a snapshot whether their catalogue is still the one that they know.
+pub async fn the_version_of_a_catalogue_is_that_of_its_last_change(store: &dyn Store) {
+    let versions = async || {
+        let snapshot = snapshot(store).await;
+        let catalog = store.catalog(&acme()).await.expect("it reads");
+        assert_eq!(catalog.version, snapshot.catalog_version);
+        (snapshot.version, snapshot.catalog_version)
+    };
+    assert_eq!(versions().await, (0, 0));
+    change(store, 0, Change::Put(entry(&acme(), lane(1), "one"))).await;
+    assert_eq!(versions().await, (1, 0));
+    change(store, 1, Change::PutEventType(Box::new(event_type_entry(1, "one")))).await;
+    assert_eq!(versions().await, (2, 2));
+    change(store, 2, Change::AddToken(token(&acme(), 1))).await;
+    assert_eq!(versions().await, (3, 2));
+    change(store, 3, Change::RemoveEventType(event_type_entry(1, "").event_type)).await;
+    assert_eq!(versions().await, (4, 4));
+}
+
+/// Event types of one handle are none of another's.
+pub async fn the_catalogue_of_another_handle_is_empty(store: &dyn Store) {
+    change(store, 0, Change::PutEventType(Box::new(event_type_entry(1, "one")))).await;
+    let remove = Change::RemoveEventType(event_type_entry(1, "").event_type);
+    store.change(&beta(), 0, remove, at(2), Context::default()).await.expect("it writes");
+    let count = async |handle| store.catalog(handle).await.expect("it reads").entries().len();
+    assert_eq!((count(&beta()).await, count(&acme()).await), (0, 1));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use angarium_domain::attempt::{AttemptRecord, Exchange, Timing};
 use angarium_domain::audit::Difference;
+use angarium_domain::catalog;
 use angarium_domain::delivery::{DeathCause, Delivery, Settlement, State};
 use angarium_domain::event::{Event, Origin};
 use angarium_domain::handle::Handle;
@@ -340,4 +341,14 @@ pub(super) fn is_conflict<T>(result: &Result<T, StoreError>) -> bool {
 /// Whether a write was known, and under which key.
 pub(super) fn is_seen<T>(result: Result<Written<T>, StoreError>, key: &str, made_at: Timestamp) -> bool {
     matches!(result, Ok(Written::Seen(record)) if record == answer(key, made_at))
+}
+
+/// What a catalogue says about the type `order.kind<n>`.
+pub(super) fn event_type_entry(n: u64, description: &str) -> catalog::Entry {
+    serde_json::from_str(&format!(
+        r#"{{"eventType":"order.kind{n}","description":"{description}","critical":true,"deprecated":false,
+            "schema":{{ "type" : "object", "maxProperties": 1.0e1 }},
+            "createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-02T00:00:00Z"}}"#
+    ))
+    .expect("an entry")
 }

@@ -93,6 +93,9 @@ macro_rules! conformance_suite {
                     touching_a_token_makes_no_version
                     outages_are_noted_without_a_new_version
                     an_outage_ends_with_its_subscription
+                    a_catalogue_is_read_back_by_name
+                    the_version_of_a_catalogue_is_that_of_its_last_change
+                    the_catalogue_of_another_handle_is_empty
                     the_directory_of_another_handle_is_empty;
                 replays:
                     a_job_is_read_back_by_its_own_handle

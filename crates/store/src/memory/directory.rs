@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use angarium_domain::access::Token;
 use angarium_domain::auto_disable::Outage;
+use angarium_domain::catalog::{self, Catalog};
 use angarium_domain::delivery::State;
+use angarium_domain::event_type::EventType;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{SubscriptionId, TokenId};
 use angarium_domain::time::Timestamp;
@@ -24,6 +26,8 @@ pub(super) struct Account {
     subscriptions: BTreeMap<SubscriptionId, Arc<Entry>>,
     outages: BTreeMap<SubscriptionId, Outage>,
     tokens: BTreeMap<TokenId, Arc<Token>>,
+    event_types: BTreeMap<EventType, catalog::Entry>,
+    catalog_version: u64,
 }
 
 impl Account {
@@ -42,8 +46,18 @@ impl Directory for MemoryStore {
             version: account.version,
             subscriptions: account.subscriptions.values().cloned().collect(),
             tokens: account.tokens.values().cloned().collect(),
+            catalog_version: account.catalog_version,
         });
         Ok(snapshot.unwrap_or_default())
+    }
+
+    async fn catalog(&self, handle: &Handle) -> Result<Catalog, StoreError> {
+        let contents = self.lock();
+        let catalog = contents
+            .accounts
+            .get(handle)
+            .map(|account| Catalog::new(account.catalog_version, account.event_types.values().cloned()));
+        Ok(catalog.unwrap_or_default())
     }
 
     async fn change(
@@ -138,6 +152,14 @@ impl Contents {
             }
             Change::RevokeToken(id) => {
                 account.tokens.remove(&id);
+            }
+            Change::PutEventType(entry) => {
+                account.event_types.insert(entry.event_type.clone(), *entry);
+                account.catalog_version = account.version;
+            }
+            Change::RemoveEventType(event_type) => {
+                account.event_types.remove(&event_type);
+                account.catalog_version = account.version;
             }
         }
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use angarium_domain::access::Token;
 use angarium_domain::auto_disable::Outage;
+use angarium_domain::catalog::{self, Catalog};
+use angarium_domain::event_type::EventType;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{SubscriptionId, TokenId};
 use angarium_domain::secret::SigningKeys;
@@ -32,6 +34,11 @@ impl Directory for SqliteStore {
         self.read(move |db| snapshot(db, &handle, &key)).await
     }
 
+    async fn catalog(&self, handle: &Handle) -> Result<Catalog, StoreError> {
+        let handle = handle.clone();
+        self.read(move |db| catalog(db, &handle)).await
+    }
+
     async fn change(
         &self,
         handle: &Handle,
@@ -45,7 +52,7 @@ impl Directory for SqliteStore {
         let context = SealedContext::new(context, self.key());
         self.write_once(context, move |db, context| {
             let next = next_version(db, &handle, version)?;
-            change.write(db, &handle, now)?;
+            change.write(db, &handle, next, now)?;
             put_version(db, &handle, next)?;
             context.note(db)?;
             Ok(next)
@@ -142,6 +149,8 @@ enum SealedChange {
     Remove(SubscriptionId),
     AddToken { id: TokenId, token: Vec<u8>, last_used_at: Option<Timestamp> },
     RevokeToken(TokenId),
+    PutEventType { event_type: EventType, entry: Vec<u8> },
+    RemoveEventType(EventType),
 }
 
 impl SealedChange {
@@ -153,10 +162,14 @@ impl SealedChange {
                 SealedChange::AddToken { id: token.id, token: json(&token), last_used_at: token.last_used_at }
             }
             Change::RevokeToken(id) => SealedChange::RevokeToken(id),
+            Change::PutEventType(entry) => {
+                SealedChange::PutEventType { event_type: entry.event_type.clone(), entry: json(&entry) }
+            }
+            Change::RemoveEventType(event_type) => SealedChange::RemoveEventType(event_type),
         }
     }
 
-    fn write(&self, db: &Connection, handle: &Handle, now: Timestamp) -> Tried<()> {
+    fn write(&self, db: &Connection, handle: &Handle, version: u64, now: Timestamp) -> Tried<()> {
         let handle = handle.as_str();
         match self {
             SealedChange::Put(entry) => entry.write(db)?,
@@ -174,6 +187,16 @@ impl SealedChange {
             }
             SealedChange::RevokeToken(id) => {
                 db.prepare_cached(statements::REVOKE_TOKEN)?.execute(params![handle, id.as_bytes()])?;
+            }
+            SealedChange::PutEventType { event_type, entry } => {
+                let row = params![handle, event_type.as_str(), entry];
+                db.prepare_cached(statements::PUT_EVENT_TYPE)?.execute(row)?;
+                db.prepare_cached(statements::PUT_CATALOG)?.execute(params![handle, version as i64])?;
+            }
+            SealedChange::RemoveEventType(event_type) => {
+                let row = params![handle, event_type.as_str()];
+                db.prepare_cached(statements::REMOVE_EVENT_TYPE)?.execute(row)?;
+                db.prepare_cached(statements::PUT_CATALOG)?.execute(params![handle, version as i64])?;
             }
         }
         Ok(())
@@ -229,7 +252,25 @@ fn snapshot(db: &Connection, handle: &Handle, key: &MasterKey) -> Tried<Snapshot
         tokens: tokens
             .query_and_then([handle.as_str()], |row| token(row).map(Arc::new))?
             .collect::<Tried<_>>()?,
+        catalog_version: catalog_version(db, handle)?,
     })
+}
+
+fn catalog(db: &Connection, handle: &Handle) -> Tried<Catalog> {
+    let version = catalog_version(db, handle)?;
+    let mut entries = db.prepare_cached(statements::EVENT_TYPES)?;
+    let entries = entries
+        .query_and_then([handle.as_str()], |row| from_json::<catalog::Entry>(row.get_ref(0)?.as_bytes()?))?
+        .collect::<Tried<Vec<_>>>()?;
+    Ok(Catalog::new(version, entries))
+}
+
+fn catalog_version(db: &Connection, handle: &Handle) -> Tried<u64> {
+    let version: Option<i64> = db
+        .prepare_cached(statements::CATALOG_VERSION)?
+        .query_row([handle.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(version.unwrap_or(0) as u64)
 }
 
 fn entry(row: &Row<'_>, handle: &Handle, key: &MasterKey) -> Tried<Entry> {

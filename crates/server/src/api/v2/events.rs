@@ -9,7 +9,7 @@ use angarium_domain::event_type::EventType;
 use angarium_domain::ids::{EventId, EventKind};
 use angarium_domain::payload::{InvalidPayload, Payload};
 use angarium_domain::time::Timestamp;
-use angarium_engine::{Accepted, Answer, EventLife, Events, Intake, NewEvent};
+use angarium_engine::{Accepted, Answer, EventLife, Events, Intake, NewEvent, Verdict};
 use angarium_store::event_log::EventFilter;
 use axum::Json;
 use axum::extract::State;
@@ -120,10 +120,11 @@ pub(super) async fn publish_batch(
     let (events, refused): (Vec<NewEvent>, Vec<Option<Problem>>) = split(read);
     if events.is_empty() {
         // Nothing is to be stored, so there is nothing to do once.
-        return Ok((StatusCode::ACCEPTED, Json(BatchView::of(&refused, &[], &request_id))).into_response());
+        let results = woven(&refused, &[]);
+        return Ok((StatusCode::ACCEPTED, Json(BatchView::of(&results, &request_id))).into_response());
     }
-    let (caller, once) = write.into_parts(move |accepted: &Vec<Accepted>| -> Answer {
-        json(StatusCode::ACCEPTED, &BatchView::of(&refused, accepted, &request_id))
+    let (caller, once) = write.into_parts(move |verdicts: &Vec<Verdict>| -> Answer {
+        json(StatusCode::ACCEPTED, &BatchView::of(&woven(&refused, verdicts), &request_id))
     });
     carried_out(async move { intake.publish_batch(caller, events, once).await })
         .await
@@ -219,14 +220,24 @@ impl ItemView<'_> {
 }
 
 impl<'a> BatchView<'a> {
-    fn of(refused: &'a [Option<Problem>], accepted: &[Accepted], request_id: &'a str) -> BatchView<'a> {
-        let mut accepted = accepted.iter();
-        let events = refused.iter().map(|problem| match problem {
-            Some(problem) => ItemView::refused(problem),
-            None => ItemView::of(accepted.next().expect("one for each that was not refused")),
+    fn of(results: &'a [Result<Accepted, Problem>], request_id: &'a str) -> BatchView<'a> {
+        let events = results.iter().map(|result| match result {
+            Ok(accepted) => ItemView::of(accepted),
+            Err(problem) => ItemView::refused(problem),
         });
         BatchView { events: events.collect(), request_id }
     }
+}
+
+/// For each place of a batch what came of it, where some were refused before the others were judged.
+fn woven(refused: &[Option<Problem>], verdicts: &[Verdict]) -> Vec<Result<Accepted, Problem>> {
+    let mut verdicts = verdicts.iter();
+    let mut judged = || {
+        let verdict = verdicts.next().expect("one for each that was not refused");
+        verdict.as_ref().copied().map_err(Problem::from)
+    };
+    let place = |problem: &Option<Problem>| problem.clone().map_or_else(&mut judged, Err);
+    refused.iter().map(place).collect()
 }
 
 impl EventView {

@@ -5,8 +5,10 @@
 mod audit;
 mod dead_letters;
 mod deliveries;
+mod event_types;
 mod events;
 mod filters;
+mod notifications;
 mod public_keys;
 mod replays;
 mod stream;
@@ -23,6 +25,7 @@ use crate::auth::Need;
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
+const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
@@ -36,6 +39,9 @@ pub(crate) fn table() -> Table {
     let deliveries_write = token_or(Operator, Scope::DeliveriesWrite);
     let deliveries_read = token_or(Creator, Scope::DeliveriesRead);
     let audit_read = token_or(Owner, Scope::AuditRead);
+    let event_types_write = token_or(Operator, Scope::EventTypesWrite);
+    let event_types_read = token_or(Creator, Scope::EventTypesRead);
+    let notifications_read = token_or(Creator, Scope::NotificationsRead);
     let people = Need { role: Operator, scope: None };
 
     Table::default()
@@ -54,6 +60,11 @@ pub(crate) fn table() -> Table {
         .twins(POST, "/webhooks/{id}/rotate-secret", webhooks_write, webhooks::rotate, webhooks::docs::rotate)
         .twins(POST, "/webhooks/{id}/pause", webhooks_write, webhooks::pause, webhooks::docs::pause)
         .twins(POST, "/webhooks/{id}/resume", webhooks_write, webhooks::resume, webhooks::docs::resume)
+        .route(PUT, "/event-types/{type}", event_types_write, event_types::put, event_types::docs::put)
+        .route(GET, "/event-types", event_types_read, event_types::list, event_types::docs::list)
+        .route(GET, "/event-types/{type}", event_types_read, event_types::get, event_types::docs::get)
+        .route(DELETE, "/event-types/{type}", event_types_write, event_types::delete, event_types::docs::delete)
+        .route(GET, "/notifications", notifications_read, notifications::get, notifications::docs::get)
         .route(POST, "/filters/check", webhooks_read, filters::check, filters::docs::check)
         .route(GET, "/deliveries", deliveries_read, deliveries::list, deliveries::docs::list)
         .route(GET, "/deliveries/stream", deliveries_read, stream::stream, stream::docs::stream)

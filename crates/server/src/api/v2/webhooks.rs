@@ -286,7 +286,7 @@ fn as_checked(described: &Described) -> Answer {
 impl WebhookView {
     /// What the subscriber's server takes us by, in headers or in the address, is for those who may
     /// set it.
-    fn for_reader(described: &Described, read: &Read) -> WebhookView {
+    pub(super) fn for_reader(described: &Described, read: &Read) -> WebhookView {
         let view = WebhookView::of(described);
         if read.sees_credentials {
             return view;
