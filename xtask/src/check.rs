@@ -16,6 +16,8 @@ use crate::{
     chaos::{self, ChaosArgs},
     crash_points::{self, CrashPointsArgs},
     fuzz::{self, FuzzArgs},
+    ordered::{self, OrderedArgs},
+    paced::{self, PacedArgs},
     product, tidy,
     verify_libraries::{self, VerifyArgs},
     workspace,
@@ -24,7 +26,7 @@ use crate::{
 /// What to check.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// Also builds the release binary and tries it: chaos, crash points, demo, official libraries
+    /// Also builds the release binary and tries it: chaos, crash points, order, pace, demo, official libraries
     #[arg(long)]
     full: bool,
 }
@@ -64,6 +66,10 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("crash points", crash_points::run(crash_points)).await?;
     let backup: BackupArgs = with_defaults(&[], &binary)?;
     steps.own("backup and restore", backup::run(backup)).await?;
+    let ordered: OrderedArgs = with_defaults(&["--events", "5000", "--keys", "100"], &binary)?;
+    steps.own("order by key", ordered::run(ordered)).await?;
+    let paced: PacedArgs = with_defaults(&["--events", "1000"], &binary)?;
+    steps.own("paced rate", paced::run(paced)).await?;
     let demo = async { workspace::run(Command::new(&binary).args(["demo", "--once", "--events", "200"])) };
     steps.own("demo", demo).await?;
     let libraries: VerifyArgs = with_defaults(&[], &binary)?;

@@ -9,6 +9,8 @@ mod docs;
 mod example_receivers;
 mod fuzz;
 mod measure;
+mod ordered;
+mod paced;
 mod sim;
 mod tidy;
 mod verify_libraries;
@@ -85,6 +87,18 @@ enum Command {
     /// to its end.
     Backup(backup::BackupArgs),
 
+    /// Many ordering keys, some in trouble: no key out of order, and the others none the slower
+    ///
+    /// Runs twice, without refusals and with every tenth request refused, all of them of every fifth key.
+    /// Fails on anything out of order or missing, and if keys without trouble suffer by those with it.
+    Ordered(ordered::OrderedArgs),
+
+    /// A rate of requests a second, as the receiver counts it
+    ///
+    /// Publishes a backlog and fails if any second holds more than the rate and one request, if anything is
+    /// missing, or if the rate is not used.
+    Paced(paced::PacedArgs),
+
     /// Ends the release binary at each named place, and compares all ledgers
     ///
     /// Every place must really be reached, as often as --hits says, and nothing may be lost by it.
@@ -142,6 +156,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Backup(args) => backup::run(args).await,
         Command::CrashPoints(args) => crash_points::run(args).await,
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Ordered(args) => ordered::run(args).await,
+        Command::Paced(args) => paced::run(args).await,
         Command::Sim(args) => sim::run(args).await,
         Command::VerifyLibraries(args) => verify_libraries::run(args).await,
     }
