@@ -327,7 +327,7 @@ fn a_rate_spaces_attempts() {
     }
     assert_eq!(world.attempts().len(), 1);
     world.now = world.dispatcher.next_wake().expect("a time");
-    assert_eq!(world.now, NOON + Duration::from_millis(510).saturating_sub(Pace::LATE));
+    assert_eq!(world.now, NOON + Duration::from_millis(520).saturating_sub(Pace::LATE));
     assert_eq!(world.tell(Input::Woken).attempts().len(), 1);
 }
 
@@ -341,11 +341,11 @@ fn what_the_receiver_allows_holds_beside_the_owners_rate() {
     assert_eq!((world.attempts().len(), world.room(1)), (1, Some(0)));
     world.now = world.dispatcher.next_wake().expect("a time");
     // A little more than ten seconds, and less by how late an attempt may be.
-    assert_eq!(world.now, NOON + Duration::from_millis(9_994));
+    assert_eq!(world.now, NOON + Duration::from_millis(9_997));
     assert_eq!(world.tell(Input::Woken).attempts().len(), 1);
     let more = LaneRules { allowed_per_minute: None, ..rules };
     world.tell(Input::Changed { handle: handle("acme"), lane: lane(1), rules: more });
-    assert_eq!(world.dispatcher.next_wake(), Some(world.now + Duration::from_millis(500)));
+    assert_eq!(world.dispatcher.next_wake(), Some(world.now + Duration::from_millis(510)));
 }
 
 #[test]
