@@ -17,7 +17,6 @@ use crate::{
     crash_points::{self, CrashPointsArgs},
     fuzz::{self, FuzzArgs},
     ordered::{self, OrderedArgs},
-    paced::{self, PacedArgs},
     product, tidy,
     verify_libraries::{self, VerifyArgs},
     workspace,
@@ -68,8 +67,6 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("backup and restore", backup::run(backup)).await?;
     let ordered: OrderedArgs = with_defaults(&["--events", "5000", "--keys", "100"], &binary)?;
     steps.own("order by key", ordered::run(ordered)).await?;
-    let paced: PacedArgs = with_defaults(&["--events", "1000"], &binary)?;
-    steps.own("paced rate", paced::run(paced)).await?;
     let demo = async { workspace::run(Command::new(&binary).args(["demo", "--once", "--events", "200"])) };
     steps.own("demo", demo).await?;
     let libraries: VerifyArgs = with_defaults(&[], &binary)?;
