@@ -79,10 +79,16 @@ pub(super) fn document(head: &Head, routes: &[Route]) -> Value {
 
 /// The path as readers see it: the id by its own name.
 fn shown_path(route: &Route) -> String {
+    let Some(placeholder) = placeholder(&route.path) else { return route.path.clone() };
     let name = route.operation.thing.as_ref().map(|(name, _)| *name);
-    let named = name.is_some() || !route.path.contains("{id}") || !route.operation.is_described();
-    assert!(named, "{} does not say whose id is in its path", route.path);
-    route.path.replace("{id}", &format!("{{{}}}", name.unwrap_or("id")))
+    let named = name.is_some() || !route.operation.is_described();
+    assert!(named, "{} does not say what {placeholder} in its path is", route.path);
+    route.path.replace(placeholder, &name.map_or(placeholder.to_owned(), |name| format!("{{{name}}}")))
+}
+
+/// The word in braces below the handle.
+fn placeholder(path: &str) -> Option<&str> {
+    path.split('/').find(|part| part.starts_with('{') && *part != "{handle}")
 }
 
 fn operation(route: &Route, components: &Map<String, Value>) -> Value {

@@ -17,7 +17,7 @@ pub(crate) struct Operation {
     pub(super) id: &'static str,
     pub(super) summary: &'static str,
     pub(super) about: Option<&'static str>,
-    /// The name and the schema of what stands for `{id}` in the path.
+    /// The name and the schema of what stands for `{id}`, or another word in braces, in the path.
     pub(super) thing: Option<(&'static str, Schema)>,
     pub(super) parameters: Vec<Value>,
     pub(super) body: Option<Body>,
@@ -72,7 +72,7 @@ impl Operation {
         Operation { about: Some(about), ..self }
     }
 
-    /// What stands for `{id}` in the path, by the name that readers see.
+    /// What stands for `{id}`, or another word in braces, in the path, by the name that readers see.
     pub(crate) fn of<T: ToSchema>(self, name: &'static str) -> Operation {
         Operation { thing: Some((name, word::<T>())), ..self }
     }

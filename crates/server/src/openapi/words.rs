@@ -149,6 +149,9 @@ words! {
         "additionalProperties": { "type": "string", "pattern": "^([!-~]([ -~]*[!-~])?)?$", "maxLength": VALUE_BYTES_MAX },
     }))
     .such_as(json!({ "x-receiver-key": "k1" }));
+    /// A JSON Schema that payloads must fit, without references to other documents.
+    PayloadSchema = plain(json!({ "type": ["object", "boolean"] }))
+        .such_as(json!({ "type": "object", "required": ["orderId"] }));
     /// The publisher's object, delivered byte for byte.
     Payload = plain(json!({ "type": "object" })).such_as(json!({ "orderId": 42 }));
     /// Which payloads are wanted: dotted paths with conditions, and the groups `all`, `any` and `none`.

@@ -20,6 +20,18 @@ fn operations() -> Vec<(String, &'static str, Method, &'static Value)> {
     all.filter(|(_, _, _, operation)| operation.get("x-undescribed").is_none()).collect()
 }
 
+/// The path with an example in each place that asks for something.
+fn with_ids(path: &str, operation: &Value) -> String {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let named = parameters.filter(|parameter| parameter["in"] == "path");
+    named.fold(path.replace("{handle}", "acme"), |path, parameter| {
+        let word = parameter["schema"]["$ref"].as_str().expect("a word").trim_start_matches('#');
+        let example = openapi::v2().pointer(word).expect("a component")["examples"][0].as_str();
+        let name = parameter["name"].as_str().expect("a name");
+        path.replace(&format!("{{{name}}}"), example.expect("an example"))
+    })
+}
+
 #[tokio::test]
 async fn the_document_is_served_to_anybody_and_sent_again_only_when_it_changed() {
     let world = World::start().await;
@@ -107,10 +119,7 @@ async fn what_a_body_is_said_to_hold_is_what_is_read_from_it() {
         let mut sent: serde_json::Map<String, Value> =
             properties.keys().map(|name| (name.clone(), nonsense.clone())).collect();
         sent.insert("notAField".to_owned(), nonsense);
-        let path =
-            path.replace("{handle}", "acme").replace("{subscriptionId}", "sub_01arz3ndektsv4rrffq69g5fav");
-        let path = path.replace("{deliveryId}", "dlv_01arz3ndektsv4rrffq69g5fav");
-        let path = path.replace("{replayId}", "rpl_01arz3ndektsv4rrffq69g5fav");
+        let path = with_ids(path, operation);
         let caller = if path.starts_with("/v2/public/") {
             world.token_holder(&["events.write", "webhooks.write"]).await.at("")
         } else {

@@ -11,17 +11,23 @@ use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::api::answer::{Answered, carried_out, found, json, nothing};
 use crate::api::form::Form;
 use crate::api::request::{PathEventType, Read, Write};
+use crate::openapi::words;
 use crate::problem::Problem;
 
-#[derive(Clone, Serialize)]
+/// What is said of an event type.
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = EventTypeEntry)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "these are the words on the wire")]
 pub(super) struct EventTypeView {
+    #[schema(value_type = words::EventType)]
     r#type: String,
+    #[schema(example = "An order has left the warehouse")]
     description: Option<String>,
     critical: bool,
     deprecated: bool,
@@ -29,15 +35,22 @@ pub(super) struct EventTypeView {
     has_schema: bool,
     /// Of one type; a list of five hundred would be too much to send.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = words::PayloadSchema, required = false)]
     schema: Option<Schema>,
+    /// Null for those that are built in.
+    #[schema(value_type = Option<words::Time>)]
     created_at: Option<Timestamp>,
+    #[schema(value_type = Option<words::Time>)]
     updated_at: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
+/// The catalogue of event types, in one page.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventTypes)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EventTypesView {
     event_types: Vec<EventTypeView>,
+    #[schema(example = json!(null))]
     next_cursor: Option<String>,
 }
 

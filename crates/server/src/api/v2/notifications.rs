@@ -8,25 +8,33 @@ use angarium_store::page::PageRequest;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::request::Read;
 use crate::api::v2::event_types::{EventTypeView, everything};
 use crate::api::v2::webhooks::WebhookView;
+use crate::openapi::words;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
+/// Who is told of what.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Notifications)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct NotificationsView {
     webhooks: Vec<WebhookView>,
     /// Nobody can subscribe by e-mail yet.
+    #[schema(value_type = Vec<words::Fields>, example = json!([]))]
     email_subscriptions: [(); 0],
     owner_default_email: OwnerDefaultEmail,
     event_catalog: Vec<EventTypeView>,
 }
 
-#[derive(Serialize)]
+/// The address that is told when nobody else is.
+#[derive(Serialize, ToSchema)]
 struct OwnerDefaultEmail {
+    #[schema(example = json!(null))]
     email: Option<&'static str>,
+    #[schema(example = "unset")]
     status: &'static str,
 }
 

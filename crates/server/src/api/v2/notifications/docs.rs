@@ -1,8 +1,10 @@
 //! What the route of notifications says of itself.
 
+use crate::api::v2::notifications::NotificationsView;
 use crate::openapi::Operation;
 
 pub(in crate::api::v2) fn get() -> Operation {
     Operation::new("getNotifications", "See who is told of what")
         .about("The webhooks of the handle, and its catalogue of event types.")
+        .answer::<NotificationsView>(200, "All of it.")
 }
