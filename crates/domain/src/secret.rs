@@ -36,6 +36,42 @@ pub enum InvalidSecret {
     /// A key pair whose halves do not belong together.
     #[error("the public half of the whsk_ secret does not match its private half")]
     Mismatch,
+    /// A caller's own text that is too short, too long, or holds more than visible ASCII.
+    #[error(
+        "a secret of your own is {} to {} visible ASCII characters, or whsec_ and base64 of as many bytes",
+        HMAC_KEY_BYTES.start(),
+        HMAC_KEY_BYTES.end()
+    )]
+    OwnText,
+    /// A caller's own text with the beginning of a key pair: nobody else may know its private half.
+    #[error("a secret of your own is shared with the receiver, so it cannot begin with whsk_ or whpk_")]
+    OwnPair,
+}
+
+/// A secret that a caller brought along, for receivers that verify with it already.
+///
+/// Text without `whsec_` is used as it stands: by the profiles that sign with a secret's text, and
+/// as the bytes of the Standard Webhooks key.
+#[derive(Clone)]
+pub struct OwnSecret(SecretString);
+
+impl OwnSecret {
+    /// Takes a caller's text.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSecret`] if it is too easy to guess, too long, or looks like another kind of key.
+    pub fn parse(text: &str) -> Result<OwnSecret, InvalidSecret> {
+        if [ED25519_PREFIX, ED25519_PUBLIC_PREFIX].iter().any(|prefix| text.starts_with(prefix)) {
+            return Err(InvalidSecret::OwnPair);
+        }
+        SigningKey::read(text).map(|key| OwnSecret(key.text))
+    }
+
+    /// The key that signs with it.
+    pub fn key(&self) -> SigningKey {
+        SigningKey::read(self.0.expose_secret()).expect("it was read when it was taken")
+    }
 }
 
 /// One secret, ready to sign with.
@@ -68,6 +104,14 @@ impl SigningKey {
         let mut bytes = seed.to_vec();
         bytes.extend_from_slice(pair.public_key().as_ref());
         SigningKey::parse(&format!("{ED25519_PREFIX}{}", BASE64.encode(&bytes))).expect("a pair that we made")
+    }
+
+    /// Reads a secret that may be a caller's own text.
+    fn read(text: &str) -> Result<SigningKey, InvalidSecret> {
+        match SigningKey::parse(text) {
+            Err(InvalidSecret::Prefix) => own_text(text),
+            read => read,
+        }
     }
 
     /// Reads a secret's text.
@@ -137,10 +181,22 @@ fn parse_hmac(text: &str, encoded: &str) -> Result<Algorithm, InvalidSecret> {
     if !HMAC_KEY_BYTES.contains(&bytes.len()) {
         return Err(InvalidSecret::Encoding);
     }
-    Ok(Algorithm::Hmac(Box::new(HmacKeys {
-        of_bytes: hmac::Key::new(hmac::HMAC_SHA256, &bytes),
+    Ok(hmac_keys(&bytes, text))
+}
+
+fn own_text(text: &str) -> Result<SigningKey, InvalidSecret> {
+    let fits = HMAC_KEY_BYTES.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if !fits {
+        return Err(InvalidSecret::OwnText);
+    }
+    Ok(SigningKey { text: text.to_owned().into(), algorithm: hmac_keys(text.as_bytes(), text) })
+}
+
+fn hmac_keys(bytes: &[u8], text: &str) -> Algorithm {
+    Algorithm::Hmac(Box::new(HmacKeys {
+        of_bytes: hmac::Key::new(hmac::HMAC_SHA256, bytes),
         of_text: hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes()),
-    })))
+    }))
 }
 
 fn parse_ed25519(encoded: &str) -> Result<Algorithm, InvalidSecret> {
@@ -208,7 +264,7 @@ impl SigningKeys {
     pub fn rotated(&self, fresh: SigningKey, overlap: Duration, now: Timestamp) -> SigningKeys {
         let ends = now + overlap;
         let old = self.0.iter().map(|live| LiveKey {
-            key: SigningKey::parse(live.key.text.expose_secret()).expect("it was read before"),
+            key: SigningKey::read(live.key.text.expose_secret()).expect("it was read before"),
             until: Some(live.until.map_or(ends, |until| until.min(ends))),
         });
         let kept = old.filter(|live| live.until.is_some_and(|until| now < until)).take(OVERLAPPING_MAX);
@@ -230,7 +286,7 @@ impl SigningKeys {
             let (until, secret) = line.split_once(' ').ok_or(InvalidSecret::Encoding)?;
             let until: i64 = until.parse().map_err(|_| InvalidSecret::Encoding)?;
             let until = (until != 0).then(|| Timestamp::from_millis(until));
-            Ok(LiveKey { key: SigningKey::parse(secret)?, until })
+            Ok(LiveKey { key: SigningKey::read(secret)?, until })
         });
         let keys = keys.collect::<Result<Vec<_>, InvalidSecret>>()?;
         if keys.is_empty() { Err(InvalidSecret::Encoding) } else { Ok(SigningKeys(keys)) }
@@ -294,6 +350,37 @@ mod tests {
         assert_eq!(shown(at(160)), [(shown_b, None)]);
         let shared = SigningKeys::new(SigningKey::hmac([3; 32]));
         assert_eq!(shared.public_keys(at(0)).count(), 0);
+    }
+
+    #[test]
+    fn a_text_of_ones_own_is_stored_and_rotated_as_it_stands() {
+        let own = OwnSecret::parse("correct-horse-battery-staple").expect("long enough").key();
+        assert_eq!((own.shown().as_str(), own.hint().as_str()), ("correct-horse-battery-staple", "aple"));
+        let keys = SigningKeys::new(own).rotated(SigningKey::hmac([2; 32]), OVERLAP_DEFAULT, at(100));
+        let back = SigningKeys::from_stored(&keys.to_stored()).expect("stored keys");
+        assert_eq!(hints(&back, at(101)), hints(&keys, at(101)));
+        assert_eq!(hints(&back, at(101))[1], "aple");
+    }
+
+    #[test]
+    fn a_text_of_ones_own_must_be_hard_to_guess_and_easy_to_send() {
+        let whsec = format!("{HMAC_PREFIX}{}", BASE64.encode(&[7; 32]));
+        for (text, refused) in [
+            ("x".repeat(24), None),
+            ("x".repeat(64), None),
+            (whsec.clone(), None),
+            ("x".repeat(23), Some(InvalidSecret::OwnText)),
+            ("x".repeat(65), Some(InvalidSecret::OwnText)),
+            (String::new(), Some(InvalidSecret::OwnText)),
+            ("a secret with spaces in its text".to_owned(), Some(InvalidSecret::OwnText)),
+            ("a-secret-with-a-line\n-break-in-it".to_owned(), Some(InvalidSecret::OwnText)),
+            ("ein-geheimnis-für-alle-zeiten".to_owned(), Some(InvalidSecret::OwnText)),
+            ("whsec_short".to_owned(), Some(InvalidSecret::Encoding)),
+            (whsec.replace("whsec_", "whsk_"), Some(InvalidSecret::OwnPair)),
+            (whsec.replace("whsec_", "whpk_"), Some(InvalidSecret::OwnPair)),
+        ] {
+            assert_eq!(OwnSecret::parse(&text).err(), refused, "{text:?}");
+        }
     }
 
     #[test]
