@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::access::Mode;
 use crate::cloud_events;
 use crate::event_type::EventType;
 use crate::handle::Handle;
@@ -43,6 +44,34 @@ pub enum Origin {
     Test,
     /// Made by Angarium about itself, such as `webhook.delivery.terminal_failure`.
     System,
+    /// Published or tested with a test key: recorded and matched, and never sent.
+    Sandbox,
+}
+
+impl Origin {
+    /// Where an event comes from that somebody publishes in this mode.
+    pub fn of_published(mode: Mode) -> Origin {
+        match mode {
+            Mode::Live => Origin::Live,
+            Mode::Test => Origin::Sandbox,
+        }
+    }
+
+    /// Where an event comes from that a subscription's test makes in this mode.
+    pub fn of_test(mode: Mode) -> Origin {
+        match mode {
+            Mode::Live => Origin::Test,
+            Mode::Test => Origin::Sandbox,
+        }
+    }
+
+    /// Whether deliveries of such an event are attempted. Those of others are born cancelled.
+    pub fn is_sent(self) -> bool {
+        match self {
+            Origin::Live | Origin::Test | Origin::System => true,
+            Origin::Sandbox => false,
+        }
+    }
 }
 
 /// The publisher's time of an event, with seconds or milliseconds exactly as accepted (contract 1.1).
@@ -101,15 +130,18 @@ pub enum PayloadFormat {
     /// CloudEvents 1.0, binary mode: the attributes are headers, and the body is the payload alone.
     #[serde(rename = "cloudevents-binary")]
     CloudEventsBinary,
+    /// `{id,type,timestamp,data}`: what the v1 API has always sent.
+    Platformxe,
 }
 
 impl PayloadFormat {
     /// The media type of the body.
     pub fn content_type(self) -> &'static str {
         match self {
-            PayloadFormat::Native | PayloadFormat::Standard | PayloadFormat::CloudEventsBinary => {
-                "application/json"
-            }
+            PayloadFormat::Native
+            | PayloadFormat::Standard
+            | PayloadFormat::Platformxe
+            | PayloadFormat::CloudEventsBinary => "application/json",
             PayloadFormat::CloudEvents => "application/cloudevents+json; charset=UTF-8",
         }
     }
@@ -135,6 +167,10 @@ impl PayloadFormat {
             ).into(),
             PayloadFormat::Standard => {
                 format!(r#"{{"type":"{event_type}","timestamp":"{occurred_at}","data":{text}}}"#).into()
+            }
+            PayloadFormat::Platformxe => {
+                format!(r#"{{"id":"{id}","type":"{event_type}","timestamp":"{occurred_at}","data":{text}}}"#)
+                    .into()
             }
             PayloadFormat::CloudEvents => cloud_events::structured(event, attempt).into(),
             PayloadFormat::CloudEventsBinary => payload.as_bytes().clone(),
@@ -168,11 +204,20 @@ mod tests {
     }
 
     #[test]
+    fn what_the_v1_api_sends_has_four_fields() {
+        assert_eq!(
+            PayloadFormat::Platformxe.body(&event(), 1),
+            r#"{"id":"evt_01040g2081040g2081040g2081","type":"link.clicked","timestamp":"2026-02-25T12:00:00Z","data":{"n":1}}"#
+        );
+    }
+
+    #[test]
     fn every_format_is_valid_json_with_the_payload_inside() {
         for (format, field) in [
             (PayloadFormat::Native, "payload"),
             (PayloadFormat::Standard, "data"),
             (PayloadFormat::CloudEvents, "data"),
+            (PayloadFormat::Platformxe, "data"),
         ] {
             let body: serde_json::Value =
                 serde_json::from_slice(&format.body(&event(), 1)).expect("valid JSON");
