@@ -1,9 +1,9 @@
-//! Who may do what: roles of people, scopes of tokens.
+//! Who may do what: roles of people, scopes of tokens and keys.
 
 use serde::{Deserialize, Serialize};
 
 use crate::handle::Handle;
-use crate::ids::TokenId;
+use crate::ids::{ApiKeyId, TokenId};
 use crate::time::Timestamp;
 
 /// What a person may do on a handle. Each role may do what the ones before it may.
@@ -18,7 +18,7 @@ pub enum Role {
     Owner,
 }
 
-/// What a token may do on its handle.
+/// What a token or a key may do on its handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Scope {
     /// Publish events.
@@ -51,11 +51,17 @@ pub enum Scope {
     /// Read who is told of what.
     #[serde(rename = "notifications.read")]
     NotificationsRead,
+    /// A key's: everything about webhooks and their deliveries.
+    #[serde(rename = "webhooks:manage")]
+    WebhooksManage,
+    /// A key's: publish events.
+    #[serde(rename = "events:manage")]
+    EventsManage,
 }
 
 impl Scope {
-    /// Every scope.
-    pub const ALL: &[Scope] = &[
+    /// The scopes of personal access tokens.
+    pub const OF_TOKENS: &[Scope] = &[
         Scope::EventsWrite,
         Scope::EventsRead,
         Scope::WebhooksWrite,
@@ -67,6 +73,8 @@ impl Scope {
         Scope::EventTypesRead,
         Scope::NotificationsRead,
     ];
+    /// The scopes of API keys.
+    pub const OF_KEYS: &[Scope] = &[Scope::WebhooksManage, Scope::EventsManage];
 
     /// The least role of a person who may give a token this scope: nobody gives what they do not have.
     pub fn given_by(self) -> Role {
@@ -80,7 +88,7 @@ impl Scope {
             | Scope::EventTypesWrite
             | Scope::EventTypesRead
             | Scope::NotificationsRead => Role::Operator,
-            Scope::AuditRead => Role::Owner,
+            Scope::AuditRead | Scope::WebhooksManage | Scope::EventsManage => Role::Owner,
         }
     }
 
@@ -97,6 +105,8 @@ impl Scope {
             Scope::EventTypesWrite => "event_types.write",
             Scope::EventTypesRead => "event_types.read",
             Scope::NotificationsRead => "notifications.read",
+            Scope::WebhooksManage => "webhooks:manage",
+            Scope::EventsManage => "events:manage",
         }
     }
 }
@@ -112,7 +122,39 @@ impl Role {
     }
 }
 
-/// A personal access token. Its secret is known to its holder alone; we keep a hash.
+/// Whether what a caller publishes is really sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It is.
+    #[default]
+    Live,
+    /// It is recorded and matched, and goes nowhere.
+    Test,
+}
+
+impl Mode {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Live => "live",
+            Mode::Test => "test",
+        }
+    }
+}
+
+/// What a token is: which door it opens, and what its text looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CredentialKind {
+    /// A personal access token, for paths that name the handle.
+    #[default]
+    Personal,
+    /// An API key, which says by itself which handle it is for.
+    Key(Mode),
+}
+
+/// A personal access token or an API key. Its secret is known to its holder alone; we keep a hash.
 ///
 /// The secret is 256 random bits, so a fast hash is enough: there is nothing to guess.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,9 +164,12 @@ pub struct Token {
     pub id: TokenId,
     /// The only handle that it is good for.
     pub handle: Handle,
+    /// What it is. Tokens were the only kind once, and are stored without the word.
+    #[serde(default)]
+    pub kind: CredentialKind,
     /// Its maker's words.
     pub name: String,
-    /// What it may do; not empty.
+    /// What it may do; not empty, and of its kind.
     pub scopes: Vec<Scope>,
     /// SHA-256 of the secret half.
     pub secret_sha256: [u8; 32],
@@ -140,5 +185,65 @@ impl Token {
     /// Whether its time has passed.
     pub fn expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// Its public half as people see it: `tok_…`, or `key_…` of an API key.
+    pub fn public_id(&self) -> String {
+        match self.kind {
+            CredentialKind::Personal => self.id.to_string(),
+            CredentialKind::Key(_) => self.key_id().to_string(),
+        }
+    }
+
+    /// The public half of an API key.
+    pub fn key_id(&self) -> ApiKeyId {
+        self.id.of_kind()
+    }
+}
+
+impl CredentialKind {
+    /// Whether it is an API key.
+    pub fn is_key(self) -> bool {
+        match self {
+            CredentialKind::Personal => false,
+            CredentialKind::Key(_) => true,
+        }
+    }
+
+    /// Whether what its holder publishes is really sent.
+    pub fn mode(self) -> Mode {
+        match self {
+            CredentialKind::Personal => Mode::Live,
+            CredentialKind::Key(mode) => mode,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_before_there_were_keys_are_personal() {
+        let id = TokenId::from_bytes([7; 16]);
+        let stored = serde_json::json!({
+            "id": id, "handle": "acme", "name": "ci", "scopes": ["events.write"],
+            "secretSha256": vec![0; 32], "createdAt": "2026-02-25T12:00:00Z", "expiresAt": null, "lastUsedAt": null,
+        });
+        let token: Token = serde_json::from_value(stored).expect("a token");
+        assert_eq!((token.kind, token.secret_sha256), (CredentialKind::Personal, [0; 32]));
+        assert_eq!(token.public_id(), id.to_string());
+        let key = Token { kind: CredentialKind::Key(Mode::Test), ..token };
+        assert_eq!(key.public_id(), format!("key_{}", id.digits()));
+        let text = serde_json::to_string(&key).expect("JSON");
+        assert_eq!(serde_json::from_str::<Token>(&text).expect("a token"), key);
+    }
+
+    #[test]
+    fn every_scope_is_of_one_kind_and_has_its_word() {
+        for scope in Scope::OF_TOKENS.iter().chain(Scope::OF_KEYS) {
+            assert_eq!(serde_json::to_value(scope).expect("JSON"), scope.as_str());
+            assert_ne!(Scope::OF_TOKENS.contains(scope), Scope::OF_KEYS.contains(scope));
+        }
     }
 }

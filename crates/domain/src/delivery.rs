@@ -39,7 +39,7 @@ pub enum State {
         /// Why.
         cause: DeathCause,
     },
-    /// Its subscription was deleted. Final.
+    /// Its subscription was deleted, or its event is one that is never sent. Final.
     Cancelled {
         /// When.
         at: Timestamp,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use angarium_domain::access::Mode;
 use angarium_domain::attempt::AttemptRecord;
 use angarium_domain::audit::changed;
 use angarium_domain::delivery::{self, Delivery, State};
@@ -67,6 +68,9 @@ pub enum DeliveryError {
     /// Its subscription was deleted.
     #[error("the subscription of this delivery was deleted")]
     SubscriptionGone,
+    /// The caller's credential is for trying things out, and a replay is sent for real.
+    #[error("a test key sends nothing, and so replays nothing")]
+    TestMode,
     /// The idempotency key says no.
     #[error(transparent)]
     Repeat(#[from] RepeatError),
@@ -142,6 +146,9 @@ impl Deliveries {
         to: Target,
         once: Once<Replayed>,
     ) -> Result<Reply, DeliveryError> {
+        if caller.mode == Mode::Test {
+            return Err(DeliveryError::TestMode);
+        }
         let _running = self.desk.repeats.begin(once.key.as_ref())?;
         if let Some(reply) = self.desk.repeats.earlier::<DeliveryError>(once.key.as_ref()).await? {
             return Ok(reply);

@@ -129,7 +129,7 @@ impl Intake {
         refusal: Refusal,
     ) -> Result<Reply, AcceptError> {
         let _running = self.desk.repeats.begin(once.key.as_ref())?;
-        let events = self.make(&caller.handle, events);
+        let events = self.make(caller, events);
         for _ in 0..DECISIONS_MAX {
             match self.append(&caller.handle, &events, once, refusal).await {
                 Err(AcceptError::Store(StoreError::Conflict)) => {
@@ -141,15 +141,15 @@ impl Intake {
         Err(AcceptError::Overloaded { retry_after: Duration::from_secs(1) })
     }
 
-    fn make(&self, handle: &Handle, events: Vec<NewEvent>) -> Vec<Arc<Event>> {
+    fn make(&self, caller: &Caller, events: Vec<NewEvent>) -> Vec<Arc<Event>> {
         let now = self.desk.clock.now();
         let event = |new: NewEvent| Event {
             id: new_id(&*self.desk.ids, now),
-            handle: handle.clone(),
+            handle: caller.handle.clone(),
             event_type: new.event_type,
             occurred_at: new.occurred_at.unwrap_or_else(|| now.into()),
             accepted_at: now,
-            origin: Origin::Live,
+            origin: Origin::of_published(caller.mode),
             ordering_key: new.ordering_key,
             payload: new.payload,
         };

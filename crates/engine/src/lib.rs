@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_channels::Channel;
+use angarium_domain::access::Mode;
 use angarium_domain::handle::Handle;
 use angarium_domain::retention::Retention;
 use angarium_store::{Store, StoreError};
@@ -133,6 +134,8 @@ pub struct Caller {
     pub request_id: String,
     /// The address that it came from, which may be a proxy's; none if not over the network.
     pub ip: Option<IpAddr>,
+    /// Whether what the caller publishes is really sent.
+    pub mode: Mode,
 }
 
 /// A running engine. Its parts are cheap to clone and stay usable while it drains.
@@ -145,7 +148,7 @@ pub struct Engine {
     pub subscriptions: Subscriptions,
     /// Catalogues of event types.
     pub event_types: EventTypes,
-    /// Personal access tokens.
+    /// Personal access tokens and API keys.
     pub tokens: Tokens,
     /// The delivery log and its dead letters.
     pub deliveries: Deliveries,

@@ -113,13 +113,17 @@ impl Planner {
         again: Again,
         now: Timestamp,
     ) -> DeliveryId {
-        let ordering_key = to.ordered.then(|| OrderingKey::of(event));
+        let is_sent = event.origin.is_sent();
+        // What is not sent waits for nothing, and nothing waits for it.
+        let ordering_key = (is_sent && to.ordered).then(|| OrderingKey::of(event));
         // Only the store knows whether something older has the same key.
-        let may_be_born_leased = !to.holds() && ordering_key.is_none();
+        let may_be_born_leased = is_sent && !to.holds() && ordering_key.is_none();
         if may_be_born_leased {
             plan.births.get_or_insert_with(|| self.rooms.begin_births());
         }
-        let state = if may_be_born_leased && self.rooms.take(to.id) {
+        let state = if !is_sent {
+            State::Cancelled { at: now }
+        } else if may_be_born_leased && self.rooms.take(to.id) {
             State::InFlight { lease_until: now + self.settings.lease }
         } else {
             State::Scheduled { due_at: now }
@@ -145,17 +149,21 @@ impl Planner {
         id
     }
 
-    /// Tells the dispatcher of deliveries that are on stable storage.
+    /// Tells the dispatcher of deliveries that are on stable storage and are to be sent.
     pub(crate) async fn announce(&self, mut plan: Plan) {
-        let inputs: Vec<_> =
-            plan.planned.drain(..).map(|(delivery, event, rules)| input(delivery, event, rules)).collect();
+        let inputs: Vec<_> = plan
+            .planned
+            .drain(..)
+            .filter_map(|(delivery, event, rules)| input(delivery, event, rules))
+            .collect();
         if !inputs.is_empty() {
             self.dispatcher.tell(inputs).await;
         }
     }
 }
 
-fn input(delivery: Delivery, event: Arc<Event>, rules: LaneRules) -> Input<Work> {
+/// What the dispatcher is told of a new delivery; nothing, if it was born finished.
+fn input(delivery: Delivery, event: Arc<Event>, rules: LaneRules) -> Option<Input<Work>> {
     let (handle, lane) = (delivery.handle.clone(), delivery.subscription_id);
     match delivery.state {
         State::InFlight { lease_until } => {
@@ -167,12 +175,10 @@ fn input(delivery: Delivery, event: Arc<Event>, rules: LaneRules) -> Input<Work>
                 in_order: false,
             };
             let work = Work(Box::new(Leased { lease, delivery, event }));
-            Input::Born { rules, ticket: Ticket { handle, lane, lease_until, work } }
+            Some(Input::Born { rules, ticket: Ticket { handle, lane, lease_until, work } })
         }
-        State::Scheduled { due_at } => Input::Scheduled(Head { handle, lane, rules, due_at }),
-        State::Delivered { .. } | State::Dead { .. } | State::Cancelled { .. } => {
-            unreachable!("a new delivery is scheduled or born leased")
-        }
+        State::Scheduled { due_at } => Some(Input::Scheduled(Head { handle, lane, rules, due_at })),
+        State::Delivered { .. } | State::Dead { .. } | State::Cancelled { .. } => None,
     }
 }
 

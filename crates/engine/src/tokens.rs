@@ -1,35 +1,43 @@
-//! Personal access tokens: `patv1_<id>.<secret>`, of which we keep a hash.
+//! Personal access tokens and API keys, of whose secrets we keep a hash.
+//!
+//! A token is shown at a path that names its handle. A key says by itself which handle it is for,
+//! so its handle is looked up; everything after that is the same.
+
+mod text;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use angarium_domain::access::{Scope, Token};
+use angarium_domain::access::{CredentialKind, Scope, Token};
 use angarium_domain::audit::{Difference, changed};
 use angarium_domain::handle::Handle;
-use angarium_domain::ids::TokenId;
+use angarium_domain::ids::{ApiKeyId, TokenId};
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::directory::{Change, Snapshot};
 use angarium_store::write::Context;
-use data_encoding::BASE64URL_NOPAD;
 
 use crate::ids::new_id;
 use crate::once::{Once, RepeatError, Reply};
 use crate::{Caller, DECISIONS_MAX, Desk};
+use text::{Claimed, sha256};
 
-/// The most live tokens that a handle may have.
+/// The most live tokens that a handle may have, and the most live keys.
 pub const TOKENS_PER_HANDLE_MAX: usize = 100;
-const PREFIX: &str = "patv1_";
+/// Keys whose handles are kept in memory; beyond that one makes room, and is looked up again.
+const HOLDERS_MAX: usize = 10_000;
 /// How exactly the last use of a token is known.
 const TOUCH_INTERVAL: Duration = Duration::from_mins(1);
 
 /// A token as it is asked for.
 #[derive(Debug, Clone)]
 pub struct NewToken {
+    /// Which door it opens.
+    pub kind: CredentialKind,
     /// Its maker's words.
     pub name: String,
-    /// What it may do; not empty.
+    /// What it may do; not empty, and of its kind.
     pub scopes: Vec<Scope>,
     /// When it stops being good; none for never.
     pub expires_at: Option<Timestamp>,
@@ -39,7 +47,7 @@ pub struct NewToken {
 pub struct TokenMade {
     /// The token.
     pub token: Token,
-    /// `patv1_<id>.<secret>`.
+    /// `patv1_…`, or `pxk_…` of an API key.
     pub text: String,
 }
 
@@ -49,8 +57,8 @@ pub enum TokenError {
     /// The handle has no such token.
     #[error("there is no such token")]
     NotFound,
-    /// The handle has as many as it may have.
-    #[error("the handle has {limit} tokens, which is the limit")]
+    /// The handle has as many of this kind as it may have.
+    #[error("the handle has {limit} of them, which is the limit")]
     TooMany {
         /// How many it may have.
         limit: usize,
@@ -77,27 +85,43 @@ pub enum TokenRefused {
     Store(#[from] StoreError),
 }
 
-/// The tokens of all handles.
+/// The tokens and keys of all handles.
 #[derive(Clone)]
 pub struct Tokens {
     desk: Desk,
     /// When each token was last used, where that is newer than what is stored. Shared, because
     /// every request may use a token.
     used: Arc<Mutex<HashMap<TokenId, Timestamp>>>,
+    /// Whose a key is: that never changes. Whether it is still good is said by the handle's
+    /// snapshot alone. Shared, because every request may use a key.
+    holders: Arc<RwLock<HashMap<TokenId, Handle>>>,
 }
 
 impl Tokens {
     pub(crate) fn new(desk: Desk) -> Tokens {
-        Tokens { desk, used: Arc::default() }
+        Tokens { desk, used: Arc::default(), holders: Arc::default() }
     }
 
-    /// A handle's live tokens, oldest first.
+    /// A handle's live personal tokens, oldest first.
     pub async fn list(&self, handle: &Handle) -> Result<Vec<Arc<Token>>, StoreError> {
+        let mut tokens = self.all(handle).await?;
+        tokens.retain(|token| !token.kind.is_key());
+        Ok(tokens)
+    }
+
+    /// A handle's live API keys, oldest first.
+    pub async fn list_keys(&self, handle: &Handle) -> Result<Vec<Arc<Token>>, StoreError> {
+        let mut tokens = self.all(handle).await?;
+        tokens.retain(|token| token.kind.is_key());
+        Ok(tokens)
+    }
+
+    async fn all(&self, handle: &Handle) -> Result<Vec<Arc<Token>>, StoreError> {
         // Last uses are no new version of the handle: ask the store.
         Ok(self.desk.store.snapshot(handle).await?.tokens)
     }
 
-    /// Makes a token.
+    /// Makes a token or a key.
     pub async fn create(
         &self,
         caller: Caller,
@@ -106,10 +130,11 @@ impl Tokens {
     ) -> Result<Reply, TokenError> {
         let now = self.desk.clock.now();
         let id: TokenId = new_id(&*self.desk.ids, now);
-        let secret = BASE64URL_NOPAD.encode(&self.desk.ids.key());
+        let (text, secret) = text::write(new.kind, id, &self.desk.ids.key());
         let token = Token {
             id,
             handle: caller.handle.clone(),
+            kind: new.kind,
             name: new.name,
             scopes: new.scopes,
             secret_sha256: sha256(&secret),
@@ -117,9 +142,11 @@ impl Tokens {
             expires_at: new.expires_at,
             last_used_at: None,
         };
-        let made = TokenMade { token: token.clone(), text: format!("{PREFIX}{}.{secret}", id.digits()) };
-        self.change(&caller, "token.created", id, made, once, |snapshot| {
-            if snapshot.tokens.len() >= TOKENS_PER_HANDLE_MAX {
+        let action = if new.kind.is_key() { "api_key.created" } else { "token.created" };
+        let made = TokenMade { token: token.clone(), text };
+        self.change(&caller, action, token.public_id(), made, once, |snapshot| {
+            let of_its_kind = snapshot.tokens.iter().filter(|known| known.kind.is_key() == new.kind.is_key());
+            if of_its_kind.count() >= TOKENS_PER_HANDLE_MAX {
                 return Err(TokenError::TooMany { limit: TOKENS_PER_HANDLE_MAX });
             }
             Ok(Change::AddToken(token.clone()))
@@ -127,22 +154,47 @@ impl Tokens {
         .await
     }
 
-    /// Ends a token: the next request with it is refused.
+    /// Ends a personal token: the next request with it is refused.
     pub async fn revoke(&self, caller: Caller, id: TokenId, once: Once<()>) -> Result<Reply, TokenError> {
-        self.change(&caller, "token.revoked", id, (), once, |snapshot| {
-            let known = snapshot.tokens.iter().any(|token| token.id == id);
-            if known { Ok(Change::RevokeToken(id)) } else { Err(TokenError::NotFound) }
+        self.change(&caller, "token.revoked", id.to_string(), (), once, |snapshot| {
+            end_of(snapshot, id, |token| !token.kind.is_key())
         })
         .await
     }
 
-    /// Judges a token's text. Compares in constant time, whether the id is known or not.
+    /// Ends an API key: the next request with it is refused.
+    pub async fn revoke_key(
+        &self,
+        caller: Caller,
+        id: ApiKeyId,
+        once: Once<()>,
+    ) -> Result<Reply, TokenError> {
+        self.change(&caller, "api_key.revoked", id.to_string(), (), once, |snapshot| {
+            end_of(snapshot, id.of_kind(), |token| token.kind.is_key())
+        })
+        .await
+    }
+
+    /// Judges a personal token's text.
     pub async fn authenticate(&self, handle: &Handle, text: &str) -> Result<Arc<Token>, TokenRefused> {
-        let (id, secret) = parse(text).ok_or(TokenRefused::Invalid)?;
+        self.judge(handle, &text::personal(text).ok_or(TokenRefused::Invalid)?).await
+    }
+
+    /// Judges an API key's text, and says whose it is.
+    pub async fn authenticate_key(&self, text: &str) -> Result<Arc<Token>, TokenRefused> {
+        let claimed = text::key(text).ok_or(TokenRefused::Invalid)?;
+        let handle = self.holder(claimed.id).await?.ok_or(TokenRefused::Invalid)?;
+        self.judge(&handle, &claimed).await
+    }
+
+    /// Compares in constant time, whether the id is known or not.
+    async fn judge(&self, handle: &Handle, claimed: &Claimed<'_>) -> Result<Arc<Token>, TokenRefused> {
         let snapshot = self.desk.snapshots.get(handle).await?;
-        let found = snapshot.tokens.iter().find(|token| token.id == id);
+        let same = |token: &&Arc<Token>| token.id == claimed.id && token.kind == claimed.kind;
+        let found = snapshot.tokens.iter().find(same);
         let expected = found.map_or([0; 32], |token| token.secret_sha256);
-        let right = aws_lc_rs::constant_time::verify_slices_are_equal(&expected, &sha256(secret)).is_ok();
+        let given = sha256(claimed.secret);
+        let right = aws_lc_rs::constant_time::verify_slices_are_equal(&expected, &given).is_ok();
         let token = found.filter(|_| right).ok_or(TokenRefused::Invalid)?.clone();
         let now = self.desk.clock.now();
         if token.expired(now) {
@@ -150,6 +202,25 @@ impl Tokens {
         }
         self.touch(&token, now);
         Ok(token)
+    }
+
+    /// Whose a key is. Keys that nobody has are looked up each time, and not remembered: strangers
+    /// may try as many as they like.
+    async fn holder(&self, id: TokenId) -> Result<Option<Handle>, StoreError> {
+        let known = self.holders.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let found = self.desk.store.holder_of_token(id).await?;
+        if let Some(handle) = &found {
+            let mut known = self.holders.write().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= HOLDERS_MAX {
+                let any = known.keys().next().copied().expect("it is full");
+                known.remove(&any);
+            }
+            known.insert(id, handle.clone());
+        }
+        Ok(found)
     }
 
     /// Notes a use, about once a minute, without making the request wait.
@@ -175,7 +246,7 @@ impl Tokens {
         &self,
         caller: &Caller,
         action: &'static str,
-        id: TokenId,
+        object: String,
         made: T,
         once: Once<T>,
         decide: impl Fn(&Snapshot) -> Result<Change, TokenError> + Send + Sync,
@@ -189,7 +260,7 @@ impl Tokens {
             let change = decide(&snapshot)?;
             let now = self.desk.clock.now();
             let (answer, idempotency) = once.answer_to(&made, now);
-            let audit = caller.audit_of(now, action, id.to_string(), told(&snapshot, &change));
+            let audit = caller.audit_of(now, action, object.clone(), told(&snapshot, &change));
             let context = Context { idempotency, audit: Some(audit) };
             let written =
                 self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await;
@@ -214,36 +285,12 @@ fn told(snapshot: &Snapshot, change: &Change) -> Difference {
     }
 }
 
-fn parse(text: &str) -> Option<(TokenId, &str)> {
-    let (digits, secret) = text.strip_prefix(PREFIX)?.split_once('.')?;
-    Some((format!("tok_{digits}").parse().ok()?, secret))
-}
-
-fn sha256(secret: &str) -> [u8; 32] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes());
-    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_documented_form_is_a_token() {
-        let id = TokenId::from_bytes([7; 16]);
-        let text = format!("patv1_{}.secret", id.digits());
-        assert_eq!(parse(&text), Some((id, "secret")));
-        let digits = id.digits();
-        for broken in [
-            "",
-            "patv1_",
-            "patv1_.secret",
-            &text[..20],
-            &text.to_uppercase(),
-            &format!("patv2_{digits}.s"),
-            &format!("patv1_{digits}"),
-        ] {
-            assert_eq!(parse(broken), None, "{broken}");
-        }
-    }
+/// The change that ends a token, if the handle has it and it is of the right kind.
+fn end_of(
+    snapshot: &Snapshot,
+    id: TokenId,
+    is_of_kind: impl Fn(&Token) -> bool,
+) -> Result<Change, TokenError> {
+    let known = snapshot.tokens.iter().any(|token| token.id == id && is_of_kind(token));
+    if known { Ok(Change::RevokeToken(id)) } else { Err(TokenError::NotFound) }
 }

@@ -42,7 +42,7 @@ pub struct Snapshot {
     pub version: u64,
     /// By id, oldest first.
     pub subscriptions: Vec<Arc<Entry>>,
-    /// Those not revoked, by id, oldest first.
+    /// Those not revoked, API keys among them, by id, oldest first.
     pub tokens: Vec<Arc<Token>>,
     /// The version at which the catalogue of event types last changed. 0: there never was one, and
     /// publishing need not ask for it.
@@ -95,6 +95,9 @@ pub trait Directory: Send + Sync {
     /// Cancels at most `limit` of the deliveries that removals left scheduled: those of one lane,
     /// due longest first, and then those that wait behind others. Answers whether there may be more.
     async fn cancel_removed(&self, limit: u32, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Whose token this is. None for one that is unknown or revoked.
+    async fn holder_of_token(&self, id: TokenId) -> Result<Option<Handle>, StoreError>;
 
     /// Notes that a token was used. Makes no new version.
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError>;

@@ -124,6 +124,7 @@ statements! {
         ON CONFLICT (handle, subscription_id) DO UPDATE SET since = excluded.since, warned_at = excluded.warned_at";
     END_OUTAGE = "DELETE FROM outages WHERE handle = $1 AND subscription_id = $2";
     TOKENS = "SELECT token, last_used_at FROM tokens WHERE handle = $1 ORDER BY id";
+    HOLDER_OF_TOKEN = "SELECT handle FROM tokens INDEXED BY tokens_by_id WHERE id = $1";
     ADD_TOKEN = "INSERT INTO tokens (handle, id, token, last_used_at) VALUES ($1, $2, $3, $4)";
     REVOKE_TOKEN = "DELETE FROM tokens WHERE handle = $1 AND id = $2";
     TOUCH_TOKEN = "UPDATE tokens SET last_used_at = $1 WHERE id = $2";

@@ -11,7 +11,7 @@ use angarium_domain::handle::Handle;
 use angarium_domain::headers::CustomHeaders;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
 use angarium_domain::retry::RetryPolicy;
-use angarium_domain::secret::PublicKey;
+use angarium_domain::secret::{OwnSecret, PublicKey};
 use angarium_domain::signature::SigningProfile;
 use angarium_domain::subscription::{EndpointUrl, Status, Subscription, without_duplicates};
 use angarium_domain::time::Timestamp;
@@ -21,7 +21,7 @@ use angarium_store::StoreError;
 use crate::once::RepeatError;
 
 /// A subscription as it is asked for; validated field by field, except for the address.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewSubscription {
     /// Judged by the channel.
     pub endpoint_url: String,
@@ -51,6 +51,8 @@ pub struct NewSubscription {
     pub auto_disable: Option<AutoDisable>,
     /// How the receiver is asked for its consent; none for not at all.
     pub verification: Option<Method>,
+    /// The caller's own secret, for a profile whose key is shared; none to have one made.
+    pub secret: Option<OwnSecret>,
 }
 
 /// What is to be changed; none leaves a field as it is. Absent, null and a value are three things.
@@ -82,6 +84,8 @@ pub struct Patch {
     pub auto_disable: Option<Option<AutoDisable>>,
     /// Null means not at all.
     pub verification: Option<Option<Method>>,
+    /// Pauses or resumes together with the rest, as the operations of these names do.
+    pub paused: Option<bool>,
 }
 
 /// A subscription and the secret that is shown once.
@@ -234,6 +238,11 @@ impl Patch {
         set(&mut subscription.auto_disable, self.auto_disable.as_ref());
         if let Some(method) = self.verification {
             subscription.verify_by(method);
+        }
+        match self.paused {
+            Some(true) => _ = subscription.pause(),
+            Some(false) => _ = subscription.resume(),
+            None => {}
         }
         subscription.updated_at = now;
         Ok(())

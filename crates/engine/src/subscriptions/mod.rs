@@ -122,7 +122,11 @@ impl Subscriptions {
                 if snapshot.subscriptions.len() >= SUBSCRIPTIONS_PER_HANDLE_MAX {
                     return Err(SubscriptionError::TooMany { limit: SUBSCRIPTIONS_PER_HANDLE_MAX });
                 }
-                let key = new_key(new.signing_profile, seed);
+                let key = match &new.secret {
+                    Some(secret) if !new.signing_profile.is_asymmetric() => secret.key(),
+                    Some(_) => return Err(SubscriptionError::KeyKind),
+                    None => new_key(new.signing_profile, seed),
+                };
                 let subscription = new.made(&caller.handle, id, &url, key.hint(), now);
                 let made = WithSecret { subscription, last_triggered_at: None, secret: key.shown() };
                 let entry =
@@ -243,7 +247,7 @@ impl Subscriptions {
         if let Some(reply) = self.desk.repeats.earlier::<SubscriptionError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
-        let event = Arc::new(self.test_event(&caller.handle, id));
+        let event = Arc::new(self.test_event(&caller, id));
         for _ in 0..DECISIONS_MAX {
             match self.try_test(&caller, id, &event, &once).await {
                 Err(SubscriptionError::Store(StoreError::Conflict)) => {
@@ -255,15 +259,15 @@ impl Subscriptions {
         Err(SubscriptionError::Overloaded { retry_after: Duration::from_secs(1) })
     }
 
-    fn test_event(&self, handle: &Handle, id: SubscriptionId) -> Event {
+    fn test_event(&self, caller: &Caller, id: SubscriptionId) -> Event {
         let now = self.desk.clock.now();
         Event {
             id: new_id(&*self.desk.ids, now),
-            handle: handle.clone(),
+            handle: caller.handle.clone(),
             event_type: "webhook.test".parse().expect("a valid event type"),
             occurred_at: now.into(),
             accepted_at: now,
-            origin: Origin::Test,
+            origin: Origin::of_test(caller.mode),
             ordering_key: None,
             payload: Payload::of_our_own(&json!({ "subscriptionId": id, "test": true })),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use angarium_domain::access::Mode;
 use angarium_domain::event::PayloadFormat;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::Scope;
@@ -129,7 +130,13 @@ impl Errand {
     }
 
     fn caller(&self) -> Caller {
-        Caller { handle: self.handle.clone(), actor: "owner".to_owned(), request_id: self.key(), ip: None }
+        Caller {
+            handle: self.handle.clone(),
+            actor: "owner".to_owned(),
+            request_id: self.key(),
+            ip: None,
+            mode: Mode::Live,
+        }
     }
 
     /// Asks once. `events` are those of the ledger that are to be published.
@@ -227,6 +234,7 @@ fn new_subscription(receiver: usize, spec: &Spec) -> NewSubscription {
         ordered: spec.ordered,
         auto_disable: None,
         verification: None,
+        secret: None,
     }
 }
 
@@ -280,9 +288,10 @@ impl From<DeliveryError> for Refusal {
             DeliveryError::Repeat(error) => error.into(),
             DeliveryError::Overloaded { .. } => Refusal::NotNow,
             DeliveryError::Store(error) => error.into(),
-            DeliveryError::NotFound | DeliveryError::NotReplayable(_) | DeliveryError::SubscriptionGone => {
-                Refusal::Never
-            }
+            DeliveryError::NotFound
+            | DeliveryError::NotReplayable(_)
+            | DeliveryError::SubscriptionGone
+            | DeliveryError::TestMode => Refusal::Never,
         }
     }
 }

@@ -283,6 +283,10 @@ impl Directory for FaultyStore {
         Ok(more)
     }
 
+    async fn holder_of_token(&self, id: TokenId) -> Result<Option<Handle>, StoreError> {
+        self.inner.holder_of_token(id).await
+    }
+
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
         self.inner.touch_token(id, at).await
     }

@@ -168,6 +168,18 @@ pub async fn an_outage_ends_with_its_subscription(store: &dyn Store) {
     assert_eq!(store.outages().await.expect("it reads"), []);
 }
 
+/// An API key does not name its handle: the store knows it, until the key is revoked.
+pub async fn a_token_is_found_without_its_handle(store: &dyn Store) {
+    change(store, 0, Change::AddToken(token(&acme(), 1))).await;
+    let foreign = Change::AddToken(token(&beta(), 2));
+    assert!(store.change(&beta(), 0, foreign, at(2), Context::default()).await.is_ok());
+    for (id, holder) in [(1, Some(acme())), (2, Some(beta())), (3, None)] {
+        assert_eq!(store.holder_of_token(token_id(id)).await.expect("it reads"), holder);
+    }
+    change(store, 1, Change::RevokeToken(token_id(1))).await;
+    assert_eq!(store.holder_of_token(token_id(1)).await.expect("it reads"), None);
+}
+
 /// Subscriptions and tokens of one handle are none of another's.
 pub async fn the_directory_of_another_handle_is_empty(store: &dyn Store) {
     change(store, 0, Change::Put(entry(&acme(), lane(1), "one"))).await;

@@ -1,19 +1,21 @@
 //! Promises of the event log.
 
-use angarium_domain::delivery::Delivery;
-use angarium_domain::event::Event;
+use angarium_domain::delivery::{Delivery, State};
+use angarium_domain::event::{Event, Origin};
 use angarium_domain::replay::{JobStatus, ReplayJob};
+use angarium_domain::retention::Cutoffs;
 use std::sync::Arc;
 
 use super::fixture::{
-    acme, answer, append, appending, at, beta, change, dead_at, delivery, entry, event, finished, first_page,
-    is_conflict, is_seen, job, lane, listed, logged, repeat, under_key,
+    acme, answer, append, appending, at, beta, change, claim, claim_of, dead_at, delivery, entry, event,
+    finished, first_page, is_conflict, is_seen, job, lane, listed, logged, repeat, under_key,
 };
 use crate::Store;
 use crate::directory::Change;
 use crate::event_log::{Append, EventFilter};
 use crate::history::LogFilter;
 use crate::page::{Page, PageRequest};
+use crate::upkeep::Forgotten;
 use crate::write::{Context, Written};
 
 /// What was answered is in the log, whole.
@@ -161,6 +163,26 @@ pub async fn a_replayed_dead_letter_leaves_the_list(store: &dyn Store) {
     }
     assert_eq!(logged(store, original.id).await.delivery.state, original.state);
     assert_eq!(logged(store, first.id).await.delivery.replay_of, Some(original.id));
+}
+
+/// A delivery may be born finished, because it is of an event that is never sent: it is in the log,
+/// in no lane, and ages like any other.
+pub async fn a_delivery_that_is_born_finished_is_never_claimed(store: &dyn Store) {
+    let live = event(&acme(), 1);
+    let event = Arc::new(Event { origin: Origin::Sandbox, ..(*live).clone() });
+    let born =
+        [1, 2].map(|n| Delivery { state: State::Cancelled { at: at(1) }, ..delivery(&event, lane(n)) });
+    append(store, appending(vec![event.clone()], born.to_vec())).await;
+    for (n, born) in [1, 2].into_iter().zip(born) {
+        assert_eq!(logged(store, born.id).await.delivery, born);
+        let claimed = claim(store, claim_of(lane(n), 10), at(100)).await;
+        assert_eq!((claimed.leased.len(), claimed.next_due_at), (0, None));
+    }
+    assert_eq!(store.event(&acme(), event.id).await.expect("it reads"), Some(event));
+    assert_eq!(store.lanes().await.expect("it reads"), []);
+    let cutoffs = Cutoffs { finished_before: at(2), dead_before: at(0), keys_ended_by: at(0) };
+    let forgotten = store.forget(cutoffs, 100).await.expect("it writes");
+    assert_eq!(forgotten, Forgotten { deliveries: 2, events: 1, keys: 0 });
 }
 
 /// A job's progress and the deliveries that it made are one write.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use angarium_domain::access::{self, CredentialKind, Mode, Token};
 use angarium_domain::attempt::{AttemptRecord, Exchange, Timing};
 use angarium_domain::audit::Difference;
 use angarium_domain::catalog;
@@ -193,12 +194,14 @@ pub(super) fn entry(handle: &Handle, id: SubscriptionId, description: &str) -> A
     })
 }
 
-pub(super) fn token(handle: &Handle, n: u64) -> angarium_domain::access::Token {
-    angarium_domain::access::Token {
+pub(super) fn token(handle: &Handle, n: u64) -> Token {
+    Token {
         id: token_id(n),
         handle: handle.clone(),
+        // Every third one is an API key.
+        kind: if n.is_multiple_of(3) { CredentialKind::Key(Mode::Test) } else { CredentialKind::Personal },
         name: format!("token {n}"),
-        scopes: vec![angarium_domain::access::Scope::EventsWrite],
+        scopes: vec![access::Scope::EventsWrite],
         secret_sha256: [n as u8; 32],
         created_at: at(0),
         expires_at: None,

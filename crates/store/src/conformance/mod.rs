@@ -43,6 +43,7 @@ macro_rules! conformance_suite {
                     events_are_filtered_by_type_and_time
                     events_of_another_handle_do_not_exist
                     a_replayed_dead_letter_leaves_the_list
+                    a_delivery_that_is_born_finished_is_never_claimed
                     a_job_moves_with_the_deliveries_that_it_made
                     a_subscription_changes_with_the_events_that_tell_of_it;
                 delivery_queue:
@@ -93,6 +94,7 @@ macro_rules! conformance_suite {
                     touching_a_token_makes_no_version
                     outages_are_noted_without_a_new_version
                     an_outage_ends_with_its_subscription
+                    a_token_is_found_without_its_handle
                     a_catalogue_is_read_back_by_name
                     the_version_of_a_catalogue_is_that_of_its_last_change
                     the_catalogue_of_another_handle_is_empty

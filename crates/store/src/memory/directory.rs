@@ -89,6 +89,12 @@ impl Directory for MemoryStore {
         Ok(true)
     }
 
+    async fn holder_of_token(&self, id: TokenId) -> Result<Option<Handle>, StoreError> {
+        let contents = self.lock();
+        let holder = contents.accounts.iter().find(|(_, account)| account.tokens.contains_key(&id));
+        Ok(holder.map(|(handle, _)| handle.clone()))
+    }
+
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
         let mut contents = self.lock();
         let token = contents.accounts.values_mut().find_map(|account| account.tokens.get_mut(&id));

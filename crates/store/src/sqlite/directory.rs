@@ -64,6 +64,15 @@ impl Directory for SqliteStore {
         self.write(move |db| cancel_removed(db, limit, now)).await
     }
 
+    async fn holder_of_token(&self, id: TokenId) -> Result<Option<Handle>, StoreError> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(statements::HOLDER_OF_TOKEN)?;
+            let mut rows = statement.query_and_then([id.as_bytes()], |row| row::handle(row, 0))?;
+            rows.next().transpose()
+        })
+        .await
+    }
+
     async fn touch_token(&self, id: TokenId, at: Timestamp) -> Result<(), StoreError> {
         self.write(move |db| {
             db.prepare_cached(statements::TOUCH_TOKEN)?.execute(params![at.as_millis(), id.as_bytes()])?;

@@ -199,6 +199,7 @@ fn origin_text(origin: Origin) -> &'static str {
         Origin::Live => "live",
         Origin::Test => "test",
         Origin::System => "system",
+        Origin::Sandbox => "sandbox",
     }
 }
 
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn every_origin_is_read_back_from_its_word() {
-        for origin in [Origin::Live, Origin::Test, Origin::System] {
+        for origin in [Origin::Live, Origin::Test, Origin::System, Origin::Sandbox] {
             assert_eq!(serde_json::from_value::<Origin>(origin_text(origin).into()).ok(), Some(origin));
         }
     }
