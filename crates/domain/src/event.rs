@@ -149,7 +149,10 @@ impl PayloadFormat {
     /// The headers that belong to the body, beside its media type: lower-case names, each once.
     pub fn headers(self, event: &Event, attempt: u32) -> Vec<(&'static str, String)> {
         match self {
-            PayloadFormat::Native | PayloadFormat::Standard | PayloadFormat::CloudEvents => Vec::new(),
+            PayloadFormat::Native
+            | PayloadFormat::Standard
+            | PayloadFormat::Platformxe
+            | PayloadFormat::CloudEvents => Vec::new(),
             PayloadFormat::CloudEventsBinary => cloud_events::headers(event, attempt),
         }
     }

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: reading it, and tying it to one write (contract 1.3).
+//! Idempotency keys: reading them, and tying them to one write (contract 1.3).
 
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Scope, key_in};
@@ -8,21 +8,20 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::problem::Problem;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
 /// The key of one write, if its caller gave one: the same handle, method, route and key are the
-/// same write, and the same body shows that it is.
+/// same write, and the same body shows that it is. `header` is where the dialect has it.
 pub(crate) fn repeat_key(
+    header: &HeaderName,
     headers: &HeaderMap,
     handle: &Handle,
     method: &Method,
     route: &str,
     body: &[u8],
 ) -> Result<Option<RepeatKey>, Problem> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let mut values = headers.get_all(header).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(invalid("the request has more than one Idempotency-Key"));
+        return Err(invalid(&format!("the request has more than one {header}")));
     }
     let key = value.to_str().ok().and_then(key_in).ok_or_else(|| {
         invalid("an idempotency key is 1 to 255 visible ASCII characters, bare or in double quotes")
@@ -39,10 +38,13 @@ fn invalid(message: &str) -> Problem {
 mod tests {
     use super::*;
 
+    const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
     fn key_of(value: &str) -> Result<Option<RepeatKey>, Problem> {
         let mut headers = HeaderMap::new();
         headers.insert(IDEMPOTENCY_KEY, value.parse().expect("a header value"));
-        repeat_key(&headers, &"acme".parse().expect("a handle"), &Method::POST, "/v2/x", b"{}")
+        let handle = "acme".parse().expect("a handle");
+        repeat_key(&IDEMPOTENCY_KEY, &headers, &handle, &Method::POST, "/v2/x", b"{}")
     }
 
     #[test]
@@ -64,7 +66,8 @@ mod tests {
 
     #[test]
     fn no_header_is_no_key() {
-        let key = repeat_key(&HeaderMap::new(), &"acme".parse().expect("a handle"), &Method::POST, "/", b"");
+        let handle = "acme".parse().expect("a handle");
+        let key = repeat_key(&IDEMPOTENCY_KEY, &HeaderMap::new(), &handle, &Method::POST, "/", b"");
         assert!(key.expect("fine").is_none());
     }
 }

@@ -19,6 +19,8 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::dialect::Dialect;
+
 /// How long a caller is asked to wait when the store cannot be written.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -143,16 +145,16 @@ impl Problem {
         }
     }
 
-    /// The JSON text.
+    /// The JSON text, in the words of the v2 API.
     pub fn body(&self, request_id: &str) -> Vec<u8> {
         let shape = Shape { error: &self.code, message: &self.message, request_id, details: &self.details };
         serde_json::to_vec(&shape).expect("text is always JSON")
     }
 
     /// Fills a response's head and body. Headers that are there already, such as `allow`, stay.
-    pub(crate) fn render(&self, request_id: &str, response: &Response) -> Response {
+    pub(crate) fn render(&self, dialect: Dialect, request_id: &str, response: &Response) -> Response {
         let allow = response.headers().get(ALLOW).cloned();
-        let mut response = (self.status, self.body(request_id)).into_response();
+        let mut response = (self.status, dialect.body(self, request_id)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(allow) = allow {
@@ -291,7 +293,7 @@ impl From<TokenError> for Problem {
         match error {
             TokenError::NotFound => Problem::not_found(),
             TokenError::TooMany { limit } => {
-                Problem::conflict(format!("the handle has {limit} tokens, which is the limit"))
+                Problem::conflict(format!("the handle has {limit} of these, which is the limit"))
             }
             TokenError::Repeat(error) => error.into(),
             TokenError::Store(error) => error.into(),
@@ -306,6 +308,10 @@ impl From<DeliveryError> for Problem {
             DeliveryError::NotReplayable(reason) => Problem::conflict(reason.to_string()),
             DeliveryError::SubscriptionGone => {
                 Problem::conflict("its webhook was deleted, so there is nowhere to send it")
+            }
+            DeliveryError::TestMode => {
+                let message = "a test key sends nothing, so it replays nothing; use a live one";
+                Problem::new(StatusCode::FORBIDDEN, "live_key_required", message)
             }
             DeliveryError::Repeat(error) => error.into(),
             DeliveryError::Overloaded { retry_after } => Problem::unavailable(retry_after),
@@ -395,7 +401,7 @@ mod tests {
     #[test]
     fn a_wait_is_rounded_up_to_whole_seconds() {
         let problem = Problem::unavailable(Duration::from_millis(1200));
-        let response = problem.render("req_1", &Response::default());
+        let response = problem.render(Dialect::V2, "req_1", &Response::default());
         assert_eq!(response.headers()[RETRY_AFTER], "2");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use angarium_domain::access::Mode;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::RequestId as GeneratedId;
 use angarium_engine::{Caller, new_id};
@@ -12,6 +13,7 @@ use http::{Extensions, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::api::dialect::Dialect;
 use crate::listener::Peer;
 use crate::problem::Problem;
 use crate::state::Sources;
@@ -43,13 +45,15 @@ pub(crate) async fn observe(State(sources): State<Sources>, mut request: Request
     let method = request.method().clone();
     // The template and not the path: a path holds ids and may hold anything.
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let dialect = Dialect::of(request.uri().path());
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(dialect);
 
     // What goes wrong further in is logged with the request that it went wrong for.
     let span = tracing::error_span!("request", request_id = id.as_str());
     let response = next.run(request).instrument(span).await;
     let handle = response.extensions().get::<ServedHandle>().cloned();
-    let mut response = rendered(response, &id);
+    let mut response = rendered(response, dialect, &id);
     let value = HeaderValue::from_str(id.as_str()).expect("an id is visible ASCII");
     response.headers_mut().insert(REQUEST_ID, value);
     tracing::info!(
@@ -69,16 +73,16 @@ pub(crate) fn after_panic(_panic: Box<dyn std::any::Any + Send + 'static>) -> Re
     Problem::internal().into_response()
 }
 
-/// Who asks, with what is known of the request.
+/// Who asks, with what is known of the request; live, unless the credential says otherwise.
 pub(crate) fn caller(extensions: &Extensions, handle: Handle, actor: String) -> Caller {
     let request_id = extensions.get::<RequestId>().expect("observe runs before every handler");
     let ip = extensions.get::<Peer>().map(|peer| peer.0);
-    Caller { handle, actor, request_id: request_id.as_str().to_owned(), ip }
+    Caller { handle, actor, request_id: request_id.as_str().to_owned(), ip, mode: Mode::Live }
 }
 
-fn rendered(mut response: Response, id: &RequestId) -> Response {
+fn rendered(mut response: Response, dialect: Dialect, id: &RequestId) -> Response {
     match response.extensions_mut().remove::<Problem>() {
-        Some(problem) => problem.render(id.as_str(), &response),
+        Some(problem) => problem.render(dialect, id.as_str(), &response),
         None => response,
     }
 }

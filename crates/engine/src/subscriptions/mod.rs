@@ -166,7 +166,7 @@ impl Subscriptions {
                 patch.apply(subscription, url.as_ref(), now)
             })
             .await?;
-        if url.is_some() || patch.auto_disable.is_some() {
+        if url.is_some() || patch.auto_disable.is_some() || patch.paused.is_some() {
             self.outages.forget(&caller.handle, id).await;
         }
         if url.is_some() || patch.verification.is_some() {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use angarium_channels::Request;
+use angarium_domain::access::Mode;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::SubscriptionId;
 use angarium_domain::signature::ToSign;
@@ -58,6 +59,7 @@ impl Subscriptions {
             actor: follow_up::ACTOR.to_owned(),
             request_id: id.to_string(),
             ip: None,
+            mode: Mode::Live,
         };
         self.desk.tasks.spawn(async move {
             let verified = tokio::select! {

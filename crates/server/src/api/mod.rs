@@ -1,10 +1,13 @@
 //! The HTTP APIs over the engine: dialects that translate and do nothing else.
 
 mod answer;
+pub(crate) mod dialect;
 mod form;
+mod patterns;
 mod query;
 mod request;
 pub(crate) mod table;
+mod v1;
 pub(crate) mod v2;
 
 use axum::Router;
@@ -22,7 +25,7 @@ use crate::state::{App, Sources};
 
 /// Every route, ready to serve.
 pub(crate) fn router(app: &App) -> Router {
-    framed(v2_table().router(app), app.sources()).with_state(app.clone())
+    framed(v2_table().router(app).merge(v1::routes(app)), app.sources()).with_state(app.clone())
 }
 
 /// What the v2 API consists of, for its document.
@@ -70,20 +73,32 @@ mod tests {
         panic!("a secret reason");
     }
 
+    async fn answer_to(path: &str) -> (StatusCode, String) {
+        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(RandomIds::default()) };
+        let both = Router::new().route("/broken", get(broken)).route("/api/v1/broken", get(broken));
+        let router = framed(both, &sources);
+        let request = Request::get(path).header("x-request-id", "mine").body(Body::empty());
+        let response = router.oneshot(request.expect("a request")).await.expect("an answer");
+        assert_eq!(response.headers()["x-request-id"], "mine");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        (status, String::from_utf8(body.to_vec()).expect("text"))
+    }
+
     #[tokio::test]
     async fn a_panic_is_answered_in_our_shape_and_without_its_reason() {
-        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(RandomIds::default()) };
-        let router = framed(Router::new().route("/broken", get(broken)), &sources);
-        let request =
-            Request::get("/broken").header("x-request-id", "mine").body(Body::empty()).expect("a request");
-        let response = router.oneshot(request).await.expect("an answer");
-        assert_eq!(
-            (response.status(), &response.headers()["x-request-id"]),
-            (StatusCode::INTERNAL_SERVER_ERROR, &"mine".parse().expect("a value"))
-        );
-        let body = response.into_body().collect().await.expect("a body").to_bytes();
-        let body = String::from_utf8(body.to_vec()).expect("text");
+        let (status, body) = answer_to("/broken").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(body.starts_with(r#"{"error":"internal_error","message":""#), "{body}");
         assert!(body.ends_with(r#""requestId":"mine"}"#) && !body.contains("secret"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_under_v1_is_answered_in_its_shape() {
+        let (status, body) = answer_to("/api/v1/broken").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        let start = r#"{"success":false,"error":{"code":"INTERNAL_ERROR","message":""#;
+        assert!(body.starts_with(start) && !body.contains("secret"), "{body}");
+        assert!(body.ends_with(r#""requestId":"mine"}}"#), "{body}");
     }
 }

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
 use http::request::Parts;
 
+use crate::api::dialect::Dialect;
 use crate::api::form::Form;
 use crate::api::query::Query;
 use crate::auth::Access;
@@ -99,9 +100,11 @@ where
         let (mut parts, body) = request.into_parts();
         let route = route_of(&mut parts, state).await?;
         let body = Limits::from_ref(state).read(&parts.headers, body).await?;
-        let Access { handle, actor, role, .. } = access(&parts).clone();
-        let key = repeat_key(&parts.headers, &handle, &parts.method, &route, &body)?;
-        Ok(Write { caller: caller(&parts.extensions, handle, actor), role, body, key })
+        let Access { handle, actor, role, mode, .. } = access(&parts).clone();
+        let header = dialect_of(&parts).idempotency_key();
+        let key = repeat_key(&header, &parts.headers, &handle, &parts.method, &route, &body)?;
+        let caller = Caller { mode, ..caller(&parts.extensions, handle, actor) };
+        Ok(Write { caller, role, body, key })
     }
 }
 
@@ -139,6 +142,10 @@ async fn route_of<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String
         route.push_str(id);
     }
     Ok(route)
+}
+
+fn dialect_of(parts: &Parts) -> Dialect {
+    *parts.extensions.get::<Dialect>().expect("observe runs before every handler")
 }
 
 fn access(parts: &Parts) -> &Access {

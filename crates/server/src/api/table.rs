@@ -113,12 +113,8 @@ impl Table {
         H: Handler<T, App>,
         T: 'static,
     {
-        let root = match door {
-            Door::Handles => "/v2/handles/{handle}",
-            Door::Public => "/v2/public/handles/{handle}",
-        };
         let filter = filter_of(&method);
-        let path = format!("{root}{path}");
+        let path = format!("{}{path}", door.root());
         let route = Route { method, path, access: Some((need, door)), operation: describe() };
         self.0.push(Line { route, mount: Box::new(move || on(filter, handler)) });
         self

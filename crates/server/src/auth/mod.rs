@@ -3,6 +3,7 @@
 //! A route states its [`Need`] in the route table and cannot be mounted without
 //! one. Handlers find the result in the request and decide nothing about it.
 
+mod api_key;
 mod bearer;
 pub mod jwks;
 pub mod jwt;
@@ -11,7 +12,7 @@ mod standing;
 
 use std::sync::Arc;
 
-use angarium_domain::access::{Role, Scope};
+use angarium_domain::access::{Mode, Role, Scope, Token};
 use angarium_domain::handle::Handle;
 use angarium_engine::{TokenRefused, Tokens};
 use axum::extract::{MatchedPath, RawPathParams, Request, State};
@@ -19,6 +20,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
+use crate::api::dialect::V1_ROOT;
 use crate::auth::bearer::Credential;
 use crate::auth::jwt::{JwtRefused, JwtVerifier};
 use crate::problem::Problem;
@@ -43,14 +45,27 @@ pub(crate) enum Door {
     Handles,
     /// `/v2/public/handles/…`: tokens only.
     Public,
+    /// `/api/v1/…`: API keys only. The path names no handle; the key says it.
+    Keys,
+}
+
+impl Door {
+    /// What the addresses behind it begin with.
+    pub(crate) fn root(self) -> &'static str {
+        match self {
+            Door::Handles => "/v2/handles/{handle}",
+            Door::Public => "/v2/public/handles/{handle}",
+            Door::Keys => V1_ROOT,
+        }
+    }
 }
 
 /// A caller who may do what the route does.
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
-    /// The handle in the path, which the credential is good for.
+    /// The handle that the credential is good for: the one in the path, if it names one.
     pub(crate) handle: Handle,
-    /// Who, for the audit log: a token's id or a JWT's subject.
+    /// Who, for the audit log: a token's or a key's id, or a JWT's subject.
     pub(crate) actor: String,
     /// The role of a person; none for a token.
     pub(crate) role: Option<Role>,
@@ -60,6 +75,8 @@ pub(crate) struct Access {
     pub(crate) need: Need,
     /// Where the caller came in.
     pub(crate) door: Door,
+    /// Whether what the caller publishes is really sent.
+    pub(crate) mode: Mode,
 }
 
 /// Why a caller is not let through.
@@ -96,6 +113,9 @@ impl Authority {
         need: Need,
         door: Door,
     ) -> Result<Access, Denied> {
+        if door == Door::Keys {
+            return Ok(self.admit_key(headers, need).await?);
+        }
         let credential = bearer::credential(headers)?;
         let handle: Handle = handle.parse().map_err(|_| no_such_handle())?;
         match credential {
@@ -121,6 +141,7 @@ impl Authority {
                 sees_credentials: role >= Role::Operator,
                 need,
                 door,
+                mode: Mode::Live,
             }),
             Some(role) => Err(insufficient_role(Some(role), need.role).into()),
             None => {
@@ -139,16 +160,19 @@ impl Authority {
         let Some(scope) = need.scope else {
             return Err(invalid("this address takes a JWT, not an access token"));
         };
-        let token = self.tokens.authenticate(&handle, text).await.map_err(|refused| match refused {
-            TokenRefused::Invalid => invalid("the token is not valid"),
-            TokenRefused::Expired => expired(),
+        let token = self.tokens.authenticate(&handle, text).await.map_err(refused_token)?;
+        access_of(&token, need, scope, door)
+    }
+
+    async fn admit_key(&self, headers: &HeaderMap, need: Need) -> Result<Access, Problem> {
+        let text = api_key::credential(headers)?;
+        let scope = need.scope.expect("every route for keys names a scope");
+        let key = self.tokens.authenticate_key(text).await.map_err(|refused| match refused {
+            TokenRefused::Invalid => api_key::invalid(),
+            TokenRefused::Expired => api_key::expired(),
             TokenRefused::Store(error) => error.into(),
         })?;
-        if !token.scopes.contains(&scope) {
-            return Err(insufficient_scope(scope));
-        }
-        let sees_credentials = token.scopes.contains(&Scope::WebhooksWrite);
-        Ok(Access { handle, actor: token.id.to_string(), role: None, sees_credentials, need, door })
+        access_of(&key, need, scope, Door::Keys)
     }
 }
 
@@ -191,8 +215,33 @@ impl From<Problem> for Denied {
     }
 }
 
+/// What the holder of a token or key may do, if it has the scope that the route needs.
+fn access_of(token: &Token, need: Need, scope: Scope, door: Door) -> Result<Access, Problem> {
+    if !token.scopes.contains(&scope) {
+        return Err(insufficient_scope(token, scope));
+    }
+    let sets_credentials = [Scope::WebhooksWrite, Scope::WebhooksManage];
+    Ok(Access {
+        handle: token.handle.clone(),
+        actor: token.public_id(),
+        role: None,
+        sees_credentials: sets_credentials.iter().any(|scope| token.scopes.contains(scope)),
+        need,
+        door,
+        mode: token.kind.mode(),
+    })
+}
+
 fn handle_in(params: &RawPathParams) -> Option<String> {
     params.iter().find(|(name, _)| *name == "handle").map(|(_, value)| value.to_owned())
+}
+
+fn refused_token(refused: TokenRefused) -> Problem {
+    match refused {
+        TokenRefused::Invalid => invalid("the token is not valid"),
+        TokenRefused::Expired => expired(),
+        TokenRefused::Store(error) => error.into(),
+    }
 }
 
 fn invalid(message: &'static str) -> Problem {
@@ -216,7 +265,8 @@ pub(crate) fn insufficient_role(role: Option<Role>, needed: Role) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "insufficient_role", message)
 }
 
-fn insufficient_scope(needed: Scope) -> Problem {
-    let message = format!("the token lacks the scope {}", needed.as_str());
+fn insufficient_scope(token: &Token, needed: Scope) -> Problem {
+    let credential = if token.kind.is_key() { "key" } else { "token" };
+    let message = format!("the {credential} lacks the scope {}", needed.as_str());
     Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", message)
 }

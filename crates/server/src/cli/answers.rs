@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use angarium_domain::access::Scope;
+use angarium_domain::access::{Mode, Scope};
 use angarium_domain::delivery::{DeathCause, Status};
 use angarium_domain::event::Origin;
 use angarium_domain::event_type::EventType;
-use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SubscriptionId, TokenId};
+use angarium_domain::ids::{ApiKeyId, DeliveryId, EventId, ReplayId, SubscriptionId, TokenId};
 use angarium_domain::outcome::{Class, Failure};
 use angarium_domain::replay::JobStatus;
 use angarium_domain::retry::Delay;
@@ -159,6 +159,21 @@ pub(crate) struct Token {
     pub(crate) last_used_at: Option<Timestamp>,
     /// Its text, on creation only.
     pub(crate) token: Option<String>,
+}
+
+/// An API key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ApiKey {
+    pub(crate) key_id: ApiKeyId,
+    pub(crate) name: String,
+    pub(crate) mode: Mode,
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) last_used_at: Option<Timestamp>,
+    /// Its text, on creation only.
+    pub(crate) key: Option<String>,
 }
 
 /// A subscription.

@@ -9,6 +9,7 @@ mod deliveries;
 pub mod demo;
 mod doctor;
 mod filter;
+mod key;
 mod migrate;
 mod openapi;
 mod publish;
@@ -55,6 +56,7 @@ commands! {
     Sink => sink::SinkArgs,
     Verify => verify::VerifyArgs,
     Token => token::TokenArgs,
+    Key => key::KeyArgs,
     Publish => publish::PublishArgs,
     Deliveries => deliveries::DeliveriesArgs,
     Tail => tail::TailArgs,

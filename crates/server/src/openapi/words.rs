@@ -5,13 +5,15 @@
 
 use std::borrow::Cow;
 
-use angarium_domain::access::Scope as DomainScope;
+use angarium_domain::access::{Mode as DomainMode, Scope as DomainScope};
 use angarium_domain::auto_disable::{AFTER_HOURS, AFTER_HOURS_DEFAULT};
 use angarium_domain::delivery::{DeathCause as DomainDeathCause, Status};
 use angarium_domain::event::{Origin as DomainOrigin, PayloadFormat as DomainPayloadFormat};
 use angarium_domain::event_type::EVENT_TYPE_BYTES_MAX;
 use angarium_domain::headers::{HEADERS_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
-use angarium_domain::ids::{DeliveryKind, EventKind, Id, Kind, ReplayKind, SubscriptionKind, TokenKind};
+use angarium_domain::ids::{
+    ApiKeyKind, DeliveryKind, EventKind, Id, Kind, ReplayKind, SubscriptionKind, TokenKind,
+};
 use angarium_domain::outcome::{Class, Failure as DomainFailure, RetryOn as DomainRetryOn};
 use angarium_domain::replay::{JobStatus, Target};
 use angarium_domain::retry::{ATTEMPTS_MAX, SPAN_MAX};
@@ -70,6 +72,8 @@ words! {
     ReplayId = id::<ReplayKind>();
     /// Names a personal access token; the public half of `patv1_<id>.<secret>`.
     TokenId = id::<TokenKind>();
+    /// Names an API key; the public half of `pxk_live_…` or `pxk_test_…`.
+    ApiKeyId = id::<ApiKeyKind>();
     /// Names this request; also in the header `x-request-id` and on the service's log line.
     RequestId = text().matching("^[!-~]{1,128}$").such_as("req_01kaj3n1rqe5x8fwk6kz3v8q2m");
     /// A handle: a tenant.
@@ -86,8 +90,9 @@ words! {
         .matching(r"^(\*|[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*(\.\*)?)$")
         .with_length_max(EVENT_TYPE_BYTES_MAX + 2)
         .such_as("order.*");
-    /// Where an event came from: published, made by the test route, or made by Angarium about itself.
-    Origin = choices!(DomainOrigin: Live, Test, System);
+    /// Where an event came from: published, made by the test route, made by Angarium about
+    /// itself, or published with a test key and never sent.
+    Origin = choices!(DomainOrigin: Live, Test, System, Sandbox);
     /// How a webhook stands. `gone` is attempted although its receiver said that it is gone; the last three
     /// hold their deliveries.
     WebhookStatus = choices!(Standing: Active, Gone, PendingVerification, Paused, Disabled);
@@ -115,7 +120,7 @@ words! {
     /// Which headers prove a delivery's origin.
     SigningProfile = choices!(DomainSigningProfile: Arjun, Platformxe, Standard, StandardV1a);
     /// The shape of a delivery's body.
-    PayloadFormat = choices!(DomainPayloadFormat: Native, Standard, CloudEvents, CloudEventsBinary);
+    PayloadFormat = choices!(DomainPayloadFormat: Native, Standard, CloudEvents, CloudEventsBinary, Platformxe);
     /// Where a delivery stands. `held` waits because its webhook is paused.
     DeliveryStatus = choices!(Status: Pending, InFlight, Retrying, Delivered, Dead, Cancelled, Held)
         .such_as("delivered");
@@ -164,7 +169,11 @@ words! {
         .matching("^[0-9a-f]{64}$")
         .such_as("b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c");
     /// What a token may do.
-    Scope = choice(DomainScope::ALL);
+    Scope = choice(DomainScope::OF_TOKENS);
+    /// What an API key may do.
+    KeyScope = choice(DomainScope::OF_KEYS);
+    /// Whether what a key publishes is sent, or only recorded and matched.
+    KeyMode = choices!(DomainMode: Live, Test);
     /// Where a replay job stands.
     ReplayStatus = choices!(JobStatus: Running, Completed, Cancelled).such_as("completed");
     /// Which address a replay goes to: the webhook's of now, or the one of the original delivery.

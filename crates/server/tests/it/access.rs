@@ -46,6 +46,9 @@ const TABLE: &[Row] = &[
     ("POST", "/tokens", "OPERATOR", None),
     ("GET", "/tokens", "OPERATOR", None),
     ("DELETE", "/tokens/tok_01arz3ndektsv4rrffq69g5fav", "OPERATOR", None),
+    ("POST", "/api-keys", "OWNER", None),
+    ("GET", "/api-keys", "OWNER", None),
+    ("DELETE", "/api-keys/key_01arz3ndektsv4rrffq69g5fav", "OWNER", None),
 ];
 const ROLES: [&str; 3] = ["CREATOR", "OPERATOR", "OWNER"];
 const SCOPES: [&str; 10] = [

@@ -142,6 +142,29 @@ async fn a_token_is_made_used_and_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_made_used_and_revoked() {
+    let world = World::start().await;
+    let owner = Terminal::of(&world, jwt("acme", "OWNER"));
+    let create =
+        ["key", "create", "--name", "shop", "--mode", "test", "--scope", "events:manage", "--ttl", "1d"];
+    let text = owner.prints(&create).await;
+    let shop = world.nobody().at("/api/v1").with("x-api-key", text.trim());
+    let event = serde_json::json!({ "type": "order.paid", "payload": {} });
+    shop.post("/events", &event).await.data(202);
+
+    let listed = owner.prints(&["key", "list"]).await;
+    assert!(
+        listed.contains("shop") && listed.contains("test") && listed.contains("events:manage"),
+        "{listed}"
+    );
+    owner.prints(&["key", "revoke", &word(&listed, "key_")]).await;
+    shop.post("/events", &event).await.expect_refusal(401, "UNAUTHORIZED");
+    let operator = Terminal::of(&world, jwt("acme", "OPERATOR"));
+    let complaint = operator.complains(&create).await;
+    assert!(complaint.contains("403 insufficient_role"), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_tells_the_code_the_remedy_and_the_request() {
     let world = World::start().await;
     let creator = Terminal::of(&world, jwt("acme", "CREATOR"));

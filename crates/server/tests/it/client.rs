@@ -142,13 +142,39 @@ impl Answer {
         self
     }
 
+    /// Asserts that this is a success of the v1 API, and answers what it holds.
+    #[track_caller]
+    pub(crate) fn data(&self, status: u16) -> Value {
+        let body = self.json();
+        assert_eq!((self.status.as_u16(), &body["success"]), (status, &Value::Bool(true)), "{}", self.text);
+        assert_eq!(body.as_object().map(serde_json::Map::len), Some(2), "{}", self.text);
+        body["data"].clone()
+    }
+
+    /// Asserts that this is a problem in the shape of the v1 API.
+    #[track_caller]
+    pub(crate) fn expect_refusal(&self, status: u16, code: &str) -> &Answer {
+        let body = self.json();
+        let error = &body["error"];
+        assert_eq!((self.status.as_u16(), error["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(
+            (self.header("content-type"), &body["success"]),
+            (Some("application/json"), &Value::Bool(false))
+        );
+        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{}", self.text);
+        assert_eq!(error["requestId"].as_str(), self.header("x-request-id"), "{}", self.text);
+        self
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("text"))
     }
 
     /// The fields that a problem names, in order.
     pub(crate) fn fields_at_fault(&self) -> Vec<String> {
-        let details = self.json()["details"].as_array().cloned().unwrap_or_default();
+        let body = self.json();
+        let details = body["details"].as_array().or_else(|| body["error"]["details"].as_array());
+        let details = details.cloned().unwrap_or_default();
         details.iter().map(|detail| detail["field"].as_str().expect("a field").to_owned()).collect()
     }
 }

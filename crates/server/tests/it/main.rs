@@ -7,6 +7,7 @@ mod receiver;
 mod world;
 
 mod access;
+mod api_keys;
 mod audit;
 mod backup;
 mod batches;
@@ -32,5 +33,8 @@ mod standing;
 mod stream;
 mod tenancy;
 mod tokens;
+mod v1_access;
+mod v1_deliveries;
+mod v1_webhooks;
 mod verification;
 mod webhooks;

@@ -30,6 +30,7 @@ async fn ids_of_another_tenant_answer_like_ids_that_do_not_exist() {
     let delivery = dead["deliveryId"].as_str().expect("an id").to_owned();
     let replay =
         acme.post("/replays", &json!({ "filter": { "eventType": "none" } })).await.text_of("replayId");
+    let key = acme.api_key("live", &["webhooks:manage"]).await.text_of("keyId");
     let token =
         acme.post("/tokens", &json!({ "name": "x", "scopes": ["events.read"] })).await.text_of("tokenId");
 
@@ -49,6 +50,7 @@ async fn ids_of_another_tenant_answer_like_ids_that_do_not_exist() {
         (Method::GET, "/replays/", &replay, ""),
         (Method::POST, "/replays/", &replay, "/cancel"),
         (Method::DELETE, "/tokens/", &token, ""),
+        (Method::DELETE, "/api-keys/", &key, ""),
     ] {
         let unknown = format!("{}{}", &id[..4], "0".repeat(26));
         let foreign = ask(&beta, &method, &format!("{before}{id}{after}")).await;
@@ -69,7 +71,7 @@ async fn lists_hold_ones_own_things_only() {
     acme.subscribe(&receiver, "/hook", &["*"]).await;
     acme.publish("a").await;
     acme.deliveries_when("?status=delivered", 1).await;
-    for list in ["/events", "/deliveries", "/dead-letters", "/tokens"] {
+    for list in ["/events", "/deliveries", "/dead-letters", "/tokens", "/api-keys"] {
         assert!(beta.get(list).await.items().is_empty(), "{list}");
     }
     assert_eq!(beta.get("/webhooks").await.expect(StatusCode::OK).json()["webhooks"], json!([]));

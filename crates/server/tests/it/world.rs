@@ -10,7 +10,7 @@ use angarium_store::memory::MemoryStore;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::credentials::{SECRET, jwt};
 use crate::receiver::{PATIENCE, Receiver};
 
@@ -104,6 +104,29 @@ impl Client {
             (found.len() == count).then_some(found)
         })
         .await
+    }
+}
+
+impl World {
+    /// A program with a live API key of `acme` for everything that the v1 API has.
+    pub(crate) async fn organization(&self) -> Client {
+        self.key_holder("acme", "live", &["webhooks:manage", "events:manage"]).await
+    }
+
+    /// A program with an API key of a handle, at the v1 API.
+    pub(crate) async fn key_holder(&self, handle: &str, mode: &str, scopes: &[&str]) -> Client {
+        let key = self.person(handle, "OWNER").api_key(mode, scopes).await.text_of("key");
+        self.nobody().at("/api/v1").with("x-api-key", key)
+    }
+}
+
+impl Client {
+    /// Makes an API key and answers what was said about it.
+    pub(crate) async fn api_key(&self, mode: &str, scopes: &[&str]) -> Answer {
+        let body = json!({ "name": "test", "mode": mode, "scopes": scopes });
+        let answer = self.post("/api-keys", &body).await;
+        answer.expect(StatusCode::CREATED);
+        answer
     }
 }
 

@@ -232,7 +232,8 @@ impl From<Shown> for DeliveryView {
     }
 }
 
-fn end_of(delivery: &Delivery) -> (Option<Timestamp>, Option<DeathCause>) {
+/// When and why a delivery ended, if it did.
+pub(in crate::api) fn end_of(delivery: &Delivery) -> (Option<Timestamp>, Option<DeathCause>) {
     match delivery.state {
         DeliveryState::Scheduled { .. } | DeliveryState::InFlight { .. } => (None, None),
         DeliveryState::Delivered { at } | DeliveryState::Cancelled { at } => (Some(at), None),
@@ -240,7 +241,8 @@ fn end_of(delivery: &Delivery) -> (Option<Timestamp>, Option<DeathCause>) {
     }
 }
 
-pub(super) fn parts_of(outcome: Option<Outcome>) -> (Option<u16>, Option<Failure>) {
+/// The status or the failure that an outcome came to.
+pub(in crate::api) fn parts_of(outcome: Option<Outcome>) -> (Option<u16>, Option<Failure>) {
     match outcome {
         None => (None, None),
         Some(Outcome::Answered { status, .. }) => (Some(status), None),

@@ -158,7 +158,7 @@ fn list_name(read: &Read, filter: &EventFilter) -> String {
     format!("{} events {:?} {:?} {:?}", read.handle, filter.event_type, filter.since, filter.until)
 }
 
-fn new_event(mut form: Form<'_>, limits: &Limits) -> Result<NewEvent, Problem> {
+pub(in crate::api) fn new_event(mut form: Form<'_>, limits: &Limits) -> Result<NewEvent, Problem> {
     let event_type = form.required("type");
     let payload = form.raw("payload").or_else(|| form.missing("payload"));
     let occurred_at: Option<OccurredAt> = form.parsed("occurredAt");

@@ -2,11 +2,13 @@
 //!
 //! One line a route: method, address, what it asks of its caller, handler, description.
 
+mod api_keys;
 mod audit;
+mod credential_form;
 mod dead_letters;
-mod deliveries;
+pub(super) mod deliveries;
 mod event_types;
-mod events;
+pub(super) mod events;
 mod filters;
 mod notifications;
 mod public_keys;
@@ -14,7 +16,7 @@ mod replays;
 mod stream;
 mod tokens;
 mod webhook_form;
-mod webhooks;
+pub(super) mod webhooks;
 
 use angarium_domain::access::Role::{Creator, Operator, Owner};
 use angarium_domain::access::{Role, Scope};
@@ -43,6 +45,7 @@ pub(crate) fn table() -> Table {
     let event_types_read = token_or(Creator, Scope::EventTypesRead);
     let notifications_read = token_or(Creator, Scope::NotificationsRead);
     let people = Need { role: Operator, scope: None };
+    let owners = Need { role: Owner, scope: None };
 
     Table::default()
         .twins(POST, "/events", events_write, events::publish, events::docs::publish)
@@ -80,6 +83,9 @@ pub(crate) fn table() -> Table {
         .route(POST, "/tokens", people, tokens::create, tokens::docs::create)
         .route(GET, "/tokens", people, tokens::list, tokens::docs::list)
         .route(DELETE, "/tokens/{id}", people, tokens::revoke, tokens::docs::revoke)
+        .route(POST, "/api-keys", owners, api_keys::create, api_keys::docs::create)
+        .route(GET, "/api-keys", owners, api_keys::list, api_keys::docs::list)
+        .route(DELETE, "/api-keys/{id}", owners, api_keys::revoke, api_keys::docs::revoke)
 }
 
 const fn token_or(role: Role, scope: Scope) -> Need {

@@ -2,11 +2,10 @@
 
 pub(super) mod docs;
 
-use angarium_domain::access::{Role, Scope, Token};
+use angarium_domain::access::{CredentialKind, Role, Scope, Token};
 use angarium_domain::ids::{TokenId, TokenKind};
 use angarium_domain::time::Timestamp;
-use angarium_engine::{NewToken, TokenMade, Tokens};
-use angarium_store::page::Page;
+use angarium_engine::{TokenMade, Tokens};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -14,15 +13,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::answer::{Answered, Items, carried_out, items, json, nothing};
-use crate::api::form::Form;
 use crate::api::request::{PathId, Read, Write};
+use crate::api::v2::credential_form::{new_token, page_of};
 use crate::auth::insufficient_role;
 use crate::openapi::words;
 use crate::problem::Problem;
 use crate::state::Sources;
-
-/// The longest name, in characters.
-const NAME_CHARS_MAX: usize = 100;
 
 /// A personal access token of the handle.
 #[derive(Serialize, ToSchema)]
@@ -52,7 +48,7 @@ pub(super) async fn create(
     State(sources): State<Sources>,
     write: Write,
 ) -> Result<Answered, Problem> {
-    let new = new_token(write.form()?, sources.clock.now())?;
+    let new = new_token(write.form()?, CredentialKind::Personal, sources.clock.now())?;
     may_give(write.role, &new.scopes)?;
     let (caller, once) = write.into_parts(|made: &TokenMade| {
         let view = TokenView::of(&made.token);
@@ -67,10 +63,7 @@ pub(super) async fn list(
 ) -> Result<Json<Items<TokenView>>, Problem> {
     let list = format!("{} tokens", read.handle);
     let request = read.query().page(&list)?;
-    let mut tokens = tokens.list(&read.handle).await?;
-    tokens.sort_by_key(|token| std::cmp::Reverse(token.id));
-    tokens.retain(|token| request.before.is_none_or(|before| *token.id.as_bytes() < before));
-    let page = Page::cut(tokens, request.limit, |token| *token.id.as_bytes());
+    let page = page_of(tokens.list(&read.handle).await?, request);
     Ok(items(page, &list, |token| TokenView::of(&token)))
 }
 
@@ -91,27 +84,6 @@ fn may_give(role: Option<Role>, scopes: &[Scope]) -> Result<(), Problem> {
         Some(needed) => Err(insufficient_role(role, needed)),
         None => Ok(()),
     }
-}
-
-fn new_token(mut form: Form<'_>, now: Timestamp) -> Result<NewToken, Problem> {
-    let name: Option<String> = form.required("name");
-    if let Some(chars) =
-        name.as_ref().map(|name| name.chars().count()).filter(|n| *n == 0 || *n > NAME_CHARS_MAX)
-    {
-        form.fault("name", format!("name is {chars} characters, the limits are 1 and {NAME_CHARS_MAX}"));
-    }
-    let scopes: Option<Vec<Scope>> = form.required("scopes");
-    if scopes.as_ref().is_some_and(Vec::is_empty) {
-        form.fault("scopes", "scopes must name at least one scope");
-    }
-    let expires_at: Option<Timestamp> = form.optional("expiresAt");
-    if expires_at.is_some_and(|end| end <= now) {
-        form.fault("expiresAt", "expiresAt must be in the future");
-    }
-    let (name, mut scopes) = form.finish(name.zip(scopes))?;
-    scopes.sort_unstable();
-    scopes.dedup();
-    Ok(NewToken { name, scopes, expires_at })
 }
 
 impl TokenView {

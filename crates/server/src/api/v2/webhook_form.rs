@@ -5,11 +5,9 @@
 use std::borrow::Cow;
 
 use angarium_domain::auto_disable::{AFTER_HOURS, AFTER_HOURS_DEFAULT, AutoDisable};
-use angarium_domain::event_type::EventPattern;
 use angarium_domain::filter::Filter;
 use angarium_domain::subscription::{
-    CONCURRENCY, DESCRIPTION_CHARS_MAX, PATTERNS_MAX, RATE_PER_SECOND, TIMEOUT_DEFAULT, TIMEOUT_SECONDS,
-    without_duplicates,
+    CONCURRENCY, DESCRIPTION_CHARS_MAX, RATE_PER_SECOND, TIMEOUT_DEFAULT, TIMEOUT_SECONDS,
 };
 use angarium_domain::verification::Method;
 use angarium_engine::{NewSubscription, Patch};
@@ -17,13 +15,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::api::form::Form;
+use crate::api::patterns::patterns;
 use crate::problem::Problem;
 
 /// The body of `POST …/webhooks`.
 pub(super) fn new_subscription(mut form: Form<'_>) -> Result<NewSubscription, Problem> {
     let endpoint_url: Option<String> = form.required("endpointUrl");
     let event_types = form.raw("eventTypes").or_else(|| form.missing("eventTypes"));
-    let event_types = event_types.and_then(|list| patterns(&mut form, list));
+    let event_types = event_types.and_then(|list| patterns(&mut form, "eventTypes", list));
     let filter = form.raw("filter");
     let new = NewSubscription {
         endpoint_url: endpoint_url.clone().unwrap_or_default(),
@@ -40,6 +39,7 @@ pub(super) fn new_subscription(mut form: Form<'_>) -> Result<NewSubscription, Pr
         ordered: form.optional("ordered").unwrap_or_default(),
         auto_disable: auto_disable(&mut form).flatten(),
         verification: verification(&mut form).flatten(),
+        secret: None,
     };
     form.finish(endpoint_url.and(event_types).map(|_| new))
 }
@@ -50,7 +50,7 @@ pub(super) fn patch_of(mut form: Form<'_>) -> Result<Patch, Problem> {
     let filter: Option<Option<&RawValue>> = form.nullable("filter");
     let patch = Patch {
         endpoint_url: form.optional("endpointUrl"),
-        event_types: event_types.and_then(|list| patterns(&mut form, list)),
+        event_types: event_types.and_then(|list| patterns(&mut form, "eventTypes", list)),
         filter: filter.and_then(|wish| match wish {
             Some(written) => filter_of(&mut form, written).map(Some),
             None => Some(None),
@@ -67,32 +67,9 @@ pub(super) fn patch_of(mut form: Form<'_>) -> Result<Patch, Problem> {
         timeout_seconds: timeout(&mut form),
         auto_disable: auto_disable(&mut form),
         verification: verification(&mut form),
+        paused: None,
     };
     form.finish(Some(patch))
-}
-
-/// The patterns in a list, each with its own place in the answer if it is not one.
-fn patterns(form: &mut Form<'_>, list: &RawValue) -> Option<Vec<EventPattern>> {
-    let Ok(texts) = serde_json::from_str::<Vec<&RawValue>>(list.get()) else {
-        form.fault("eventTypes", "eventTypes must be a list of event types");
-        return None;
-    };
-    if texts.is_empty() || texts.len() > PATTERNS_MAX {
-        let count = texts.len();
-        form.fault(
-            "eventTypes",
-            format!("eventTypes holds {count} patterns, the limits are 1 and {PATTERNS_MAX}"),
-        );
-        return None;
-    }
-    let read = texts.iter().enumerate().filter_map(|(place, text)| {
-        let pattern = serde_json::from_str::<Cow<'_, str>>(text.get())
-            .map_err(|_| "an event type is a text".to_owned());
-        let pattern =
-            pattern.and_then(|text| text.parse::<EventPattern>().map_err(|error| error.to_string()));
-        pattern.map_err(|message| form.fault(format!("eventTypes[{place}]"), message)).ok()
-    });
-    Some(without_duplicates(read.collect()))
 }
 
 /// A filter, with the place of its fault if it is not one.
@@ -183,7 +160,7 @@ mod tests {
 
     fn fields_at_fault(body: &str) -> Vec<String> {
         let problem =
-            new_subscription(Form::parse(body.as_bytes()).expect("an object")).expect_err("refused");
+            new_subscription(Form::parse(body.as_bytes()).expect("an object")).err().expect("refused");
         problem.details.into_iter().map(|detail| detail.field).collect()
     }
 

@@ -251,7 +251,7 @@ pub(super) async fn resume(
     carried_out(async move { subscriptions.resume(caller, id, once).await }).await
 }
 
-fn overlap(mut form: Form<'_>) -> Result<Duration, Problem> {
+pub(in crate::api) fn overlap(mut form: Form<'_>) -> Result<Duration, Problem> {
     let seconds = form.optional("overlapSeconds").unwrap_or(OVERLAP_DEFAULT.as_secs() as u32);
     let seconds = form.within("overlapSeconds", 0..=OVERLAP_MAX.as_secs() as u32, Some(seconds));
     form.finish(seconds.map(|seconds| Duration::from_secs(seconds.into())))

@@ -114,6 +114,7 @@ fn origin(delivery: &Delivery) -> &'static str {
         Origin::Live => "live traffic",
         Origin::Test => "a test",
         Origin::System => "by this service itself",
+        Origin::Sandbox => "a test key, so nothing was sent",
     }
 }
 

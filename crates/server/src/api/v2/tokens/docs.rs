@@ -2,13 +2,14 @@
 
 use angarium_domain::access::Scope as DomainScope;
 
-use crate::api::v2::tokens::{NAME_CHARS_MAX, TokenView};
+use crate::api::v2::credential_form::NAME_CHARS_MAX;
+use crate::api::v2::tokens::TokenView;
 use crate::openapi::Operation;
 use crate::openapi::schema::{list as list_of, object, text_of, word};
 use crate::openapi::words::{Scope, Time, TokenId};
 
 pub(in crate::api::v2) fn create() -> Operation {
-    let scopes = list_of(word::<Scope>(), 1..=DomainScope::ALL.len());
+    let scopes = list_of(word::<Scope>(), 1..=DomainScope::OF_TOKENS.len());
     let fields = object()
         .required("name", text_of(1..=NAME_CHARS_MAX).such_as("the shop"))
         .required("scopes", scopes)
