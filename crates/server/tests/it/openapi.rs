@@ -32,6 +32,17 @@ fn with_ids(path: &str, operation: &Value) -> String {
     })
 }
 
+#[test]
+fn the_document_in_the_repository_is_the_one_that_is_served() {
+    let kept: Value =
+        serde_json::from_str(include_str!("../../../../openapi/v2.json")).expect("a kept document");
+    assert!(
+        kept == *openapi::v2(),
+        "the API has changed; write its document again, and look at what changed in it: \
+         cargo run --package angarium-server -- openapi > openapi/v2.json"
+    );
+}
+
 #[tokio::test]
 async fn the_document_is_served_to_anybody_and_sent_again_only_when_it_changed() {
     let world = World::start().await;
