@@ -14,6 +14,3 @@ CREATE TRIGGER audit_rows_do_not_change BEFORE UPDATE ON audit WHEN OLD.hash IS 
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE TRIGGER audit_rows_stay BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
-
--- Where in the publisher's trace the event was published: `traceparent`, and after a space `tracestate`.
-ALTER TABLE events ADD COLUMN trace TEXT;
