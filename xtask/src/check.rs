@@ -71,7 +71,8 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("demo", demo).await?;
     let libraries: VerifyArgs = with_defaults(&[], &binary)?;
     steps.own("official libraries", verify_libraries::run(libraries)).await?;
-    steps.own("fuzzing", async { fuzz::run(&FuzzArgs { target: None, seconds: 10 }) }).await
+    let inputs = FuzzArgs { target: None, seconds: 0, inputs: Some(400_000) };
+    steps.own("fuzzing", async { fuzz::run(&inputs) }).await
 }
 
 /// A subcommand's arguments as its own parser reads them, so that defaults stand in one place.

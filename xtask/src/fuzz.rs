@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use tokio::time::Instant;
 
 use crate::workspace;
 
@@ -34,20 +35,33 @@ pub(crate) struct FuzzArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) target: Option<String>,
     /// Seconds for each target
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, conflicts_with = "inputs", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) seconds: u32,
+    /// Inputs for each target instead of seconds, and the same ones every time: from the seeds alone
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) inputs: Option<u32>,
 }
 
-/// Builds the targets, and lets each search for its time.
+/// How far a search goes.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    /// On from what earlier searches kept, with lots drawn anew.
+    Seconds(u32),
+    /// From the seeds in the repository, with the same lots every time. So that a change of the code fails its
+    /// check for what it changed, and never for the luck of the draw.
+    Inputs(u32),
+}
+
+/// Builds the targets, and lets each search.
 pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
-    ensure!(args.seconds > 0, "--seconds is 0, the least is 1");
+    let bound = args.inputs.map_or(Bound::Seconds(args.seconds), Bound::Inputs);
     let known = targets()?;
     let chosen: Vec<&String> =
         known.iter().filter(|name| args.target.as_ref().is_none_or(|only| only == *name)).collect();
     ensure!(!chosen.is_empty(), "no target has that name; there are {}", known.join(", "));
     let binaries = build()?;
     for name in chosen {
-        search(name, &binaries.join(name), args.seconds)?;
+        search(name, &binaries.join(name), bound)?;
     }
     Ok(())
 }
@@ -79,22 +93,21 @@ fn host() -> Result<String> {
     Ok(host.context("rustc does not say which machine it is for")?.to_owned())
 }
 
-fn search(name: &str, binary: &Path, seconds: u32) -> Result<()> {
-    let corpus = workspace::target_folder(&format!("fuzz-corpus/{name}"))?;
+fn search(name: &str, binary: &Path, bound: Bound) -> Result<()> {
     let finds = workspace::target_folder(&format!("fuzz-finds/{name}"))?;
-    let seeds = workspace::root().join("fuzz/seeds").join(name);
     let mut command = Command::new(binary);
-    command.arg(&corpus);
+    limit(&mut command, name, bound)?;
+    let seeds = workspace::root().join("fuzz/seeds").join(name);
     if seeds.exists() {
         command.arg(&seeds);
     }
     command
-        .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-max_len={INPUT_BYTES_MAX}"))
         .arg(format!("-artifact_prefix={}/", finds.display()))
         .args(["-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1", "-verbosity=0"]);
     let log = finds.join("log");
     let file = fs::File::create(&log)?;
+    let began = Instant::now();
     let status = command.stdout(file.try_clone()?).stderr(file).status();
     let status = status.with_context(|| format!("cannot start {}", binary.display()))?;
     let told = fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())?;
@@ -103,7 +116,29 @@ fn search(name: &str, binary: &Path, seconds: u32) -> Result<()> {
         let end: Vec<&str> = end.into_iter().rev().collect();
         bail!("{name} found something; the input is in {}\n{}", finds.display(), end.join("\n"));
     }
-    println!("{name:<20}{:>14} inputs tried in {seconds} s, nothing found", tried(&told).unwrap_or("?"));
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{name:<20}{:>14} inputs tried in {seconds:.1} s, nothing found", tried(&told).unwrap_or("?"));
+    Ok(())
+}
+
+/// Says how far to go, and names the folder into which the search writes what leads it further.
+fn limit(command: &mut Command, name: &str, bound: Bound) -> Result<()> {
+    match bound {
+        Bound::Seconds(seconds) => {
+            command.arg(workspace::target_folder(&format!("fuzz-corpus/{name}"))?);
+            command.arg(format!("-max_total_time={seconds}"));
+        }
+        Bound::Inputs(inputs) => {
+            let corpus = workspace::target_folder(&format!("fuzz-repeated/{name}"))?;
+            fs::remove_dir_all(&corpus)?;
+            fs::create_dir(&corpus)?;
+            command.arg(corpus).args([
+                format!("-runs={inputs}"),
+                "-seed=1".to_owned(),
+                "-reload=0".to_owned(),
+            ]);
+        }
+    }
     Ok(())
 }
 

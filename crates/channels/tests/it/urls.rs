@@ -129,6 +129,13 @@ async fn inner_addresses_are_refused_in_every_spelling() {
     );
 }
 
+/// Row 13: the mapped form is judged as the address that it maps, in both directions.
+#[tokio::test]
+async fn a_public_address_in_its_mapped_form_is_public() {
+    let url = "https://[::ffff:1ff:1]/";
+    assert_eq!(Registry::strict().register(url).await, Ok(url.to_owned()));
+}
+
 /// Row 21.
 #[tokio::test]
 async fn neighbours_of_inner_networks_are_accepted() {
