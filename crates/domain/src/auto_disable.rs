@@ -65,13 +65,18 @@ impl AutoDisable {
             None if now.since(outage.since) >= self.half() => {
                 Turn::Warned(Outage { warned_at: Some(now), ..outage })
             }
-            Some(warned_at) if now.since(warned_at) >= self.half() => Turn::Expired(outage),
+            Some(_) if self.ends_at(outage).is_some_and(|end| now >= end) => Turn::Expired(outage),
             None | Some(_) => Turn::Unchanged,
         }
     }
 
+    /// When a subscription is switched off whose owner was told of the outage, if nothing changes.
+    pub fn ends_at(self, outage: Outage) -> Option<Timestamp> {
+        outage.warned_at.map(|warned_at| warned_at + self.half())
+    }
+
     /// From the first failure to the warning, and from the warning to the end.
-    pub fn half(self) -> Duration {
+    fn half(self) -> Duration {
         Duration::from_hours(self.after_hours.into()) / 2
     }
 }

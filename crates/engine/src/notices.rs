@@ -64,7 +64,8 @@ impl Sign<'_> {
         (!heard_of_us).then(|| self.event(id, GONE, json!({})))
     }
 
-    /// The subscription is to be switched off unless something happens.
+    /// The subscription is to be switched off unless something happens: half of the time after the warning that
+    /// is noted, and not after this moment, which may be a millisecond later.
     pub(crate) fn failing(
         &self,
         id: EventId,
@@ -77,7 +78,7 @@ impl Sign<'_> {
             FAILING,
             json!({
                 "failingSince": outage.since,
-                "disablesAt": self.now + wish.half(),
+                "disablesAt": wish.ends_at(outage),
                 "lastStatus": outcome.status(),
                 "lastOutcome": outcome.to_string(),
             }),
