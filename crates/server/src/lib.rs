@@ -15,6 +15,7 @@ pub mod logging;
 pub mod openapi;
 pub mod problem;
 pub mod request_id;
+mod safe_headers;
 pub mod service;
 pub mod settings;
 mod state;

@@ -16,6 +16,7 @@ use tracing::Instrument;
 use crate::api::dialect::Dialect;
 use crate::listener::Peer;
 use crate::problem::Problem;
+use crate::safe_headers;
 use crate::state::Sources;
 
 /// The header that carries the id, both ways.
@@ -56,6 +57,7 @@ pub(crate) async fn observe(State(sources): State<Sources>, mut request: Request
     let mut response = rendered(response, dialect, &id);
     let value = HeaderValue::from_str(id.as_str()).expect("an id is visible ASCII");
     response.headers_mut().insert(REQUEST_ID, value);
+    safe_headers::complete(response.headers_mut());
     tracing::info!(
         target: "angarium::access",
         request_id = id.as_str(),

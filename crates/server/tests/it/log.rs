@@ -11,7 +11,14 @@ use crate::world::{World, id_of};
 
 /// A log in memory.
 #[derive(Clone, Default)]
-struct Pages(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Pages(Arc<Mutex<Vec<u8>>>);
+
+impl Pages {
+    /// What was written so far.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("a lock").clone()).expect("text")
+    }
+}
 
 impl io::Write for Pages {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
@@ -52,7 +59,7 @@ async fn the_log_names_requests_and_handles_and_no_secret_of_anybody() {
     owner.deliveries_when("?status=delivered", 1).await;
     owner.post(&format!("/webhooks/{}/rotate-secret", id_of(&webhook)), &serde_json::json!({})).await;
 
-    let text = String::from_utf8(pages.0.lock().expect("a lock").clone()).expect("text");
+    let text = pages.text();
     let line =
         text.lines().find(|line| line.contains("trace-me") && line.contains("/events")).expect("a line");
     for part in ["acme", "POST", "status=202", "duration_ms"] {

@@ -8,6 +8,7 @@ mod world;
 
 mod access;
 mod api_keys;
+mod attacks;
 mod audit;
 mod backup;
 mod batches;

@@ -244,7 +244,7 @@ async fn a_handle_has_no_more_webhooks_than_its_limit() {
 }
 
 /// The Standard Webhooks signature of an arrival under a secret.
-fn signature(secret: &str, arrival: &Arrival) -> String {
+pub(crate) fn signature(secret: &str, arrival: &Arrival) -> String {
     let bytes = BASE64.decode(secret.trim_start_matches("whsec_").as_bytes()).expect("base64");
     let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
     let (id, at) = (arrival.header("webhook-id"), arrival.header("webhook-timestamp"));
