@@ -6,6 +6,7 @@
 mod api;
 pub mod auth;
 pub mod cli;
+mod exchange;
 mod health;
 mod idempotency;
 pub mod keyring;

@@ -9,18 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::ACCEPT;
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm};
 use jsonwebtoken::{Algorithm, DecodingKey};
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 
 use crate::auth::jwt::JwtKey;
+use crate::exchange::{ExchangeError, exchange};
 
 /// How old keys may grow.
 const AGE_MAX: Duration = Duration::from_mins(10);
@@ -84,7 +81,7 @@ impl Jwks {
             Place::File(path) => std::fs::read(path)
                 .map(Bytes::from)
                 .map_err(|error| format!("{}: {error}", path.display()))?,
-            Place::Address(uri, tls) => tokio::time::timeout(DEADLINE, fetch(uri, tls.clone()))
+            Place::Address(uri, tls) => tokio::time::timeout(DEADLINE, fetch(uri, tls))
                 .await
                 .map_err(|_| format!("{uri}: no answer within {} s", DEADLINE.as_secs()))?
                 .map_err(|error| format!("{uri}: {error}"))?,
@@ -129,35 +126,13 @@ fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
     }
 }
 
-async fn fetch(
-    uri: &Uri,
-    tls: Arc<rustls::ClientConfig>,
-) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-    let host = uri.host().ok_or("the address has no host")?;
-    let name = host.trim_matches(['[', ']']);
-    let tcp = TcpStream::connect((name, uri.port_u16().unwrap_or(443))).await?;
-    let stream = TlsConnector::from(tls).connect(ServerName::try_from(name.to_owned())?, tcp).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path)
-        .header("host", uri.authority().map_or(host, |authority| authority.as_str()))
-        .header("accept", "application/json")
-        .body(Empty::<Bytes>::new())?;
-    let exchange = async {
-        let response = sender.send_request(request).await?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("answered {}", response.status()).into());
-        }
-        Ok(Limited::new(response.into_body(), BYTES_MAX).collect().await?.to_bytes())
-    };
-    // The connection ends with the exchange: nobody asks again for minutes.
-    tokio::pin!(connection);
-    tokio::pin!(exchange);
-    tokio::select! {
-        text = &mut exchange => text,
-        // Its end is no failure by itself: the whole answer may have come before it.
-        _ = &mut connection => exchange.await,
+async fn fetch(uri: &Uri, tls: &Arc<rustls::ClientConfig>) -> Result<Bytes, ExchangeError> {
+    let request = Request::get(uri).header(ACCEPT, "application/json").body(Bytes::new())?;
+    let response = exchange(request, Some(tls), BYTES_MAX).await?;
+    if response.status() != StatusCode::OK {
+        return Err(format!("answered {}", response.status()).into());
     }
+    Ok(response.into_body())
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use std::time::Duration;
 use angarium_engine::Clock;
 use http::Uri;
 use jsonwebtoken::{Algorithm, DecodingKey};
-use rustls_platform_verifier::BuilderVerifierExt;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::auth::jwks::Jwks;
 use crate::auth::jwt::{JwtKey, JwtRules, JwtVerifier};
+use crate::exchange::tls;
 use crate::settings::{AuthSettings, KeyAlgorithm, PublicKeySettings};
 
 /// Why tokens cannot be verified.
@@ -99,13 +99,4 @@ fn jwks(place: &str) -> Result<Jwks, VerifierError> {
         }
         _ => Err(VerifierError::Place { place: place.to_owned() }),
     }
-}
-
-fn tls() -> Result<Arc<rustls::ClientConfig>, VerifierError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth();
-    Ok(Arc::new(config))
 }
