@@ -71,6 +71,7 @@ mod tests {
             origin: Origin::Live,
             ordering_key: ordering_key.map(Into::into),
             payload: Payload::of_our_own(&json!({"n": 1})),
+            trace: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What happened: the event and the bodies that it becomes on the wire.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::handle::Handle;
 use crate::ids::EventId;
 use crate::payload::Payload;
 use crate::time::{InvalidTimestamp, Timestamp};
+use crate::trace_context::TraceContext;
 
 /// An accepted event. Nothing in it changes after acceptance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Event {
     pub ordering_key: Option<Box<str>>,
     /// The publisher's bytes.
     pub payload: Payload,
+    /// The request that published it, if somebody traces it.
+    pub trace: Option<Arc<TraceContext>>,
 }
 
 /// Where an event came from.
@@ -195,6 +199,7 @@ mod tests {
             origin: Origin::Live,
             ordering_key: None,
             payload: Payload::of_our_own(&serde_json::json!({"n": 1})),
+            trace: None,
         }
     }
 

@@ -33,4 +33,5 @@ pub mod signature;
 pub mod standing;
 pub mod subscription;
 pub mod time;
+pub mod trace_context;
 pub mod verification;

@@ -142,6 +142,11 @@ impl EndpointUrl {
         }
     }
 
+    /// The port, if it is not the scheme's own.
+    pub fn port(&self) -> Option<u16> {
+        self.authority()[self.host().len()..].strip_prefix(':')?.parse().ok()
+    }
+
     /// Host, port and path: what may be shown where the query may not.
     pub fn without_query(&self) -> &str {
         self.0.split('?').next().unwrap_or(&self.0)

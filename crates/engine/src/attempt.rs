@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::outages::Outages;
 use crate::planner::Planner;
 use crate::snapshots::{Snapshots, find};
+use crate::traces::{Span, Traces};
 use crate::{Parts, Settings};
 
 /// The first wait before a store that could not settle is asked again, and the longest.
@@ -48,6 +49,7 @@ pub(crate) struct Attempts {
     lanes: Lanes,
     outages: Outages,
     live: Live,
+    traces: Traces,
     settings: Settings,
 }
 
@@ -63,7 +65,7 @@ impl Attempts {
         outages: Outages,
         live: Live,
     ) -> Attempts {
-        let Parts { store, channel, clock, ids, metrics } = parts.clone();
+        let Parts { store, channel, clock, ids, metrics, traces } = parts.clone();
         Attempts {
             store,
             channel,
@@ -76,6 +78,7 @@ impl Attempts {
             lanes,
             outages,
             live,
+            traces,
             settings,
         }
     }
@@ -123,6 +126,7 @@ impl Attempts {
             let settled = Settled { leased, entry, settlement, outcome: None, turn: Turn::Unchanged };
             return self.settle(settled, None).await;
         }
+        let span = self.traces.attempt(leased, address(leased, entry));
         let sending = AssertUnwindSafe(self.send(leased, entry, now)).catch_unwind();
         let exchange = tokio::select! {
             biased;
@@ -130,7 +134,7 @@ impl Attempts {
             () = cutoff.cancelled() => return self.release(leased, entry).await,
         };
         crash_point::reach(CrashPoint::AfterAnswerBeforeSettle);
-        self.conclude(leased, entry, now, exchange).await
+        self.conclude(leased, entry, now, exchange, span).await
     }
 
     async fn send(&self, leased: &Leased, entry: &Entry, now: Timestamp) -> Exchange {
@@ -149,6 +153,7 @@ impl Attempts {
         entry: &Entry,
         started_at: Timestamp,
         exchange: Exchange,
+        span: Option<Span>,
     ) -> Result<Ended, StoreError> {
         let now = self.clock.now();
         let policy = &entry.subscription.retry_policy;
@@ -158,6 +163,9 @@ impl Attempts {
         let outcome = exchange.outcome;
         let class = outcome.class(policy.retry_on());
         self.metrics.attempted(outcome, class, Duration::from_micros(exchange.timing.total_us));
+        if let Some(span) = span {
+            span.answered(&exchange, class);
+        }
         let number = leased.delivery.next_attempt();
         let record = AttemptRecord { number, started_at, exchange, class, delay: settlement.delay };
         let took = took(&record);

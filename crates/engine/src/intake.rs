@@ -19,6 +19,7 @@ use crate::ids::new_id;
 use crate::metrics::Metrics;
 use crate::once::{Answer, Once, RepeatError, Reply};
 use crate::planner::Plan;
+use crate::traces::{Span, Traces};
 use crate::{Caller, DECISIONS_MAX, Desk};
 
 /// An event as it is published; nothing in it is unvalidated.
@@ -78,11 +79,12 @@ enum Refusal {
 pub struct Intake {
     desk: Desk,
     metrics: Arc<Metrics>,
+    traces: Traces,
 }
 
 impl Intake {
-    pub(crate) fn new(desk: Desk, metrics: Arc<Metrics>) -> Intake {
-        Intake { desk, metrics }
+    pub(crate) fn new(desk: Desk, metrics: Arc<Metrics>, traces: Traces) -> Intake {
+        Intake { desk, metrics, traces }
     }
 
     /// Accepts one event. When this returns, the event and a delivery for each subscription that
@@ -130,10 +132,25 @@ impl Intake {
     ) -> Result<Reply, AcceptError> {
         let _running = self.desk.repeats.begin(once.key.as_ref())?;
         let events = self.make(caller, events);
+        let span = self.traces.append(caller.trace.as_ref());
+        let decided = self.append_until_decided(&caller.handle, &events, once, refusal).await;
+        if let Some(span) = span {
+            describe(span, caller, &events, &decided);
+        }
+        decided
+    }
+
+    async fn append_until_decided(
+        &self,
+        handle: &Handle,
+        events: &[Arc<Event>],
+        once: &Once<Vec<Verdict>>,
+        refusal: Refusal,
+    ) -> Result<Reply, AcceptError> {
         for _ in 0..DECISIONS_MAX {
-            match self.append(&caller.handle, &events, once, refusal).await {
+            match self.append(handle, events, once, refusal).await {
                 Err(AcceptError::Store(StoreError::Conflict)) => {
-                    self.desk.snapshots.refresh(&caller.handle).await?;
+                    self.desk.snapshots.refresh(handle).await?;
                 }
                 decided => return decided,
             }
@@ -152,6 +169,7 @@ impl Intake {
             origin: Origin::of_published(caller.mode),
             ordering_key: new.ordering_key,
             payload: new.payload,
+            trace: caller.trace.clone(),
         };
         events.into_iter().map(|new| Arc::new(event(new))).collect()
     }
@@ -219,5 +237,21 @@ impl Intake {
             self.desk.planner.announce(plan).await;
         }
         Ok(once.reply(written, answer)?)
+    }
+}
+
+fn describe(mut span: Span, caller: &Caller, events: &[Arc<Event>], decided: &Result<Reply, AcceptError>) {
+    span.set("angarium.handle", caller.handle.to_string());
+    span.set("angarium.events", events.len() as i64);
+    if let [event] = events {
+        span.set("angarium.event.id", event.id.to_string());
+        span.set("angarium.event.type", event.event_type.to_string());
+    }
+    match decided {
+        Ok(reply) => span.set("angarium.replayed", reply.replayed),
+        Err(AcceptError::Repeat(_)) => span.fail("repeat"),
+        Err(AcceptError::Mismatch(_)) => span.fail("mismatch"),
+        Err(AcceptError::Overloaded { .. }) => span.fail("overloaded"),
+        Err(AcceptError::Store(_)) => span.fail("store"),
     }
 }

@@ -31,6 +31,7 @@ mod snapshots;
 mod subscriptions;
 pub mod tasks;
 mod tokens;
+pub mod traces;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use angarium_channels::Channel;
 use angarium_domain::access::Mode;
 use angarium_domain::handle::Handle;
 use angarium_domain::retention::Retention;
+use angarium_domain::trace_context::TraceContext;
 use angarium_store::{Store, StoreError};
 
 pub use audit::AuditTrail;
@@ -70,6 +72,7 @@ use planner::Planner;
 use rooms::Rooms;
 use snapshots::Snapshots;
 use tasks::Tasks;
+use traces::Traces;
 
 /// What the engine is made of. Each part has a second implementation in the simulator.
 #[derive(Clone)]
@@ -84,6 +87,8 @@ pub struct Parts {
     pub ids: Arc<dyn IdSource>,
     /// Where figures are counted.
     pub metrics: Arc<Metrics>,
+    /// Where spans go.
+    pub traces: Traces,
 }
 
 /// How much at a time, and for how long.
@@ -136,6 +141,8 @@ pub struct Caller {
     pub ip: Option<IpAddr>,
     /// Whether what the caller publishes is really sent.
     pub mode: Mode,
+    /// The request as a span, if somebody traces it: ours if it is recorded, or else the caller's.
+    pub trace: Option<Arc<TraceContext>>,
 }
 
 /// A running engine. Its parts are cheap to clone and stay usable while it drains.
@@ -234,7 +241,7 @@ impl Engine {
         };
         let replays = ReplayJobs::new(desk.clone());
         let engine = Engine {
-            intake: Intake::new(desk.clone(), metrics.clone()),
+            intake: Intake::new(desk.clone(), metrics.clone(), parts.traces.clone()),
             events: Events::new(desk.clone()),
             subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), lanes, outages),
             event_types: EventTypes::new(desk.clone()),

@@ -60,6 +60,7 @@ pub struct Metrics {
     in_flight: Gauge,
     inbox: Gauge,
     listeners: Gauge,
+    spans: Family<StateLabel, Counter>,
     build: Family<VersionLabel, Gauge>,
     group_jobs: Histogram,
     group_seconds: Histogram,
@@ -94,6 +95,7 @@ impl Metrics {
             in_flight: Gauge::default(),
             inbox: Gauge::default(),
             listeners: Gauge::default(),
+            spans: Family::default(),
             build: Family::default(),
             group_jobs: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0]),
             group_seconds: Histogram::new(commits),
@@ -117,6 +119,7 @@ impl Metrics {
         register(r, figures::IN_FLIGHT, self.in_flight.clone());
         register(r, figures::INBOX, self.inbox.clone());
         register(r, figures::LISTENERS, self.listeners.clone());
+        register(r, figures::SPANS, self.spans.clone());
         register(r, figures::GROUP_JOBS, self.group_jobs.clone());
         register(r, figures::COMMIT_SECONDS, self.group_seconds.clone());
         register(r, figures::BUILD, self.build.clone());
@@ -167,6 +170,16 @@ impl Metrics {
     /// How many streams of live events are open. To be called when somebody asks for the figures.
     pub fn listeners(&self, count: usize) {
         self.listeners.set(count as i64);
+    }
+
+    /// Spans that the collector took.
+    pub fn spans_sent(&self, count: u64) {
+        self.spans.get_or_create(&StateLabel { state: "sent" }).inc_by(count);
+    }
+
+    /// Spans that the collector did not take, or that found no room to wait for it.
+    pub fn spans_dropped(&self, count: u64) {
+        self.spans.get_or_create(&StateLabel { state: "dropped" }).inc_by(count);
     }
 
     pub(crate) fn oldest_due(&self, age: Option<Duration>) {
@@ -228,6 +241,8 @@ mod tests {
         metrics.oldest_due(Some(Duration::from_secs(4)));
         metrics.dispatcher(LaneCounts::default(), 1, 2);
         metrics.listeners(5);
+        metrics.spans_sent(7);
+        metrics.spans_dropped(8);
         metrics.committed(6, Duration::from_millis(1));
         metrics
     }
@@ -279,6 +294,7 @@ mod tests {
             "angarium_oldest_due_age_seconds 4.0",
             "angarium_dispatcher_inbox 2",
             "angarium_live_listeners 5",
+            "angarium_spans_total{state=\"dropped\"} 8",
             "angarium_commit_group_jobs_sum 6.0",
             "# EOF",
         ] {

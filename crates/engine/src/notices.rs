@@ -112,6 +112,7 @@ fn event(id: EventId, delivery: &Delivery, event_type: &str, payload: &Value, no
         origin: Origin::System,
         ordering_key: None,
         payload: Payload::of_our_own(payload),
+        trace: None,
     })
 }
 

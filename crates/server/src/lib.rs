@@ -20,3 +20,4 @@ mod safe_headers;
 pub mod service;
 pub mod settings;
 mod state;
+pub mod telemetry;

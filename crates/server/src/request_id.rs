@@ -18,6 +18,7 @@ use crate::listener::Peer;
 use crate::problem::Problem;
 use crate::safe_headers;
 use crate::state::Sources;
+use crate::telemetry;
 
 /// The header that carries the id, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -49,6 +50,8 @@ pub(crate) async fn observe(State(sources): State<Sources>, mut request: Request
     let dialect = Dialect::of(request.uri().path());
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(dialect);
+    let traced = telemetry::request::begin(&sources.traces, &mut request);
+    let trace_id = traced.as_ref().map(|span| span.context().to_string());
 
     // What goes wrong further in is logged with the request that it went wrong for.
     let span = tracing::error_span!("request", request_id = id.as_str());
@@ -58,9 +61,18 @@ pub(crate) async fn observe(State(sources): State<Sources>, mut request: Request
     let value = HeaderValue::from_str(id.as_str()).expect("an id is visible ASCII");
     response.headers_mut().insert(REQUEST_ID, value);
     safe_headers::complete(response.headers_mut());
+    if let Some(span) = traced {
+        telemetry::request::end(
+            span,
+            id.as_str(),
+            handle.as_ref().map(|served| &served.0),
+            response.status(),
+        );
+    }
     tracing::info!(
         target: "angarium::access",
         request_id = id.as_str(),
+        trace_id,
         handle = handle.as_ref().map(|served| served.0.as_str()),
         method = method.as_str(),
         route = route.as_ref().map(MatchedPath::as_str),
@@ -79,7 +91,7 @@ pub(crate) fn after_panic(_panic: Box<dyn std::any::Any + Send + 'static>) -> Re
 pub(crate) fn caller(extensions: &Extensions, handle: Handle, actor: String) -> Caller {
     let request_id = extensions.get::<RequestId>().expect("observe runs before every handler");
     let ip = extensions.get::<Peer>().map(|peer| peer.0);
-    Caller { handle, actor, request_id: request_id.as_str().to_owned(), ip, mode: Mode::Live }
+    Caller { handle, actor, request_id: request_id.as_str().to_owned(), ip, mode: Mode::Live, trace: None }
 }
 
 fn rendered(mut response: Response, dialect: Dialect, id: &RequestId) -> Response {

@@ -26,6 +26,7 @@ use crate::keyring::{self, KeyError};
 use crate::listener::Listener;
 use crate::settings::{EgressSettings, Settings};
 use crate::state::{App, Sources};
+use crate::telemetry::{Telemetry, TelemetryError};
 
 /// The part of the grace that is kept for attempts when connections linger.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
@@ -34,6 +35,7 @@ const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
 pub struct Service {
     listener: Listener,
     engine: Arc<Engine>,
+    telemetry: Telemetry,
     grace: Duration,
     /// Says why, when the store can no longer write. None for a store that somebody else opened.
     store_ended: Option<mpsc::Receiver<String>>,
@@ -70,6 +72,9 @@ pub enum StartError {
     /// Webhooks cannot be sent.
     #[error("webhooks cannot be sent: {0}")]
     Channel(String),
+    /// Spans cannot be sent.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// The address cannot be bound.
     #[error("cannot listen on {address}")]
     Listen {
@@ -120,21 +125,23 @@ impl Service {
         settings: &Settings,
         jwt_secret: Option<&SecretString>,
     ) -> Result<Service, StartError> {
-        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(RandomIds::default()) };
+        let telemetry = Telemetry::start(&settings.telemetry, &metrics)?;
+        let ids = Arc::new(RandomIds::default());
+        let sources = Sources { clock: Arc::new(SystemClock), ids, traces: telemetry.traces().clone() };
         let wanted = settings.listen.address;
         let listening = Listener::bind(wanted).await;
         let (socket, address) = listening.map_err(|source| StartError::Listen { address: wanted, source })?;
         let jwt = Arc::new(verifier(&settings.auth, jwt_secret, sources.clock.clone()).await?);
         let channel = channel(&settings.egress, address, sources.clock.clone())?;
-        let Sources { clock, ids } = sources.clone();
-        let parts = Parts { store, channel, clock, ids, metrics };
+        let Sources { clock, ids, traces } = sources.clone();
+        let parts = Parts { store, channel, clock, ids, metrics, traces };
         let engine = Arc::new(Engine::start(parts, settings.engine()).await?);
         let authority = Authority::new(jwt, engine.tokens.clone());
         let app = App::new(engine.clone(), authority, settings.request_limits(), sources);
         let listener = Listener::serve(socket, api::router(&app), settings.listener_limits())
             .map_err(|source| StartError::Listen { address, source })?;
         let grace = Duration::from_secs(settings.listen.drain_seconds);
-        Ok(Service { listener, engine, grace, store_ended: None })
+        Ok(Service { listener, engine, telemetry, grace, store_ended: None })
     }
 
     /// Where it listens.
@@ -164,6 +171,8 @@ impl Service {
         let listener = self.listener.stop(self.grace.min(CONNECTIONS_GRACE));
         // What is still accepted meanwhile is on stable storage, and due at the next start.
         let (drained, ()) = tokio::join!(self.engine.drain(self.grace), listener);
+        // The spans of the last attempts have ended by now.
+        self.telemetry.end(self.grace).await;
         drained
     }
 }

@@ -42,6 +42,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The log.
     pub log: LogSettings,
+    /// Traces.
+    pub telemetry: TelemetrySettings,
 }
 
 /// `[listen]`
@@ -185,6 +187,21 @@ pub struct LogSettings {
     pub level: String,
 }
 
+/// `[telemetry]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetrySettings {
+    /// A collector of OpenTelemetry's, such as `http://127.0.0.1:4318`: spans are sent there by
+    /// OTLP over HTTP. None: there are no spans, and they cost nothing.
+    pub otlp_endpoint: Option<String>,
+    /// Headers for the collector, as `name=value,name=value`.
+    pub otlp_headers: Option<Secret>,
+    /// How much of the requests is recorded whose callers do not say so themselves, from 0 to 1.
+    pub sampling_ratio: f64,
+    /// What this service is called in traces.
+    pub service_name: String,
+}
+
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -256,6 +273,17 @@ impl Default for LimitSettings {
     }
 }
 
+impl Default for TelemetrySettings {
+    fn default() -> TelemetrySettings {
+        TelemetrySettings {
+            otlp_endpoint: None,
+            otlp_headers: None,
+            sampling_ratio: 1.0,
+            service_name: "angarium".to_owned(),
+        }
+    }
+}
+
 impl Default for LogSettings {
     fn default() -> LogSettings {
         LogSettings { format: LogFormat::Text, level: "info".to_owned() }
@@ -305,6 +333,17 @@ impl Settings {
             let reason = format!("is {origin:?}, it must be a DNS name such as events.example.com");
             return Err(SettingsError::Invalid { path: "egress.webhook_origin".to_owned(), reason });
         }
+        if let Some(endpoint) = &self.telemetry.otlp_endpoint
+            && !is_address(endpoint)
+        {
+            let reason = format!("is {endpoint:?}, it must be an address such as http://127.0.0.1:4318");
+            return Err(SettingsError::Invalid { path: "telemetry.otlp_endpoint".to_owned(), reason });
+        }
+        let ratio = self.telemetry.sampling_ratio;
+        if !(0.0..=1.0).contains(&ratio) {
+            let reason = format!("is {ratio}, the limits are 0 and 1");
+            return Err(SettingsError::Invalid { path: "telemetry.sampling_ratio".to_owned(), reason });
+        }
         within("listen.connections_max", self.listen.connections_max as u64, 1, 1_000_000)?;
         within("listen.header_timeout_seconds", self.listen.header_timeout_seconds, 1, 3600)?;
         within("listen.header_bytes_max", self.listen.header_bytes_max as u64, 1024, 1024 * 1024)?;
@@ -333,6 +372,15 @@ fn is_dns_name(text: &str) -> bool {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     text.len() <= 253 && text.split('.').all(label)
+}
+
+/// Whether it names a scheme and a host, and neither a person nor a query.
+fn is_address(text: &str) -> bool {
+    text.parse::<http::Uri>().is_ok_and(|uri| {
+        let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
+        let is_bare = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        is_known && is_bare && uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none()
+    })
 }
 
 fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), SettingsError> {

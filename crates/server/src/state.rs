@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use angarium_engine::live::Live;
+use angarium_engine::traces::Traces;
 use angarium_engine::{
     AuditTrail, Clock, Deliveries, Engine, EventTypes, Events, IdSource, Intake, ReplayJobs, Subscriptions,
     Tokens,
@@ -23,13 +24,15 @@ struct Parts {
     sources: Sources,
 }
 
-/// Where time and chance come from.
+/// Where time and chance come from, and where spans go.
 #[derive(Clone)]
 pub(crate) struct Sources {
     /// The wall clock.
     pub(crate) clock: Arc<dyn Clock>,
     /// The source of ids.
     pub(crate) ids: Arc<dyn IdSource>,
+    /// Where spans go.
+    pub(crate) traces: Traces,
 }
 
 impl App {

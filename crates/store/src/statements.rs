@@ -15,7 +15,7 @@ macro_rules! delivery_columns {
 
 macro_rules! event_columns {
     () => {
-        "handle, id, event_type, occurred_at, accepted_at, origin, ordering_key, payload"
+        "handle, id, event_type, occurred_at, accepted_at, origin, ordering_key, payload, trace"
     };
 }
 
@@ -52,7 +52,7 @@ statements! {
     // The event log.
     VERSION = "SELECT version FROM accounts WHERE handle = $1";
     INSERT_EVENT = "INSERT INTO events (", event_columns!(), ", unreferenced)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     EVENT = "SELECT ", event_columns!(), " FROM events WHERE handle = $1 AND id = $2";
     EVENT_EXISTS = "SELECT 1 FROM events WHERE handle = $1 AND id = $2";
     REFER_TO_EVENT = "UPDATE events SET unreferenced = 0 WHERE handle = $1 AND id = $2 AND unreferenced = 1";

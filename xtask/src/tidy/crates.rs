@@ -8,7 +8,7 @@ use super::Finding;
 use crate::workspace;
 
 /// One cryptography library, one TLS stack, one HTTP client of our own (decisions/0002).
-const BANNED: &[&str] = &["ring", "openssl-sys", "native-tls", "reqwest", "rsa"];
+const BANNED: &[&str] = &["ring", "openssl-sys", "native-tls", "reqwest", "rsa", "tonic"];
 
 /// Two versions of one of these are two sets of types, two providers or two timers.
 const SINGLE: &[&str] = &["aws-lc-rs", "http", "hyper", "rustls", "rusqlite", "tokio", "tokio-rustls"];

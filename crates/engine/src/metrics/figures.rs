@@ -94,6 +94,8 @@ figures! {
         "Messages that wait for the dispatcher, of 16384 that may";
     LISTENERS = Gauge "live_listeners",
         "Open streams of live events, of 200 that may be";
+    SPANS = Counter "spans" by &[("state", "`sent`, `dropped` (the collector did not take them, or more than 4096 waited for it)")],
+        "Spans of traces, by what became of them; none unless `telemetry.otlp_endpoint` is set";
     COMMIT_SECONDS = Histogram "commit" in Seconds,
         "How long commits took to be on stable storage; its count is the number of commits";
     GROUP_JOBS = Histogram "commit_group_jobs",

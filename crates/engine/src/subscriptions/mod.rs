@@ -270,6 +270,7 @@ impl Subscriptions {
             origin: Origin::of_test(caller.mode),
             ordering_key: None,
             payload: Payload::of_our_own(&json!({ "subscriptionId": id, "test": true })),
+            trace: caller.trace.clone(),
         }
     }
 

@@ -60,6 +60,7 @@ impl Subscriptions {
             request_id: id.to_string(),
             ip: None,
             mode: Mode::Live,
+            trace: None,
         };
         self.desk.tasks.spawn(async move {
             let verified = tokio::select! {

@@ -61,6 +61,7 @@ mod tests {
 
     use angarium_engine::clock::SystemClock;
     use angarium_engine::ids::RandomIds;
+    use angarium_engine::traces::Traces;
     use axum::body::Body;
     use axum::routing::get;
     use http::Request;
@@ -74,7 +75,8 @@ mod tests {
     }
 
     async fn answer_to(path: &str) -> (StatusCode, String) {
-        let sources = Sources { clock: Arc::new(SystemClock), ids: Arc::new(RandomIds::default()) };
+        let ids = Arc::new(RandomIds::default());
+        let sources = Sources { clock: Arc::new(SystemClock), ids, traces: Traces::off() };
         let both = Router::new().route("/broken", get(broken)).route("/api/v1/broken", get(broken));
         let router = framed(both, &sources);
         let request = Request::get(path).header("x-request-id", "mine").body(Body::empty());

@@ -16,6 +16,7 @@ use crate::idempotency::repeat_key;
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::request_id::caller;
+use crate::telemetry;
 
 /// A request that changes nothing.
 pub(crate) struct Read {
@@ -103,7 +104,8 @@ where
         let Access { handle, actor, role, mode, .. } = access(&parts).clone();
         let header = dialect_of(&parts).idempotency_key();
         let key = repeat_key(&header, &parts.headers, &handle, &parts.method, &route, &body)?;
-        let caller = Caller { mode, ..caller(&parts.extensions, handle, actor) };
+        let trace = telemetry::request::trace(&parts.extensions, &parts.headers);
+        let caller = Caller { mode, trace, ..caller(&parts.extensions, handle, actor) };
         Ok(Write { caller, role, body, key })
     }
 }

@@ -11,7 +11,8 @@ use super::Settings;
 const PREFIX: &str = "ANGARIUM_";
 /// The sections that variables may set. Other variables with our prefix belong to somebody else:
 /// container platforms invent some from a service's name.
-const SECTIONS: [&str; 8] = ["listen", "store", "auth", "egress", "delivery", "retention", "limits", "log"];
+const SECTIONS: [&str; 9] =
+    ["listen", "store", "auth", "egress", "delivery", "retention", "limits", "log", "telemetry"];
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -207,6 +208,27 @@ mod tests {
             let error = of_file(file, &[], &[]).expect_err("refused").to_string();
             assert!(error.contains(path), "{file}: {error}");
         }
+    }
+
+    #[test]
+    fn a_collector_is_an_address_and_a_ratio_is_a_part_of_all() {
+        for (variable, text) in [
+            ("ANGARIUM_TELEMETRY_OTLP_ENDPOINT", "127.0.0.1:4318"),
+            ("ANGARIUM_TELEMETRY_OTLP_ENDPOINT", "ftp://collector"),
+            ("ANGARIUM_TELEMETRY_OTLP_ENDPOINT", "http://me:password@collector"),
+            ("ANGARIUM_TELEMETRY_OTLP_ENDPOINT", "http://collector?token=x"),
+            ("ANGARIUM_TELEMETRY_SAMPLING_RATIO", "1.5"),
+            ("ANGARIUM_TELEMETRY_SAMPLING_RATIO", "nan"),
+        ] {
+            let error = load(None, &environment(&[(variable, text)]), &[]).expect_err("refused").to_string();
+            assert!(error.contains("setting telemetry."), "{error}");
+        }
+        let variables = [
+            ("ANGARIUM_TELEMETRY_OTLP_ENDPOINT", "https://collector.example.com:4318/otlp"),
+            ("ANGARIUM_TELEMETRY_SAMPLING_RATIO", "0"),
+        ];
+        let settings = load(None, &environment(&variables), &[]).expect("settings");
+        assert!(settings.telemetry.sampling_ratio.abs() < f64::EPSILON);
     }
 
     #[test]

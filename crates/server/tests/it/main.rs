@@ -34,6 +34,7 @@ mod standing;
 mod stream;
 mod tenancy;
 mod tokens;
+mod traces;
 mod v1_access;
 mod v1_deliveries;
 mod v1_webhooks;

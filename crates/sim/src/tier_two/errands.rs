@@ -136,6 +136,7 @@ impl Errand {
             request_id: self.key(),
             ip: None,
             mode: Mode::Live,
+            trace: None,
         }
     }
 

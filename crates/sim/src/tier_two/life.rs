@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use angarium_domain::handle::Handle;
 use angarium_domain::time::Timestamp;
+use angarium_engine::traces::Traces;
 use angarium_engine::{Clock, Drained, Engine, Metrics, Parts, Settings};
 use angarium_store::memory::MemoryStore;
 use angarium_store::{Replays, Upkeep};
@@ -133,6 +134,7 @@ impl Cast {
             clock: clock.clone(),
             ids: self.ids.clone(),
             metrics: Arc::new(Metrics::new()),
+            traces: Traces::off(),
         }
     }
 

@@ -4,6 +4,7 @@ use angarium_domain::delivery::{Delivery, State};
 use angarium_domain::event::{Event, Origin};
 use angarium_domain::replay::{JobStatus, ReplayJob};
 use angarium_domain::retention::Cutoffs;
+use angarium_domain::trace_context::TraceContext;
 use std::sync::Arc;
 
 use super::fixture::{
@@ -183,6 +184,22 @@ pub async fn a_delivery_that_is_born_finished_is_never_claimed(store: &dyn Store
     let cutoffs = Cutoffs { finished_before: at(2), dead_before: at(0), keys_ended_by: at(0) };
     let forgotten = store.forget(cutoffs, 100).await.expect("it writes");
     assert_eq!(forgotten, Forgotten { deliveries: 2, events: 1, keys: 0 });
+}
+
+/// The trace that an event was published in is kept with it, and an event without one has none.
+pub async fn an_event_keeps_the_trace_that_it_was_published_in(store: &dyn Store) {
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = |n, state| {
+        let trace = TraceContext::of_headers(parent, state).map(Arc::new);
+        Arc::new(Event { trace, ..(*event(&acme(), n)).clone() })
+    };
+    let events = [traced(1, Some("vendor=a b,other=c")), traced(2, None), event(&acme(), 3)];
+    append(store, appending(events.to_vec(), vec![])).await;
+    for event in &events {
+        assert_eq!(store.event(&acme(), event.id).await.expect("it reads").as_ref(), Some(event));
+    }
+    let listed = store.events(&acme(), EventFilter::default(), first_page(10)).await.expect("it reads");
+    assert_eq!(listed.items, events.into_iter().rev().collect::<Vec<_>>());
 }
 
 /// A job's progress and the deliveries that it made are one write.

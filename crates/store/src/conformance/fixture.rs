@@ -72,6 +72,7 @@ pub(super) fn event(handle: &Handle, n: u64) -> Arc<Event> {
         origin: Origin::Live,
         ordering_key: (n == 7).then(|| "order 7".into()),
         payload: Payload::of_our_own(&json!({ "n": n })),
+        trace: None,
     })
 }
 

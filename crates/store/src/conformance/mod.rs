@@ -44,6 +44,7 @@ macro_rules! conformance_suite {
                     events_of_another_handle_do_not_exist
                     a_replayed_dead_letter_leaves_the_list
                     a_delivery_that_is_born_finished_is_never_claimed
+                    an_event_keeps_the_trace_that_it_was_published_in
                     a_job_moves_with_the_deliveries_that_it_made
                     a_subscription_changes_with_the_events_that_tell_of_it;
                 delivery_queue:

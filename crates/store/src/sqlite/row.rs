@@ -9,6 +9,7 @@ use angarium_domain::ids::{Id, Kind};
 use angarium_domain::payload::Payload;
 use angarium_domain::subscription::EndpointUrl;
 use angarium_domain::time::Timestamp;
+use angarium_domain::trace_context::TraceContext;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -67,6 +68,7 @@ pub(super) fn insert_event(db: &Connection, event: &Event, unreferenced: bool) -
         origin_text(event.origin),
         event.ordering_key.as_deref(),
         &event.payload.as_bytes()[..],
+        event.trace.as_deref().map(TraceContext::to_bytes),
         unreferenced,
     ])?;
     Ok(())
@@ -121,6 +123,7 @@ pub(super) fn event(row: &Row<'_>) -> Tried<Arc<Event>> {
         origin: word(row, 5)?,
         ordering_key: row.get::<_, Option<String>>(6)?.map(Into::into),
         payload: Payload::from_stored(Bytes::copy_from_slice(row.get_ref(7)?.as_bytes()?)),
+        trace: row.get_ref(8)?.as_bytes_or_null()?.map(trace).transpose()?,
     }))
 }
 
@@ -146,6 +149,11 @@ pub(super) fn delivery(row: &Row<'_>) -> Tried<DeliveryRow> {
     let token: i64 = row.get(16)?;
     let waits = row.get::<_, i64>(9)? == WAITING;
     Ok(DeliveryRow { logged: Logged { delivery, replayed_by, waits }, token: token as u64 })
+}
+
+fn trace(bytes: &[u8]) -> Tried<Arc<TraceContext>> {
+    let context = TraceContext::from_bytes(bytes);
+    context.map(Arc::new).ok_or_else(|| Fault::corrupt("a trace context", "it is too short"))
 }
 
 fn state(row: &Row<'_>) -> Tried<State> {

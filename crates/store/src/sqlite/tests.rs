@@ -73,6 +73,7 @@ pub(super) fn event(n: u64) -> Arc<Event> {
         origin: Origin::Live,
         ordering_key: None,
         payload: Payload::of_our_own(&serde_json::json!({ "n": n })),
+        trace: None,
     })
 }
 
