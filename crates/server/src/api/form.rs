@@ -128,6 +128,8 @@ impl<'a> Form<'a> {
     }
 
     fn raw_or_null(&mut self, field: &str) -> Option<&'a RawValue> {
+        #[cfg(test)]
+        asked::note(field);
         let found = self.fields.iter().rev().find(|(name, _)| name == field).map(|(_, value)| *value);
         if found.is_some() {
             self.fields.retain(|(name, _)| name != field);
@@ -168,6 +170,31 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
         }
 
         deserializer.deserialize_map(Reader).map(Fields)
+    }
+}
+
+/// Which fields a form was asked for, for the test that compares them with its description.
+#[cfg(test)]
+pub(crate) mod asked {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    thread_local! {
+        static ASKED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    /// Forgets what was asked for before.
+    pub(crate) fn begin() {
+        ASKED.with_borrow_mut(BTreeSet::clear);
+    }
+
+    /// What was asked for on this thread since then.
+    pub(crate) fn end() -> BTreeSet<String> {
+        ASKED.take()
+    }
+
+    pub(super) fn note(field: &str) {
+        ASKED.with_borrow_mut(|asked| asked.insert(field.to_owned()));
     }
 }
 

@@ -2,12 +2,12 @@
 
 mod answer;
 pub(crate) mod dialect;
-mod form;
+pub(crate) mod form;
 mod patterns;
 mod query;
 mod request;
 pub(crate) mod table;
-mod v1;
+pub(crate) mod v1;
 pub(crate) mod v2;
 
 use axum::Router;
@@ -16,6 +16,7 @@ use axum::response::IntoResponse;
 use http::StatusCode;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::api::dialect::Dialect;
 use crate::api::table::Table;
 use crate::health;
 use crate::openapi::{Route, serve};
@@ -25,12 +26,15 @@ use crate::state::{App, Sources};
 
 /// Every route, ready to serve.
 pub(crate) fn router(app: &App) -> Router {
-    framed(v2_table().router(app).merge(v1::routes(app)), app.sources()).with_state(app.clone())
+    framed(v2_table().and(v1::table()).router(app), app.sources()).with_state(app.clone())
 }
 
-/// What the v2 API consists of, for its document.
-pub(crate) fn v2_routes() -> Vec<Route> {
-    v2_table().described()
+/// What an API consists of, for its document.
+pub(crate) fn routes(dialect: Dialect) -> Vec<Route> {
+    match dialect {
+        Dialect::V2 => v2_table().described(),
+        Dialect::V1 => v1::table().described(),
+    }
 }
 
 fn v2_table() -> Table {

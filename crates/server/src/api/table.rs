@@ -3,6 +3,7 @@
 //! A line of a table mounts a route and describes it. There is no way to do the one without the
 //! other, so the documents under `/openapi/` name every route that is served.
 
+use angarium_domain::access::{Role, Scope};
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
@@ -54,6 +55,24 @@ impl Table {
     {
         self.at(Door::Public, method.clone(), path, need, handler.clone(), describe)
             .route(method, path, need, handler, describe)
+    }
+
+    /// A route for API keys, which say their handle themselves.
+    pub(crate) fn keyed<H, T>(
+        self,
+        method: Method,
+        path: &str,
+        scope: Scope,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        // No role of a person opens these doors.
+        let need = Need { role: Role::Owner, scope: Some(scope) };
+        self.at(Door::Keys, method, path, need, handler, describe)
     }
 
     /// A route that anybody may use.

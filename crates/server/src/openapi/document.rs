@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use angarium_domain::access::Scope;
 use angarium_domain::idempotency::KEY_CHARS_MAX;
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use crate::api::dialect::{Dialect, V1_ROOT};
 use crate::auth::{Door, Need};
 use crate::openapi::example::example;
 use crate::openapi::operation::{Answer, Body, Operation};
@@ -28,6 +30,8 @@ pub(crate) struct Route {
 
 /// What stands at the beginning of a document.
 pub(super) struct Head {
+    /// Whose words the document is in.
+    pub(super) dialect: Dialect,
     pub(super) title: &'static str,
     pub(super) about: &'static str,
     pub(super) security: Value,
@@ -38,14 +42,15 @@ pub(super) struct Head {
 ///
 /// # Panics
 ///
-/// If two routes have one operation id, two schemas one name, or a path an id that its description
-/// does not name. All of them are mistakes in a description, and a test builds every document.
+/// If two routes have one operation id, two schemas one name, a path an id that its description does
+/// not name, or a route no success. All of them are mistakes in a description, and a test builds every
+/// document.
 pub(super) fn document(head: &Head, routes: &[Route]) -> Value {
-    let components = components(routes);
+    let components = components(head.dialect, routes);
     let mut paths = Map::new();
     let mut ids = BTreeSet::new();
     for route in routes {
-        let operation = operation(route, &components);
+        let operation = operation(head.dialect, route, &components);
         assert!(ids.insert(operation["operationId"].to_string()), "one operation id twice: {operation}");
         let methods = paths.entry(shown_path(route)).or_insert_with(|| json!({}));
         methods[route.method.as_str().to_lowercase()] = operation;
@@ -63,7 +68,7 @@ pub(super) fn document(head: &Head, routes: &[Route]) -> Value {
         "paths": paths,
         "webhooks": head.webhooks.clone(),
     });
-    let responses = problems::responses().map(|(name, value)| (name.to_owned(), value));
+    let responses = problems::responses(head.dialect).map(|(name, value)| (name.to_owned(), value));
     document["components"] = json!({
         "schemas": components,
         "responses": responses.collect::<Map<_, _>>(),
@@ -80,10 +85,10 @@ pub(super) fn document(head: &Head, routes: &[Route]) -> Value {
 /// The path as readers see it: the id by its own name.
 fn shown_path(route: &Route) -> String {
     let Some(placeholder) = placeholder(&route.path) else { return route.path.clone() };
-    let name = route.operation.thing.as_ref().map(|(name, _)| *name);
-    let named = name.is_some() || !route.operation.is_described();
-    assert!(named, "{} does not say what {placeholder} in its path is", route.path);
-    route.path.replace(placeholder, &name.map_or(placeholder.to_owned(), |name| format!("{{{name}}}")))
+    let Some((name, _)) = &route.operation.thing else {
+        panic!("{} does not say what {placeholder} in its path is", route.path);
+    };
+    route.path.replace(placeholder, &format!("{{{name}}}"))
 }
 
 /// The word in braces below the handle.
@@ -91,15 +96,16 @@ fn placeholder(path: &str) -> Option<&str> {
     path.split('/').find(|part| part.starts_with('{') && *part != "{handle}")
 }
 
-fn operation(route: &Route, components: &Map<String, Value>) -> Value {
+fn operation(dialect: Dialect, route: &Route, components: &Map<String, Value>) -> Value {
     let Route { method, access, operation, .. } = route;
     let writes = access.is_some() && *method != Method::GET;
     let need = access.map(|(need, door)| problems::need_in_words(need, door));
     let about: Vec<&str> = operation.about.into_iter().chain(need.as_deref()).collect();
-    let mut responses: Map<String, Value> = problems::of_route(operation, *access, writes)
+    let mut responses: Map<String, Value> = problems::of_route(dialect, operation, *access, writes)
         .into_iter()
         .map(|(status, response)| (status.to_string(), response))
         .collect();
+    assert!(!operation.answers.is_empty(), "{} does not say what it answers", route.path);
     for answer in &operation.answers {
         responses.insert(answer.status.to_string(), success(answer, writes, components));
     }
@@ -109,12 +115,9 @@ fn operation(route: &Route, components: &Map<String, Value>) -> Value {
         "description": about.join("\n\n"),
         "tags": [tag_of(route)],
         "security": security(*access),
-        "parameters": parameters(route, writes),
+        "parameters": parameters(dialect, route, writes),
         "responses": responses,
     });
-    if !operation.is_described() {
-        shown["x-undescribed"] = json!(true);
-    }
     if let Some(body) = body_of(route, writes) {
         shown["requestBody"] = request_body(&body, components);
     }
@@ -157,7 +160,7 @@ fn success(answer: &Answer, writes: bool, components: &Map<String, Value>) -> Va
     shown
 }
 
-fn parameters(route: &Route, writes: bool) -> Vec<Value> {
+fn parameters(dialect: Dialect, route: &Route, writes: bool) -> Vec<Value> {
     let mut parameters = Vec::new();
     if route.path.contains("{handle}") {
         parameters.push(json!({ "$ref": "#/components/parameters/Handle" }));
@@ -168,29 +171,36 @@ fn parameters(route: &Route, writes: bool) -> Vec<Value> {
     }
     parameters.extend(route.operation.parameters.iter().cloned());
     if writes {
-        parameters.push(idempotency_key());
+        parameters.push(idempotency_key(dialect));
     }
     parameters
 }
 
-fn idempotency_key() -> Value {
+fn idempotency_key(dialect: Dialect) -> Value {
+    let name = dialect.idempotency_key();
     let about = "The same key with the same body is the same write: it happens once, and its answer is given again. \
                  Kept for 24 hours.";
     let key = text().matching(&format!("^[!-~]{{1,{KEY_CHARS_MAX}}}$")).such_as("order-42-paid");
-    json!({ "name": "idempotency-key", "in": "header", "description": about, "schema": key.into_value() })
+    json!({ "name": name.as_str(), "in": "header", "description": about, "schema": key.into_value() })
 }
 
 fn security(access: Option<(Need, Door)>) -> Value {
     let Some((need, door)) = access else { return json!([]) };
-    let person = json!({ "jwt": [need.role.as_str()] });
-    let token = need.scope.map(|scope| json!({ "token": [scope.as_str()] }));
-    let person = (door != Door::Public).then_some(person);
-    person.into_iter().chain(token).collect()
+    let with = |scheme: &str, word: &str| json!({ scheme: [word] });
+    let person = with("jwt", need.role.as_str());
+    let Some(scope) = need.scope.map(Scope::as_str) else { return json!([person]) };
+    match door {
+        Door::Handles => json!([person, with("token", scope)]),
+        Door::Public => json!([with("token", scope)]),
+        Door::Keys => json!([with("apiKey", scope), with("bearer", scope)]),
+    }
 }
 
-/// The first word of the path below the handle, as a heading.
+/// The first word of the path below the handle, or the root of v1, as a heading.
 fn tag_of(route: &Route) -> String {
-    let Some((_, below)) = route.path.split_once("{handle}/") else { return "service".to_owned() };
+    let below = route.path.split_once("{handle}/").map(|(_, below)| below);
+    let below = below.or_else(|| route.path.strip_prefix(V1_ROOT)?.strip_prefix('/'));
+    let Some(below) = below else { return "service".to_owned() };
     below.split('/').next().unwrap_or_default().replace('-', " ")
 }
 
@@ -201,14 +211,14 @@ fn tags(routes: &[Route]) -> Vec<Value> {
     names.filter(|name| seen.insert(name.clone())).map(|name| json!({ "name": name })).collect()
 }
 
-fn components(routes: &[Route]) -> Map<String, Value> {
+fn components(dialect: Dialect, routes: &[Route]) -> Map<String, Value> {
     let mut components = Map::new();
     for (name, schema) in routes.iter().flat_map(|route| route.operation.components.clone()) {
         let earlier = components.insert(name.clone(), schema.clone());
         assert!(earlier.is_none_or(|earlier| earlier == schema), "two schemas are called {name}");
     }
     // Words come last: a derived schema knows them only as references to themselves.
-    let ours = words::all().into_iter().chain([problems::component()]);
+    let ours = words::all().into_iter().chain([problems::component(dialect)]);
     let ours: Map<_, _> = ours.map(|(name, schema)| (name.to_owned(), schema.into_value())).collect();
     answers::close_all(&mut components, &ours);
     components.extend(ours);

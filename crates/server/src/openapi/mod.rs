@@ -6,6 +6,8 @@
 mod answers;
 mod document;
 mod example;
+#[cfg(test)]
+mod forms;
 mod operation;
 mod outbound;
 mod problems;
@@ -21,6 +23,7 @@ pub(crate) use document::Route;
 pub(crate) use operation::Operation;
 
 use crate::api;
+use crate::api::dialect::Dialect;
 use crate::openapi::document::{Head, document};
 
 const V2_ABOUT: &str = "\
@@ -31,13 +34,40 @@ Lists are paged, newest first. Fields that are not named here are refused by nam
 In answers a field without a value is `null`; the few that are absent at times are not listed as required.\n\n\
 The paths under `/v2/public/` are twins for programs that hold a personal access token.";
 
+const V1_ABOUT: &str = "\
+The words of organizations for the webhooks that API v2 has more to say about: what is made here is seen there, \
+and the other way round.\n\n\
+An API key belongs to one handle, and the paths name none. A key `pxk_test_…` records and matches what it publishes, \
+and never sends it. Every answer carries `x-request-id`; every success is `{success, data}`, every other answer has \
+the shape `Refusal`. A write may carry `x-idempotency-key`: repeated with the same key and body it happens once. \
+Fields that are not named here are refused by name.";
+
 /// The document of the v2 API.
 pub fn v2() -> &'static Value {
-    static V2: LazyLock<Value> = LazyLock::new(|| {
-        let head = Head {
-            title: "Angarium, API v2",
-            about: V2_ABOUT,
-            security: json!({
+    of(Dialect::V2)
+}
+
+/// The document of the v1 API.
+pub fn v1() -> &'static Value {
+    of(Dialect::V1)
+}
+
+/// The document of an API.
+fn of(dialect: Dialect) -> &'static Value {
+    static V2: LazyLock<Value> = LazyLock::new(|| document(&head(Dialect::V2), &api::routes(Dialect::V2)));
+    static V1: LazyLock<Value> = LazyLock::new(|| document(&head(Dialect::V1), &api::routes(Dialect::V1)));
+    match dialect {
+        Dialect::V2 => &V2,
+        Dialect::V1 => &V1,
+    }
+}
+
+fn head(dialect: Dialect) -> Head {
+    let (title, about, security) = match dialect {
+        Dialect::V2 => (
+            "Angarium, API v2",
+            V2_ABOUT,
+            json!({
                 "jwt": {
                     "type": "http",
                     "scheme": "bearer",
@@ -52,11 +82,27 @@ pub fn v2() -> &'static Value {
                     "description": "A personal access token of the handle, with scopes.",
                 },
             }),
-            webhooks: outbound::webhooks(),
-        };
-        document(&head, &api::v2_routes())
-    });
-    &V2
+        ),
+        Dialect::V1 => (
+            "Angarium, API v1",
+            V1_ABOUT,
+            json!({
+                "apiKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "x-api-key",
+                    "description": "An API key, `pxk_live_…` or `pxk_test_…`, with scopes.",
+                },
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "pxk_live_…",
+                    "description": "The same key in the other header.",
+                },
+            }),
+        ),
+    };
+    Head { dialect, title, about, security, webhooks: outbound::webhooks(dialect) }
 }
 
 /// A document as text, for a file.

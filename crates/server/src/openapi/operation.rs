@@ -61,12 +61,6 @@ impl Operation {
         }
     }
 
-    /// Whether more is said than that the route is there. One that says no answers is marked in the
-    /// document, and its exchanges are held against nothing.
-    pub(super) fn is_described(&self) -> bool {
-        !self.answers.is_empty()
-    }
-
     /// What a reader should know beyond the summary.
     pub(crate) fn about(self, about: &'static str) -> Operation {
         Operation { about: Some(about), ..self }
@@ -129,6 +123,16 @@ impl Operation {
             shown: Vec::new(),
         });
         described
+    }
+
+    /// A success with a JSON body around `T`.
+    pub(crate) fn answer_around<T: ToSchema>(
+        self,
+        wrap: fn(Schema) -> Schema,
+        status: u16,
+        about: &'static str,
+    ) -> Operation {
+        self.collecting::<T>().answer_in(status, JSON, wrap(named(&T::name())), about)
     }
 
     /// The answer just described holds a field that others of its kind leave out.

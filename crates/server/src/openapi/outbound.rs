@@ -3,13 +3,18 @@
 use angarium_domain::outcome::{Class, Outcome, RetryOn};
 use serde_json::{Map, Value, json};
 
+use crate::api::dialect::Dialect;
 use crate::openapi::schema::{Object, Schema, choice, object, plain, text, whole, word};
 use crate::openapi::words::{
     DeathCause, DeliveryId, DisableCause, EventId, EventType, Handle, Payload, SubscriptionId, Time,
 };
 
-/// The deliveries of a handle's own events, and of those that Angarium makes.
-pub(super) fn webhooks() -> Value {
+/// The deliveries of a handle's own events, and of those that Angarium makes, as the webhooks of a
+/// dialect get them.
+pub(super) fn webhooks(dialect: Dialect) -> Value {
+    let delivery = |summary, about, event_type: Schema, payload: Schema| {
+        delivery(dialect, summary, about, &event_type, &payload)
+    };
     let failure = object()
         .required("subscriptionId", word::<SubscriptionId>())
         .required("deliveryId", word::<DeliveryId>())
@@ -79,7 +84,28 @@ fn notice() -> Object {
         .required("at", word::<Time>())
 }
 
-fn delivery(summary: &str, about: &str, event_type: Schema, payload: Schema) -> Value {
+fn delivery(dialect: Dialect, summary: &str, about: &str, event_type: &Schema, payload: &Schema) -> Value {
+    json!({ "post": {
+        "summary": summary,
+        "description": about,
+        "parameters": headers(dialect),
+        "requestBody": { "required": true, "content": content(dialect, event_type, payload) },
+        "responses": responses(),
+        "security": [],
+    } })
+}
+
+/// The bodies, by media type: the one of v1's webhooks, or all that a webhook of v2 may choose from.
+fn content(dialect: Dialect, event_type: &Schema, payload: &Schema) -> Value {
+    let platformxe = object()
+        .required("id", word::<EventId>())
+        .required("type", event_type.clone())
+        .required("timestamp", word::<Time>())
+        .required("data", payload.clone())
+        .schema();
+    if dialect == Dialect::V1 {
+        return json!({ "application/json": { "schema": platformxe.into_value() } });
+    }
     let native = object()
         .required("id", word::<EventId>())
         .required("type", event_type.clone())
@@ -96,39 +122,34 @@ fn delivery(summary: &str, about: &str, event_type: Schema, payload: Schema) -> 
         .required("specversion", choice(&["1.0"]))
         .required("id", word::<EventId>())
         .required("source", text().such_as("/handles/acme"))
-        .required("type", event_type)
+        .required("type", event_type.clone())
         .required("time", word::<Time>())
         .required("datacontenttype", choice(&["application/json"]))
         .required("attempt", plain(json!({ "type": "integer", "minimum": 1 })))
         .sometimes("partitionkey", text().about("The publisher's ordering key."))
         .required("data", payload.clone())
         .schema();
+    let binary = payload.clone();
     let json_forms = json!({ "anyOf": [
         native.about("`payloadFormat` `native`").into_value(),
         standard.about("`payloadFormat` `standard`").into_value(),
-        payload.about("`payloadFormat` `cloudevents-binary`: the attributes are in `ce-*` headers").into_value(),
+        platformxe.about("`payloadFormat` `platformxe`").into_value(),
+        binary.about("`payloadFormat` `cloudevents-binary`: the attributes are in `ce-*` headers").into_value(),
     ] });
-    json!({ "post": {
-        "summary": summary,
-        "description": about,
-        "parameters": headers(),
-        "requestBody": { "required": true, "content": {
-            "application/json": { "schema": json_forms },
-            "application/cloudevents+json": { "schema": cloud_event.into_value() },
-        } },
-        "responses": responses(),
-        "security": [],
-    } })
+    json!({
+        "application/json": { "schema": json_forms },
+        "application/cloudevents+json": { "schema": cloud_event.into_value() },
+    })
 }
 
-fn headers() -> Vec<Value> {
+fn headers(dialect: Dialect) -> Vec<Value> {
     let header = |name: &str, required: bool, about: &str, schema: Schema| {
         json!({
             "name": name, "in": "header", "required": required, "description": about, "schema": schema.into_value(),
         })
     };
     let number = || plain(json!({ "type": "integer", "minimum": 1 }));
-    vec![
+    let all = vec![
         header("webhook-id", true, "The event's id, the same on every attempt.", word::<EventId>()),
         header("webhook-timestamp", true, "When it was signed, in Unix seconds.", number()),
         header(
@@ -155,7 +176,9 @@ fn headers() -> Vec<Value> {
         header("x-event-type", false, "Profile `platformxe`: the event's type.", word::<EventType>()),
         header("x-event-id", false, "Profile `platformxe`: the event's id.", word::<EventId>()),
         header("user-agent", true, "`Angarium/` and the version.", text()),
-    ]
+    ];
+    let arjun = |header: &Value| header["name"].as_str().is_some_and(|name| name.starts_with("x-arjun-"));
+    all.into_iter().filter(|header| dialect == Dialect::V2 || !arjun(header)).collect()
 }
 
 /// What the classes of answers mean, as the domain decides it.

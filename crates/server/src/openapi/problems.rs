@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use angarium_domain::access::Scope;
+use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::api::dialect::Dialect;
+use crate::api::v1::envelope;
 use crate::auth::{Door, Need};
 use crate::openapi::operation::Operation;
-use crate::openapi::schema::{Schema, list, object, text, word};
+use crate::openapi::schema::{Schema, choice, list, object, plain, text, word};
 use crate::openapi::words::RequestId;
-
-/// The name of the component that every problem is an instance of.
-const COMPONENT: &str = "Problem";
 
 /// Problems of one status: codes, and when each is answered.
 type Codes = Vec<(&'static str, &'static str)>;
@@ -51,24 +51,28 @@ const UNAUTHORIZED: Shared = Shared {
         ("token_expired", "it was good once"),
     ],
 };
+const UNAUTHORIZED_KEY: Shared = Shared {
+    name: "Unauthorized",
+    status: 401,
+    codes: &[
+        ("missing_bearer_token", "there is no key in `x-api-key` or `authorization: Bearer …`"),
+        ("invalid_token", "the key is unknown or revoked, there are two of them, or it is none of this API"),
+        ("token_expired", "it was good once"),
+    ],
+};
 const NO_ROLE: (&str, &str) = ("insufficient_role", "the JWT's role on this handle is too low");
 const NO_SCOPE: (&str, &str) = ("insufficient_scope", "the token lacks the scope");
 const FORBIDDEN: Shared = Shared { name: "Forbidden", status: 403, codes: &[NO_ROLE, NO_SCOPE] };
 const FORBIDDEN_TO_PEOPLE: Shared = Shared { name: "ForbiddenToPeople", status: 403, codes: &[NO_ROLE] };
 const FORBIDDEN_TO_TOKENS: Shared = Shared { name: "ForbiddenToTokens", status: 403, codes: &[NO_SCOPE] };
-const NOT_FOUND: Shared = Shared {
-    name: "NotFound",
-    status: 404,
-    codes: &[
-        ("not_found", "there is no such thing; what belongs to another handle answers the same"),
-        ("handle_not_found", "the handle in the path cannot be one"),
-    ],
-};
-const NO_HANDLE: Shared = Shared {
-    name: "HandleNotFound",
-    status: 404,
-    codes: &[("handle_not_found", "the handle in the path cannot be one")],
-};
+const FORBIDDEN_TO_KEYS: Shared =
+    Shared { name: "Forbidden", status: 403, codes: &[("insufficient_scope", "the key lacks the scope")] };
+const NOTHING_THERE: (&str, &str) =
+    ("not_found", "there is no such thing; what belongs to another handle answers the same");
+const NO_SUCH_HANDLE: (&str, &str) = ("handle_not_found", "the handle in the path cannot be one");
+const NOT_FOUND: Shared = Shared { name: "NotFound", status: 404, codes: &[NOTHING_THERE, NO_SUCH_HANDLE] };
+const NO_HANDLE: Shared = Shared { name: "HandleNotFound", status: 404, codes: &[NO_SUCH_HANDLE] };
+const NO_THING: Shared = Shared { name: "NotFound", status: 404, codes: &[NOTHING_THERE] };
 const CONFLICT: Shared = Shared {
     name: "Conflict",
     status: 409,
@@ -115,28 +119,100 @@ const SHARED: &[Shared] = &[
     INTERNAL,
     UNAVAILABLE,
 ];
+const SHARED_V1: &[Shared] = &[
+    BAD_BODY,
+    BAD_QUERY,
+    UNAUTHORIZED_KEY,
+    FORBIDDEN_TO_KEYS,
+    NO_THING,
+    CONFLICT,
+    TOO_LARGE,
+    UNSUPPORTED,
+    KEY_REUSED,
+    INTERNAL,
+    UNAVAILABLE,
+];
+
+/// What to do about a problem. Codes of the v1 API are told by those of v2, which are finer.
+///
+/// # Panics
+///
+/// If nothing is said about a code: a test builds every document.
+fn remedy(code: &str) -> &'static str {
+    match code {
+        "invalid_payload" => "Send another body; the message says what is wrong with this one.",
+        "invalid_<field>" | "validation_error" => "Change what `details` names.",
+        "invalid_cursor" => "Begin again without a cursor.",
+        "invalid_idempotency_key" => "Send another key, once.",
+        "missing_bearer_token" => "Send a credential.",
+        "invalid_token" => "Send another credential.",
+        "token_expired" => "Get a new credential.",
+        "insufficient_role" => "Ask an owner of the handle for the role that the message names.",
+        "insufficient_scope" => "Use a credential with the scope that the message names.",
+        "live_key_required" => "Use a live key.",
+        "not_found" => "Look at the id and the handle.",
+        "handle_not_found" => "A handle is 1 to 64 of `a-z`, `0-9`, `-` and `_`.",
+        "conflict" => "The message says what stands in the way; ask again when that has changed.",
+        "payload_too_large" => "Send less at once; the message names the limit.",
+        "unsupported_media_type" => "Send `content-type: application/json`, and no `content-encoding`.",
+        "idempotency_key_reused" => "Use a new key for a new request.",
+        "rate_limited" | "temporarily_unavailable" => {
+            "Wait for as many seconds as `retry-after` says, and ask again."
+        }
+        "internal_error" => {
+            "Ask again with the same idempotency key; give whoever runs the service the request's id."
+        }
+        other => panic!("openapi/problems.rs does not say what to do about {other}"),
+    }
+}
 
 /// The body of every answer that is not a success (docs/problems.md).
-pub(super) fn component() -> (&'static str, Schema) {
+pub(super) fn component(dialect: Dialect) -> (&'static str, Schema) {
     let detail = object()
         .required("field", text().about("Its path, such as `eventTypes[2]`.").such_as("eventTypes[2]"))
-        .required("code", crate::openapi::schema::choice(&["required", "invalid", "unknown"]))
+        .required("code", choice(&["required", "invalid", "unknown"]))
         .required("message", text().about("For people; it may change."));
-    let problem = object()
-        .required("error", text().about("For programs; it does not change.").such_as("not_found"))
-        .required("message", text().about("For people; it may change.").such_as("there is nothing here"))
-        .required("requestId", word::<RequestId>())
-        .sometimes("details", list(detail.schema(), 1..=100).about("The fields at fault."));
-    (COMPONENT, problem.schema().about("An answer that is not a success."))
+    let details = list(detail.schema(), 1..=100).about("The fields at fault.");
+    let message = text().about("For people; it may change.").such_as("there is nothing here");
+    let code = text().about("For programs; it does not change.");
+    let schema = match dialect {
+        Dialect::V2 => object()
+            .required("error", code.such_as("not_found"))
+            .required("message", message)
+            .required("requestId", word::<RequestId>())
+            .sometimes("details", details),
+        Dialect::V1 => {
+            let error = object()
+                .required("code", code.such_as("NOT_FOUND"))
+                .required("message", message)
+                .required("requestId", word::<RequestId>())
+                .sometimes("details", details);
+            object().required("success", plain(json!({ "const": false }))).required("error", error.schema())
+        }
+    };
+    (component_name(dialect), schema.schema().about("An answer that is not a success."))
+}
+
+/// The name of the component that every problem is an instance of.
+fn component_name(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::V2 => "Problem",
+        Dialect::V1 => "Refusal",
+    }
 }
 
 /// The components that routes refer to.
-pub(super) fn responses() -> impl Iterator<Item = (&'static str, Value)> {
-    SHARED.iter().map(|shared| (shared.name, response(shared.status, shared.codes)))
+pub(super) fn responses(dialect: Dialect) -> impl Iterator<Item = (&'static str, Value)> {
+    let shared = match dialect {
+        Dialect::V2 => SHARED,
+        Dialect::V1 => SHARED_V1,
+    };
+    shared.iter().map(move |shared| (shared.name, response(dialect, shared.status, shared.codes)))
 }
 
 /// All answers of a route that are not successes, by status.
 pub(super) fn of_route(
+    dialect: Dialect,
     operation: &Operation,
     access: Option<(Need, Door)>,
     writes: bool,
@@ -153,7 +229,7 @@ pub(super) fn of_route(
     }
     let value = |status, (name, codes): (Option<&str>, Codes)| match name {
         Some(name) => json!({ "$ref": format!("#/components/responses/{name}") }),
-        None => response(status, &codes),
+        None => response(dialect, status, &codes),
     };
     by_status.into_iter().map(|(status, problems)| (status, value(status, problems))).collect()
 }
@@ -161,13 +237,8 @@ pub(super) fn of_route(
 fn shared_by(operation: &Operation, access: Option<(Need, Door)>, writes: bool) -> Vec<Shared> {
     let mut shared = vec![INTERNAL];
     if let Some((need, door)) = access {
-        let forbidden = match (need.scope, door) {
-            (None, _) => FORBIDDEN_TO_PEOPLE,
-            (Some(_), Door::Public) => FORBIDDEN_TO_TOKENS,
-            (Some(_), _) => FORBIDDEN,
-        };
-        let missing = if operation.thing.is_some() { NOT_FOUND } else { NO_HANDLE };
-        shared.extend([UNAUTHORIZED, forbidden, missing, UNAVAILABLE]);
+        shared.extend(refusals(operation, need, door));
+        shared.push(UNAVAILABLE);
     }
     if writes {
         shared.extend([BAD_BODY, CONFLICT, TOO_LARGE, UNSUPPORTED, KEY_REUSED]);
@@ -177,12 +248,22 @@ fn shared_by(operation: &Operation, access: Option<(Need, Door)>, writes: bool) 
     shared
 }
 
-fn response(status: u16, codes: &[(&str, &str)]) -> Value {
-    let about: Vec<String> = codes.iter().map(|(code, when)| format!("`{code}`: {when}")).collect();
-    let mut patterns: Vec<String> =
-        codes.iter().map(|(code, _)| code.replace("<field>", "[A-Za-z0-9_]+")).collect();
-    patterns.dedup();
-    let pattern = format!("^({})$", patterns.join("|"));
+/// What a guard refuses, and what is not there behind it.
+fn refusals(operation: &Operation, need: Need, door: Door) -> Vec<Shared> {
+    let names_a_thing = operation.thing.is_some();
+    if door == Door::Keys {
+        let missing = names_a_thing.then_some(NO_THING);
+        return [UNAUTHORIZED_KEY, FORBIDDEN_TO_KEYS].into_iter().chain(missing).collect();
+    }
+    let forbidden = match (need.scope, door) {
+        (None, _) => FORBIDDEN_TO_PEOPLE,
+        (Some(_), Door::Public) => FORBIDDEN_TO_TOKENS,
+        (Some(_), _) => FORBIDDEN,
+    };
+    vec![UNAUTHORIZED, forbidden, if names_a_thing { NOT_FOUND } else { NO_HANDLE }]
+}
+
+fn response(dialect: Dialect, status: u16, codes: &[(&'static str, &str)]) -> Value {
     let mut headers = json!({ "x-request-id": { "$ref": "#/components/headers/RequestId" } });
     match status {
         401 => {
@@ -192,28 +273,72 @@ fn response(status: u16, codes: &[(&str, &str)]) -> Value {
         429 | 503 => headers["retry-after"] = json!({ "$ref": "#/components/headers/RetryAfter" }),
         _ => {}
     }
-    let schema = json!({
-        "allOf": [{ "$ref": format!("#/components/schemas/{COMPONENT}") }],
-        "properties": { "error": { "pattern": pattern } },
-    });
-    let example = json!({
-        "error": codes[0].0.replace("<field>", "eventTypes"),
-        "message": codes[0].1.replace('`', ""),
-        "requestId": "req_01kaj3n1rqe5x8fwk6kz3v8q2m",
-    });
+    let said = |code| said_of(dialect, status, code);
+    let about = match dialect {
+        Dialect::V2 => {
+            codes.iter().map(|(code, when)| format!("`{code}`: {when}")).collect::<Vec<_>>().join("; ")
+        }
+        // One word for all of them.
+        Dialect::V1 => {
+            let reasons: Vec<_> = codes.iter().map(|(_, when)| *when).collect();
+            format!("`{}`: {}", said(codes[0].0), reasons.join("; "))
+        }
+    };
+    let shown =
+        codes.iter().map(|(code, when)| json!({ "code": said(code), "when": when, "remedy": remedy(code) }));
+    let (schema, example) = shape(dialect, status, codes);
     json!({
-        "description": format!("{}.", about.join("; ")),
+        "description": format!("{about}."),
         "headers": headers,
         "content": { "application/json": { "schema": schema, "example": example } },
+        "x-problems": shown.collect::<Value>(),
     })
+}
+
+/// The word that a dialect has for a problem.
+fn said_of(dialect: Dialect, status: u16, code: &'static str) -> &'static str {
+    match dialect {
+        Dialect::V2 => code,
+        Dialect::V1 => envelope::code(StatusCode::from_u16(status).expect("a status of ours")),
+    }
+}
+
+/// The schema of an answer with these codes, and one such answer.
+fn shape(dialect: Dialect, status: u16, codes: &[(&'static str, &str)]) -> (Value, Value) {
+    let whole = json!({ "$ref": format!("#/components/schemas/{}", component_name(dialect)) });
+    let (code, when) = codes[0];
+    let (message, request_id) = (when.replace('`', ""), "req_01kaj3n1rqe5x8fwk6kz3v8q2m");
+    match dialect {
+        Dialect::V2 => {
+            let mut patterns: Vec<String> =
+                codes.iter().map(|(code, _)| code.replace("<field>", "[A-Za-z0-9_]+")).collect();
+            patterns.dedup();
+            let error = json!({ "pattern": format!("^({})$", patterns.join("|")) });
+            let code = code.replace("<field>", "eventTypes");
+            (
+                json!({ "allOf": [whole], "properties": { "error": error } }),
+                json!({ "error": code, "message": message, "requestId": request_id }),
+            )
+        }
+        Dialect::V1 => {
+            let code = said_of(dialect, status, code);
+            let error = json!({ "properties": { "code": { "const": code } } });
+            let shown = json!({ "code": code, "message": message, "requestId": request_id });
+            (
+                json!({ "allOf": [whole], "properties": { "error": error } }),
+                json!({ "success": false, "error": shown }),
+            )
+        }
+    }
 }
 
 /// What a route asks of its caller, in a sentence.
 pub(super) fn need_in_words(need: Need, door: Door) -> String {
     let scope = need.scope.map(Scope::as_str);
     match (scope, door) {
+        (Some(scope), Door::Keys) => format!("Needs an API key with the scope `{scope}`."),
         (Some(scope), Door::Public) => format!("Needs a personal access token with the scope `{scope}`."),
-        (Some(scope), _) => {
+        (Some(scope), Door::Handles) => {
             format!("Needs a JWT with the role {} or a token with the scope `{scope}`.", need.role.as_str())
         }
         (None, _) => format!("Needs a JWT with the role {}; takes no tokens.", need.role.as_str()),

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use crate::api::table::Table;
 use crate::openapi::schema::plain;
-use crate::openapi::{Operation, text, v2};
+use crate::openapi::{Operation, text, v1, v2};
 
 /// It changes with a new release at most; an hour of an old one harms nobody.
 const KEPT: &str = "public, max-age=3600";
@@ -23,14 +23,26 @@ struct Served {
 
 /// The routes that need no credential.
 pub(crate) fn table() -> Table {
-    Table::default().open(Method::GET, "/openapi/v2.json", v2_document, describe_v2)
+    Table::default().open(Method::GET, "/openapi/v2.json", v2_document, describe_v2).open(
+        Method::GET,
+        "/openapi/v1.json",
+        v1_document,
+        describe_v1,
+    )
 }
 
 fn describe_v2() -> Operation {
-    let document = plain(json!({ "type": "object", "required": ["openapi", "info", "paths"] })).such_as(
-        json!({ "openapi": "3.1.0", "info": { "title": "Angarium, API v2", "version": "…" }, "paths": {} }),
-    );
-    Operation::new("openapiV2", "This document")
+    describe("openapiV2", "This document")
+}
+
+fn describe_v1() -> Operation {
+    describe("openapiV1", "The document of the v1 API")
+}
+
+fn describe(id: &'static str, summary: &'static str) -> Operation {
+    let document = plain(json!({ "type": "object", "required": ["openapi", "info", "paths"] }))
+        .such_as(json!({ "openapi": "3.1.0", "info": { "title": "Angarium", "version": "…" }, "paths": {} }));
+    Operation::new(id, summary)
         .about("With `if-none-match` and its `etag`, it is sent only if it changed.")
         .answer_in(200, "application/json", document, "OpenAPI 3.1.")
         .unchanged()
@@ -39,6 +51,11 @@ fn describe_v2() -> Operation {
 async fn v2_document(headers: HeaderMap) -> Response {
     static V2: LazyLock<Served> = LazyLock::new(|| Served::new(text(v2())));
     V2.answer(&headers, "application/json")
+}
+
+async fn v1_document(headers: HeaderMap) -> Response {
+    static V1: LazyLock<Served> = LazyLock::new(|| Served::new(text(v1())));
+    V1.answer(&headers, "application/json")
 }
 
 impl Served {

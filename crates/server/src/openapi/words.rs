@@ -25,6 +25,7 @@ use utoipa::openapi::schema::Schema as UtoipaSchema;
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::api::v1::ids::WebhookKind;
 use crate::openapi::schema::{Schema, choice, either, flag, list, object, plain, text, whole, word};
 
 /// Lists the words of an enum of the domain. A variant that is missing here does not compile.
@@ -78,6 +79,10 @@ words! {
     RequestId = text().matching("^[!-~]{1,128}$").such_as("req_01kaj3n1rqe5x8fwk6kz3v8q2m");
     /// A handle: a tenant.
     Handle = text().matching("^[a-z0-9][a-z0-9_-]{0,63}$").such_as("acme");
+    /// Names a webhook in the v1 API: the same 26 characters as in v2, where it begins with `sub_`.
+    WebhookId = id::<WebhookKind>();
+    /// An instant, RFC 3339 in UTC, with milliseconds.
+    TimeInMillis = text().in_format("date-time").such_as("2026-02-25T12:00:00.000Z");
     /// An instant, RFC 3339 in UTC.
     Time = text().in_format("date-time").such_as("2026-02-25T12:00:00Z");
     /// The dotted name of an event's kind.
@@ -157,6 +162,8 @@ words! {
     /// A JSON Schema that payloads must fit, without references to other documents.
     PayloadSchema = plain(json!({ "type": ["object", "boolean"] }))
         .such_as(json!({ "type": "object", "required": ["orderId"] }));
+    /// A secret of the subscriber's own: `whsec_` and base64 of 24 to 64 bytes, or visible ASCII.
+    OwnSecret = text().matching("^(whsec_[A-Za-z0-9+/]{32,86}={0,2}|[!-~]{24,64})$").such_as("a-secret-of-twenty-four-characters");
     /// The publisher's object, delivered byte for byte.
     Payload = plain(json!({ "type": "object" })).such_as(json!({ "orderId": 42 }));
     /// Which payloads are wanted: dotted paths with conditions, and the groups `all`, `any` and `none`.

@@ -1,94 +1,126 @@
-//! The OpenAPI document: served, and true.
+//! The OpenAPI documents: served, and true.
 
 use angarium_server::openapi;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::contract::validator;
+use crate::contract::Document;
 use crate::world::World;
 
-/// Every operation with its place in the document, its path and its method.
-fn operations() -> Vec<(String, &'static str, Method, &'static Value)> {
-    let paths = openapi::v2()["paths"].as_object().expect("paths");
-    let all = paths.iter().flat_map(|(path, item)| {
-        let methods = item.as_object().expect("methods");
-        methods.iter().map(move |(method, operation)| {
-            let at = format!("/paths/{}/{method}", path.replace('/', "~1"));
-            (at, path.as_str(), method.to_uppercase().parse().expect("a method"), operation)
-        })
-    });
-    all.filter(|(_, _, _, operation)| operation.get("x-undescribed").is_none()).collect()
+const DOCUMENTS: [Document; 2] = [Document::V1, Document::V2];
+
+/// An operation with its place in a document.
+struct Operation {
+    document: Document,
+    at: String,
+    path: &'static str,
+    method: Method,
+    said: &'static Value,
 }
 
-/// The path with an example in each place that asks for something.
-fn with_ids(path: &str, operation: &Value) -> String {
-    let parameters = operation["parameters"].as_array().into_iter().flatten();
-    let named = parameters.filter(|parameter| parameter["in"] == "path");
-    named.fold(path.replace("{handle}", "acme"), |path, parameter| {
-        let word = parameter["schema"]["$ref"].as_str().expect("a word").trim_start_matches('#');
-        let example = openapi::v2().pointer(word).expect("a component")["examples"][0].as_str();
-        let name = parameter["name"].as_str().expect("a name");
-        path.replace(&format!("{{{name}}}"), example.expect("an example"))
-    })
+/// Every operation of every document.
+fn operations() -> Vec<Operation> {
+    let paths = DOCUMENTS.into_iter().flat_map(|document| {
+        let paths = document.value()["paths"].as_object().expect("paths");
+        paths.iter().map(move |(path, item)| (document, path, item))
+    });
+    let all = paths.flat_map(|(document, path, item)| {
+        let methods = item.as_object().expect("methods");
+        methods.iter().map(move |(method, said)| {
+            let at = format!("/paths/{}/{method}", path.replace('/', "~1"));
+            let method = method.to_uppercase().parse().expect("a method");
+            Operation { document, at, path, method, said }
+        })
+    });
+    all.collect()
+}
+
+impl Operation {
+    /// The path with an example in each place that asks for something.
+    fn path_with_ids(&self) -> String {
+        let parameters = self.said["parameters"].as_array().into_iter().flatten();
+        let named = parameters.filter(|parameter| parameter["in"] == "path");
+        named.fold(self.path.replace("{handle}", "acme"), |path, parameter| {
+            let word = parameter["schema"]["$ref"].as_str().expect("a word").trim_start_matches('#');
+            let example = self.document.value().pointer(word).expect("a component")["examples"][0].as_str();
+            let name = parameter["name"].as_str().expect("a name");
+            path.replace(&format!("{{{name}}}"), example.expect("an example"))
+        })
+    }
 }
 
 #[test]
-fn the_document_in_the_repository_is_the_one_that_is_served() {
-    let kept: Value =
-        serde_json::from_str(include_str!("../../../../openapi/v2.json")).expect("a kept document");
-    assert!(
-        kept == *openapi::v2(),
-        "the API has changed; write its document again, and look at what changed in it: \
-         cargo run --package angarium-server -- openapi > openapi/v2.json"
-    );
+fn the_documents_in_the_repository_are_those_that_are_served() {
+    let kept = |text: &str| serde_json::from_str::<Value>(text).expect("a kept document");
+    for (name, kept, served) in [
+        ("v1", kept(include_str!("../../../../openapi/v1.json")), openapi::v1()),
+        ("v2", kept(include_str!("../../../../openapi/v2.json")), openapi::v2()),
+    ] {
+        assert!(
+            kept == *served,
+            "the API has changed; write its document again, and look at what changed in it: \
+             cargo run --package angarium-server -- openapi {name} > openapi/{name}.json"
+        );
+    }
 }
 
 #[tokio::test]
-async fn the_document_is_served_to_anybody_and_sent_again_only_when_it_changed() {
+async fn the_documents_are_served_to_anybody_and_sent_again_only_when_they_changed() {
     let world = World::start().await;
-    let first = world.nobody().get("/openapi/v2.json").await;
-    assert_eq!(&first.expect(StatusCode::OK).json(), openapi::v2());
-    assert_eq!(first.header("cache-control"), Some("public, max-age=3600"));
-    let tag = first.header("etag").expect("a tag").to_owned();
-    for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
-        let again = world.nobody().with("if-none-match", known).get("/openapi/v2.json").await;
-        assert_eq!(
-            (again.expect(StatusCode::NOT_MODIFIED).text.as_str(), again.header("etag")),
-            ("", Some(&*tag))
-        );
+    for (path, document) in [("/openapi/v1.json", openapi::v1()), ("/openapi/v2.json", openapi::v2())] {
+        let first = world.nobody().get(path).await;
+        assert_eq!(&first.expect(StatusCode::OK).json(), document);
+        assert_eq!(first.header("cache-control"), Some("public, max-age=3600"));
+        let tag = first.header("etag").expect("a tag").to_owned();
+        for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
+            let again = world.nobody().with("if-none-match", known).get(path).await;
+            assert_eq!(
+                (again.expect(StatusCode::NOT_MODIFIED).text.as_str(), again.header("etag")),
+                ("", Some(&*tag))
+            );
+        }
+        let changed = world.nobody().with("if-none-match", "\"other\"").get(path).await;
+        changed.expect(StatusCode::OK);
     }
-    let changed = world.nobody().with("if-none-match", "\"other\"").get("/openapi/v2.json").await;
-    changed.expect(StatusCode::OK);
 }
 
 #[test]
 fn every_schema_is_one_and_every_example_fits_it() {
+    let operations = operations().into_iter().flat_map(|Operation { document, at, said, .. }| {
+        let body = (document, format!("{at}/requestBody/content"), &said["requestBody"]["content"]);
+        let responses = said["responses"].as_object().expect("responses").iter();
+        let responses = responses.map(move |(status, response)| {
+            (document, format!("{at}/responses/{status}/content"), &response["content"])
+        });
+        responses.chain([body]).collect::<Vec<_>>()
+    });
+    let shared = DOCUMENTS.into_iter().flat_map(|document| {
+        let responses = document.value()["components"]["responses"].as_object().expect("responses");
+        responses.iter().map(move |(name, response)| {
+            (document, format!("/components/responses/{name}/content"), &response["content"])
+        })
+    });
     let mut examples = 0;
-    for (at, _, _, operation) in operations() {
-        let mut contents = vec![(format!("{at}/requestBody/content"), &operation["requestBody"]["content"])];
-        let responses = operation["responses"].as_object().expect("responses");
-        for (status, response) in responses {
-            contents.push((format!("{at}/responses/{status}/content"), &response["content"]));
-        }
-        for (at, content) in contents {
-            for (media_type, content) in content.as_object().into_iter().flatten() {
-                let schema = validator(&format!("{at}/{}/schema", media_type.replace('/', "~1")));
-                if let Some(example) = content.get("example") {
-                    let faults: Vec<_> = schema.iter_errors(example).map(|fault| fault.to_string()).collect();
-                    assert!(faults.is_empty(), "{at}: {faults:?}\n{example:#}");
-                    examples += 1;
-                }
+    for (document, at, content) in operations.chain(shared) {
+        for (media_type, content) in content.as_object().into_iter().flatten() {
+            let schema = document.validator(&format!("{at}/{}/schema", media_type.replace('/', "~1")));
+            if let Some(example) = content.get("example") {
+                let faults: Vec<_> = schema.iter_errors(example).map(|fault| fault.to_string()).collect();
+                assert!(faults.is_empty(), "{at}: {faults:?}\n{example:#}");
+                examples += 1;
             }
         }
     }
-    assert!(examples > 40, "only {examples} examples");
+    assert!(examples > 60, "only {examples} examples");
 }
 
 #[test]
 fn every_component_schema_can_be_compiled() {
-    let schemas = openapi::v2()["components"]["schemas"].as_object().expect("schemas");
-    for name in schemas.keys() {
-        drop(validator(&format!("/components/schemas/{name}")));
+    for document in DOCUMENTS {
+        let schemas = document.value()["components"]["schemas"].as_object().expect("schemas");
+        for name in schemas.keys() {
+            drop(document.validator(&format!("/components/schemas/{name}")));
+        }
     }
 }
 
@@ -110,19 +142,20 @@ fn objects_that_we_answer_are_closed() {
         }
     }
     let mut found = Vec::new();
-    open_objects("", &openapi::v2()["components"]["schemas"], &mut found);
+    for document in DOCUMENTS {
+        open_objects("", &document.value()["components"]["schemas"], &mut found);
+    }
     assert_eq!(found, Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn what_a_body_is_said_to_hold_is_what_is_read_from_it() {
     let world = World::start().await;
-    for (at, path, method, operation) in operations() {
-        let Some(body) = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str()
-        else {
-            continue;
-        };
-        let schema = openapi::v2().pointer(body.trim_start_matches('#')).expect("a component");
+    for operation in operations() {
+        let Operation { document, at, method, said, .. } = &operation;
+        let body = &said["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+        let Some(body) = body.as_str() else { continue };
+        let schema = document.value().pointer(body.trim_start_matches('#')).expect("a component");
         let properties = schema["properties"].as_object().expect("fields");
         // A value that no field takes: a field that is read is `invalid` or passes, and one that is
         // not read is `unknown`.
@@ -130,18 +163,21 @@ async fn what_a_body_is_said_to_hold_is_what_is_read_from_it() {
         let mut sent: serde_json::Map<String, Value> =
             properties.keys().map(|name| (name.clone(), nonsense.clone())).collect();
         sent.insert("notAField".to_owned(), nonsense);
-        let path = with_ids(path, operation);
-        let caller = if path.starts_with("/v2/public/") {
-            world.token_holder(&["events.write", "webhooks.write"]).await.at("")
-        } else {
-            world.owner().at("")
+        let path = operation.path_with_ids();
+        let caller = match document {
+            Document::V1 => world.organization().await,
+            Document::V2 if path.starts_with("/v2/public/") => {
+                world.token_holder(&["events.write", "webhooks.write"]).await
+            }
+            Document::V2 => world.owner(),
         };
-        let answer = caller.send(method, &path, Value::Object(sent).to_string()).await;
+        let answer = caller.at("").send(method.clone(), &path, Value::Object(sent).to_string()).await;
         assert_eq!(answer.status, 400, "{at}: {}", answer.text);
-        let details = answer.json()["details"].as_array().cloned().expect("details");
-        let unknown: Vec<_> = details.iter().filter(|detail| detail["code"] == "unknown").collect();
-        let unknown: Vec<_> =
-            unknown.iter().map(|detail| detail["field"].as_str().unwrap_or_default()).collect();
+        let body = answer.json();
+        let details = if *document == Document::V1 { &body["error"]["details"] } else { &body["details"] };
+        let details = details.as_array().expect("details").iter();
+        let unknown = details.filter(|detail| detail["code"] == "unknown");
+        let unknown: Vec<_> = unknown.map(|detail| detail["field"].as_str().unwrap_or_default()).collect();
         assert_eq!(unknown, ["notAField"], "{at}: {}", answer.text);
     }
 }

@@ -1,5 +1,7 @@
 //! Dead letters: deliveries that we gave up on, over all webhooks.
 
+pub(super) mod docs;
+
 use angarium_domain::ids::{DeliveryId, DeliveryKind, EventId};
 use angarium_domain::replay::{DeliveryFilter, Target};
 use angarium_engine::{Deliveries, Replayed};
@@ -7,26 +9,38 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::deliveries::DeliveryView;
 use super::envelope::{Success, answer, success};
 use crate::api::answer::{Answered, carried_out, next_cursor};
 use crate::api::request::{PathId, Read, Write};
+use crate::openapi::words;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
+/// A page of dead letters, newest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetters)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DeadLettersView {
     dead_letters: Vec<DeliveryView>,
+    /// Where the next page begins; null at the end.
+    #[schema(example = json!(null))]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A new delivery on its way.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Replayed)]
 #[serde(rename_all = "camelCase")]
 struct ReplayedView<'a> {
+    #[schema(value_type = words::DeliveryId)]
     delivery_id: DeliveryId,
+    #[schema(value_type = words::EventId)]
     event_id: EventId,
+    #[schema(value_type = words::DeliveryId)]
     replay_of: DeliveryId,
+    #[schema(value_type = words::RequestId)]
     request_id: &'a str,
 }
 

@@ -1,5 +1,7 @@
 //! The delivery log of one webhook.
 
+pub(super) mod docs;
+
 use angarium_domain::delivery::{DeathCause, Status};
 use angarium_domain::event::Origin;
 use angarium_domain::event_type::EventType;
@@ -10,39 +12,61 @@ use angarium_engine::{Deliveries, Shown, Subscriptions};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::envelope::{Millis, Success, success};
 use super::ids::{WebhookId, WebhookKind};
 use crate::api::answer::next_cursor;
 use crate::api::request::{PathId, Read};
 use crate::api::v2::deliveries::{end_of, parts_of};
+use crate::openapi::words;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
+/// One event on its way to one webhook.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Delivery)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DeliveryView {
+    #[schema(value_type = words::DeliveryId)]
     id: DeliveryId,
+    #[schema(value_type = words::WebhookId)]
     webhook_id: WebhookId,
+    #[schema(value_type = words::EventId)]
     event_id: EventId,
+    #[schema(value_type = words::EventType)]
     event: EventType,
+    #[schema(value_type = words::DeliveryStatus)]
     status: Status,
+    #[schema(value_type = words::Origin)]
     origin: Origin,
     /// How many were made, those included that a restart of ours cut short.
     attempts: u32,
+    #[schema(value_type = Option<words::TimeInMillis>, example = json!(null))]
     next_attempt_at: Option<Millis>,
+    #[schema(value_type = words::TimeInMillis)]
     created_at: Millis,
+    #[schema(value_type = Option<words::TimeInMillis>)]
     finished_at: Option<Millis>,
+    #[schema(example = 200)]
     last_status: Option<u16>,
+    #[schema(value_type = Option<words::Failure>, example = json!(null))]
     last_error: Option<Failure>,
+    #[schema(value_type = Option<words::DeathCause>, example = json!(null))]
     reason: Option<DeathCause>,
+    #[schema(value_type = Option<words::DeliveryId>, example = json!(null))]
     replay_of: Option<DeliveryId>,
+    #[schema(value_type = Option<words::DeliveryId>, example = json!(null))]
     replayed_by: Option<DeliveryId>,
 }
 
-#[derive(Serialize)]
+/// A page of deliveries, newest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Deliveries)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DeliveriesView {
     deliveries: Vec<DeliveryView>,
+    /// Where the next page begins; null at the end.
+    #[schema(example = json!(null))]
     next_cursor: Option<String>,
 }
 

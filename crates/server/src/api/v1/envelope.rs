@@ -5,8 +5,10 @@ use angarium_engine::Answer;
 use axum::Json;
 use http::StatusCode;
 use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use crate::api::answer;
+use crate::openapi::schema::{Schema, object, plain};
 use crate::problem::{Detail, Problem};
 
 /// A success.
@@ -36,6 +38,11 @@ struct RefusedBecause<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Millis(pub(super) Timestamp);
 
+/// What a success of this API looks like, in its description.
+pub(super) fn around(data: Schema) -> Schema {
+    object().required("success", plain(json!({ "const": true }))).required("data", data).schema()
+}
+
 /// The answer to a question.
 pub(super) fn success<T>(data: T) -> Json<Success<T>> {
     Json(Success { success: true, data })
@@ -54,7 +61,7 @@ pub(in crate::api) fn refusal(problem: &Problem, request_id: &str) -> Vec<u8> {
 }
 
 /// This API has seven words; what v2 tells more finely is in the status and the message.
-fn code(status: StatusCode) -> &'static str {
+pub(crate) fn code(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
         StatusCode::FORBIDDEN => "FORBIDDEN",

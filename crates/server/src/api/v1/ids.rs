@@ -7,7 +7,7 @@ pub(super) type WebhookId = Id<WebhookKind>;
 
 /// The kind of ids that begin with `wh_`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct WebhookKind;
+pub(crate) struct WebhookKind;
 
 impl Kind for WebhookKind {
     const PREFIX: &'static str = "wh";

@@ -2,66 +2,42 @@
 //!
 //! A dialect: the same engine as v2 in the words of others, and no behaviour of its own. A
 //! subscription that is made here is seen there, and the other way round. One line a route: method,
-//! address, the scope that its key must have, handler.
+//! address, the scope that its key must have, handler, description.
 
 mod dead_letters;
 mod deliveries;
-pub(super) mod envelope;
+pub(crate) mod envelope;
 mod events;
-mod ids;
+pub(crate) mod ids;
 mod webhook_form;
 mod webhooks;
 
-use angarium_domain::access::{Role, Scope};
-use axum::Router;
-use axum::handler::Handler;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodFilter, on};
+use angarium_domain::access::Scope;
+use http::Method;
 
-use crate::auth::{Door, Guard, Need, guard};
-use crate::state::App;
+use crate::api::table::Table;
 
-const GET: MethodFilter = MethodFilter::GET;
-const POST: MethodFilter = MethodFilter::POST;
-const PATCH: MethodFilter = MethodFilter::PATCH;
-const DELETE: MethodFilter = MethodFilter::DELETE;
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const PATCH: Method = Method::PATCH;
+const DELETE: Method = Method::DELETE;
 
-/// Every route of this API, each behind its guard.
-pub(super) fn routes(app: &App) -> Router<App> {
+/// Every route of this API.
+#[rustfmt::skip] // One line a route.
+pub(crate) fn table() -> Table {
     let events = Scope::EventsManage;
     let webhooks = Scope::WebhooksManage;
 
-    Table { app, router: Router::new() }
-        .route(POST, "/events", events, events::publish)
-        .route(GET, "/webhooks", webhooks, webhooks::list)
-        .route(POST, "/webhooks", webhooks, webhooks::create)
-        .route(GET, "/webhooks/{id}", webhooks, webhooks::get)
-        .route(PATCH, "/webhooks/{id}", webhooks, webhooks::patch)
-        .route(DELETE, "/webhooks/{id}", webhooks, webhooks::delete)
-        .route(POST, "/webhooks/{id}/test", webhooks, webhooks::test)
-        .route(POST, "/webhooks/{id}/rotate-secret", webhooks, webhooks::rotate)
-        .route(GET, "/webhooks/{id}/deliveries", webhooks, deliveries::list)
-        .route(GET, "/webhooks/dead-letters", webhooks, dead_letters::list)
-        .route(POST, "/webhooks/dead-letters/{id}/replay", webhooks, dead_letters::replay)
-        .router
-}
-
-struct Table<'a> {
-    app: &'a App,
-    router: Router<App>,
-}
-
-impl Table<'_> {
-    fn route<H, T>(mut self, method: MethodFilter, path: &str, scope: Scope, handler: H) -> Self
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        // No role of a person opens these doors: they take keys only.
-        let need = Need { role: Role::Owner, scope: Some(scope) };
-        let guarded = Guard { app: self.app.clone(), need, door: Door::Keys };
-        let route = on(method, handler).route_layer(from_fn_with_state(guarded, guard));
-        self.router = self.router.route(&format!("{}{path}", Door::Keys.root()), route);
-        self
-    }
+    Table::default()
+        .keyed(POST, "/events", events, events::publish, events::docs::publish)
+        .keyed(POST, "/webhooks", webhooks, webhooks::create, webhooks::docs::create)
+        .keyed(GET, "/webhooks", webhooks, webhooks::list, webhooks::docs::list)
+        .keyed(GET, "/webhooks/{id}", webhooks, webhooks::get, webhooks::docs::get)
+        .keyed(PATCH, "/webhooks/{id}", webhooks, webhooks::patch, webhooks::docs::patch)
+        .keyed(DELETE, "/webhooks/{id}", webhooks, webhooks::delete, webhooks::docs::delete)
+        .keyed(POST, "/webhooks/{id}/test", webhooks, webhooks::test, webhooks::docs::test)
+        .keyed(POST, "/webhooks/{id}/rotate-secret", webhooks, webhooks::rotate, webhooks::docs::rotate)
+        .keyed(GET, "/webhooks/{id}/deliveries", webhooks, deliveries::list, deliveries::docs::list)
+        .keyed(GET, "/webhooks/dead-letters", webhooks, dead_letters::list, dead_letters::docs::list)
+        .keyed(POST, "/webhooks/dead-letters/{id}/replay", webhooks, dead_letters::replay, dead_letters::docs::replay)
 }

@@ -1,5 +1,7 @@
 //! Webhooks, as this API shows subscriptions (contract 4).
 
+pub(super) mod docs;
+
 use angarium_domain::event_type::EventPattern;
 use angarium_domain::ids::{DeliveryId, EventId};
 use angarium_domain::subscription::{SUBSCRIPTIONS_PER_HANDLE_MAX, Subscription};
@@ -10,6 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::envelope::{Millis, Success, answer, success};
 use super::ids::{WebhookId, WebhookKind};
@@ -17,44 +20,69 @@ use super::webhook_form::{new_subscription, patch_of};
 use crate::api::answer::{Answered, carried_out, next_cursor};
 use crate::api::request::{PathId, Read, Write};
 use crate::api::v2::webhooks::overlap;
+use crate::openapi::words;
 use crate::problem::Problem;
 
 // Whoever asks without a word about pages, as this API's callers always have, gets all there are.
 const _: () = assert!(SUBSCRIPTIONS_PER_HANDLE_MAX <= LIMIT_DEFAULT as usize);
 
-#[derive(Serialize)]
+/// Where one subscriber receives, and which events it wants.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Webhook)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WebhookView {
+    #[schema(value_type = words::WebhookId)]
     id: WebhookId,
+    /// The owner's word for it; the host of its address where it has none.
+    #[schema(example = "The warehouse")]
     name: String,
+    #[schema(example = "https://hooks.example.com/orders")]
     url: String,
+    #[schema(value_type = Vec<words::EventPattern>)]
     events: Vec<EventPattern>,
+    /// Whether deliveries are attempted; otherwise they are held.
+    #[schema(example = true)]
     active: bool,
+    #[schema(value_type = words::TimeInMillis)]
     created_at: Millis,
+    #[schema(value_type = Option<words::TimeInMillis>)]
     last_triggered_at: Option<Millis>,
     /// In the answers to creation and rotation, and nowhere else.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
     secret: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A page of webhooks, newest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Webhooks)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WebhooksView {
     webhooks: Vec<WebhookView>,
+    /// Where the next page begins; null at the end.
+    #[schema(example = json!(null))]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A test on its way. It proves that the webhook exists and the dispatch was accepted, nothing more.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tested)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
 struct TestedView<'a> {
+    #[schema(value_type = words::EventId)]
     event_id: EventId,
+    #[schema(value_type = words::DeliveryId)]
     delivery_id: DeliveryId,
+    #[schema(value_type = words::RequestId)]
     request_id: &'a str,
 }
 
-#[derive(Serialize)]
+/// That it was deleted.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Deleted)]
 struct DeletedView {
+    #[schema(example = true)]
     deleted: bool,
 }
 

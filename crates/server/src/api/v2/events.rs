@@ -1,6 +1,6 @@
 //! Events: publishing them, and what became of them (contract 2).
 
-pub(super) mod docs;
+pub(in crate::api) mod docs;
 
 use std::borrow::Cow;
 

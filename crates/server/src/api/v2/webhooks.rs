@@ -1,6 +1,6 @@
 //! Webhooks: what the engine calls subscriptions (contract 3).
 
-pub(super) mod docs;
+pub(in crate::api) mod docs;
 
 use std::time::Duration;
 

@@ -37,7 +37,8 @@ pub(in crate::api::v2) fn get() -> Operation {
         .showing("payload")
 }
 
-fn new_event() -> Object {
+/// The fields of an event, which every API takes alike.
+pub(in crate::api) fn new_event() -> Object {
     let ordering_key =
         text_of(1..=ORDERING_KEY_BYTES_MAX).about("What must stay in order; counted in bytes.");
     object()

@@ -90,12 +90,9 @@ pub(in crate::api::v2) fn verify() -> Operation {
 }
 
 pub(in crate::api::v2) fn rotate() -> Operation {
-    let most = OVERLAP_MAX.as_secs() as u32;
-    let overlap = whole(0..=most).or(OVERLAP_DEFAULT.as_secs());
-    let overlap = overlap.about("How long the old secret signs beside the new one, in seconds.");
     Operation::new("rotateWebhookSecret", "Replace the signing secret")
         .of::<SubscriptionId>("subscriptionId")
-        .optional_body("SecretRotation", object().optional("overlapSeconds", overlap))
+        .optional_body("SecretRotation", rotation())
         .answer::<WebhookView>(200, "The webhook with its new `secret`, which is shown this once.")
         .showing("secret")
 }
@@ -127,7 +124,15 @@ fn with_settings(fields: Object) -> Object {
         .optional("filter", word::<Filter>().about("Which payloads are wanted; all if left out."))
 }
 
-fn endpoint_url() -> Schema {
+/// The body of a rotation, which every API takes alike.
+pub(in crate::api) fn rotation() -> Object {
+    let most = OVERLAP_MAX.as_secs() as u32;
+    let overlap = whole(0..=most).or(OVERLAP_DEFAULT.as_secs());
+    let overlap = overlap.about("How long the old secret signs beside the new one, in seconds.");
+    object().optional("overlapSeconds", overlap)
+}
+
+pub(in crate::api) fn endpoint_url() -> Schema {
     let about = "Where attempts go. `https` and public addresses only, unless the operator allows others.";
     text().in_format("uri").about(about).such_as("https://hooks.example.com/orders")
 }
