@@ -37,6 +37,15 @@ pub(crate) struct Subscribed {
     pub(crate) secret: String,
 }
 
+/// A token or key as made.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Credential {
+    #[serde(alias = "tokenId", alias = "keyId")]
+    pub(crate) id: String,
+    #[serde(alias = "token", alias = "key")]
+    pub(crate) text: String,
+}
+
 /// A delivery as listed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,6 +73,23 @@ impl Api {
         let key = EncodingKey::from_secret(product::JWT_SECRET.as_bytes());
         let token = jsonwebtoken::encode(&Header::default(), &claims, &key)?;
         Ok(Api { address, bearer: HeaderValue::try_from(format!("Bearer {token}"))? })
+    }
+
+    /// What stands in the header `authorization` of its requests.
+    pub(crate) fn bearer(&self) -> &str {
+        self.bearer.to_str().expect("a JWT is ASCII")
+    }
+
+    /// A new personal access token with these scopes.
+    pub(crate) async fn token(&self, scopes: &[&str]) -> Result<Credential> {
+        let body = json!({ "name": "trial", "scopes": scopes });
+        Ok(serde_json::from_value(self.call(Method::POST, "/tokens", Some(&body)).await?)?)
+    }
+
+    /// A new live API key with these scopes.
+    pub(crate) async fn api_key(&self, scopes: &[&str]) -> Result<Credential> {
+        let body = json!({ "name": "trial", "mode": "live", "scopes": scopes });
+        Ok(serde_json::from_value(self.call(Method::POST, "/api-keys", Some(&body)).await?)?)
     }
 
     /// A request on the handle, ready to send.

@@ -17,7 +17,9 @@ use crate::{
     crash_points::{self, CrashPointsArgs},
     fuzz::{self, FuzzArgs},
     ordered::{self, OrderedArgs},
-    product, tidy,
+    product,
+    schemathesis::{self, SchemathesisArgs},
+    tidy,
     verify_libraries::{self, VerifyArgs},
     workspace,
 };
@@ -69,6 +71,8 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("order by key", ordered::run(ordered)).await?;
     let demo = async { workspace::run(Command::new(&binary).args(["demo", "--once", "--events", "200"])) };
     steps.own("demo", demo).await?;
+    let schemathesis: SchemathesisArgs = with_defaults(&[], &binary)?;
+    steps.own("schemathesis", schemathesis::run(schemathesis)).await?;
     let libraries: VerifyArgs = with_defaults(&[], &binary)?;
     steps.own("official libraries", verify_libraries::run(libraries)).await?;
     let inputs = FuzzArgs { target: None, seconds: 0, inputs: Some(400_000) };

@@ -11,6 +11,7 @@ mod fuzz;
 mod measure;
 mod ordered;
 mod paced;
+mod schemathesis;
 mod sim;
 mod tidy;
 mod verify_libraries;
@@ -110,6 +111,12 @@ enum Command {
     /// are kept under target/fuzz-corpus for the next time; an input that fails is kept and named.
     Fuzz(fuzz::FuzzArgs),
 
+    /// The OpenAPI documents in the hands of schemathesis: no server error, no answer beside the document
+    ///
+    /// Installs schemathesis and a validator with pip under target/schemathesis. Makes thousands of
+    /// requests, those that fit the document and those that do not; the seed decides them.
+    Schemathesis(schemathesis::SchemathesisArgs),
+
     /// Worlds with virtual time, a seed each, in which everything goes wrong
     ///
     /// Tier one drives the dispatcher alone, tier two the whole engine; both end with the promises as
@@ -158,6 +165,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Ordered(args) => ordered::run(args).await,
         Command::Paced(args) => paced::run(args).await,
+        Command::Schemathesis(args) => schemathesis::run(args).await,
         Command::Sim(args) => sim::run(args).await,
         Command::VerifyLibraries(args) => verify_libraries::run(args).await,
     }
