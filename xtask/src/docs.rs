@@ -13,7 +13,10 @@ struct Page {
     text: fn() -> String,
 }
 
-const PAGES: &[Page] = &[Page { path: "docs/metrics.md", text: angarium_engine::metrics::page }];
+const PAGES: &[Page] = &[
+    Page { path: "docs/metrics.md", text: angarium_engine::metrics::page },
+    Page { path: "docs/settings.md", text: angarium_server::settings::page },
+];
 
 /// Writes every page.
 pub(crate) fn run() -> Result<()> {

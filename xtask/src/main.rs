@@ -63,7 +63,7 @@ enum Command {
 
     /// Writes the pages of docs/ that the code says
     ///
-    /// docs/metrics.md. `tidy` fails when a page is not what the code says.
+    /// docs/metrics.md and docs/settings.md. `tidy` fails when a page is not what the code says.
     Docs,
 
     /// Sizes of files and functions beside those of good models; never fails

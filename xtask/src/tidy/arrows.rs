@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["angarium-domain", "angarium-verify", "angarium-store", "angarium-channels", "angarium-engine"],
     ),
     ("angarium-example-receiver", &["angarium-verify"]),
-    ("xtask", &["angarium-engine", "angarium-sim"]),
+    ("xtask", &["angarium-engine", "angarium-server", "angarium-sim"]),
 ];
 
 /// What the tests of a crate may use besides.

@@ -16,6 +16,7 @@ mod publish;
 mod replay;
 mod restore;
 mod serve;
+mod settings;
 mod settings_file;
 mod sink;
 mod span;
@@ -65,6 +66,7 @@ commands! {
     Audit => audit::AuditArgs,
     Demo => demo::DemoArgs,
     Doctor => doctor::DoctorArgs,
+    Settings => settings::SettingsArgs,
     Backup => backup::BackupArgs,
     Restore => restore::RestoreArgs,
     Migrate => migrate::MigrateArgs,

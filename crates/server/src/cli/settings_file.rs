@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use crate::settings::{self, Environment, Settings};
+use crate::settings::{self, Effect, Environment, Settings};
 
 /// Where the settings are.
 #[derive(Debug, Args)]
@@ -24,12 +24,21 @@ impl SettingsFile {
     pub(crate) fn load(
         &self,
         environment: &Environment,
-        mut others: Vec<(&str, String)>,
+        others: Vec<(&str, String)>,
     ) -> anyhow::Result<Settings> {
+        Ok(settings::load(self.config.as_deref(), environment, &self.flags(others)?)?)
+    }
+
+    /// Every setting as [`SettingsFile::load`] reads it, and where its value comes from.
+    pub(crate) fn effects(&self, environment: &Environment) -> anyhow::Result<Vec<Effect>> {
+        Ok(settings::effects(self.config.as_deref(), environment, &self.flags(Vec::new())?)?)
+    }
+
+    fn flags<'a>(&self, mut others: Vec<(&'a str, String)>) -> anyhow::Result<Vec<(&'a str, String)>> {
         if let Some(path) = &self.store {
             let path = path.to_str().context("the path of the database is not UTF-8")?;
             others.push(("store.path", path.to_owned()));
         }
-        Ok(settings::load(self.config.as_deref(), environment, &others)?)
+        Ok(others)
     }
 }

@@ -1,18 +1,19 @@
 //! Putting the layers on each other: file, environment, command line.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::Settings;
+use super::table::{Section, Setting};
 
 /// What every variable of ours begins with: `ANGARIUM_LISTEN_ADDRESS` is `listen.address`.
-const PREFIX: &str = "ANGARIUM_";
-/// The sections that variables may set. Other variables with our prefix belong to somebody else:
-/// container platforms invent some from a service's name.
-const SECTIONS: [&str; 9] =
-    ["listen", "store", "auth", "egress", "delivery", "retention", "limits", "log", "telemetry"];
+pub(super) const PREFIX: &str = "ANGARIUM_";
+/// How alike two names are, from 0 to 1, if the one is to be offered for the other.
+const ALIKE: f64 = 0.6;
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +34,15 @@ pub enum SettingsError {
         /// Where, and what was expected.
         reason: String,
     },
-    /// A value is not what its key needs, or nobody knows the key.
+    /// Nobody knows the key.
+    #[error("setting {path}: there is no such setting; {advice}")]
+    Unknown {
+        /// The whole key, as `section.key`, or the section.
+        path: String,
+        /// The nearest that there is, or where all of them are listed.
+        advice: String,
+    },
+    /// A value is not what its key needs.
     #[error("setting {path}: {reason}")]
     Invalid {
         /// The whole key, as `section.key`.
@@ -66,11 +75,13 @@ impl Environment {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Section, key and text of every setting.
-    fn settings(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+    /// Section, key and text of every setting. Variables with our prefix and no section of ours belong
+    /// to somebody else: container platforms invent some from a service's name.
+    fn settings(&self, sections: &[Section]) -> impl Iterator<Item = (&str, &str, &str)> {
         self.0.iter().filter_map(|(name, value)| {
             let (section, key) = name.split_once('_')?;
-            SECTIONS.contains(&section).then_some((section, key, value.as_str()))
+            let is_ours = sections.iter().any(|known| known.name == section);
+            is_ours.then_some((section, key, value.as_str()))
         })
     }
 }
@@ -82,17 +93,101 @@ pub fn load(
     environment: &Environment,
     flags: &[(&str, String)],
 ) -> Result<Settings, SettingsError> {
-    let mut table = file.map(read).transpose()?.unwrap_or_default();
-    for (section, key, text) in environment.settings() {
-        put(&mut table, section, key, text);
+    understand(Layers::of(file, environment, flags)?.table)
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    File(PathBuf),
+    /// Its whole name.
+    Variable(String),
+    CommandLine,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File(path) => write!(f, "file {}", path.display()),
+            Origin::Variable(name) => write!(f, "variable {name}"),
+            Origin::CommandLine => f.write_str("command line"),
+        }
     }
-    for (name, text) in flags {
-        let (section, key) = name.split_once('.').expect("flags name a section and a key");
-        put(&mut table, section, key, text);
+}
+
+/// The layers on each other: only names that exist, and values that nobody has looked at yet.
+#[derive(Default)]
+pub(super) struct Layers {
+    pub(super) table: Table,
+    /// By `section.key`.
+    pub(super) origins: BTreeMap<String, Origin>,
+}
+
+impl Layers {
+    pub(super) fn of(
+        file: Option<&Path>,
+        environment: &Environment,
+        flags: &[(&str, String)],
+    ) -> Result<Layers, SettingsError> {
+        let sections = Settings::table();
+        let mut layers = Layers::default();
+        if let Some(path) = file {
+            layers.table = read(path)?;
+            for (section, key) in names(&layers.table) {
+                layers.origins.insert(format!("{section}.{key}"), Origin::File(path.to_owned()));
+            }
+        }
+        for (section, key, text) in environment.settings(&sections) {
+            let variable = format!("{PREFIX}{section}_{key}").to_uppercase();
+            layers.put(section, key, text, Origin::Variable(variable));
+        }
+        for (name, text) in flags {
+            let (section, key) = name.split_once('.').expect("flags name a section and a key");
+            layers.put(section, key, text, Origin::CommandLine);
+        }
+        refuse_unknown(&layers.table, &sections)?;
+        Ok(layers)
     }
-    let settings = understand(table)?;
-    settings.check()?;
-    Ok(settings)
+
+    fn put(&mut self, section: &str, key: &str, text: &str, origin: Origin) {
+        put(&mut self.table, section, key, text);
+        self.origins.insert(format!("{section}.{key}"), origin);
+    }
+}
+
+/// Section and key of everything that is set.
+fn names(table: &Table) -> impl Iterator<Item = (&str, &str)> {
+    table.iter().flat_map(|(section, value)| {
+        let keys = value.as_table().into_iter().flat_map(Table::keys);
+        keys.map(move |key| (section.as_str(), key.as_str()))
+    })
+}
+
+fn refuse_unknown(table: &Table, sections: &[Section]) -> Result<(), SettingsError> {
+    for section in table.keys() {
+        let all = || sections.iter().map(|known| known.name.to_owned());
+        if !all().any(|known| known == *section) {
+            return Err(unknown(section.clone(), all()));
+        }
+    }
+    for (section, key) in names(table) {
+        let path = format!("{section}.{key}");
+        let all = || sections.iter().flat_map(|section| &section.settings).map(Setting::name);
+        if !all().any(|known| known == path) {
+            return Err(unknown(path, all()));
+        }
+    }
+    Ok(())
+}
+
+fn unknown(path: String, all: impl Iterator<Item = String>) -> SettingsError {
+    let alike = |known: String| (strsim::jaro_winkler(&known, &path), known);
+    let nearest = all.map(alike).max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(alike, _)| *alike >= ALIKE);
+    let advice = nearest.map_or_else(
+        || "docs/settings.md lists all".to_owned(),
+        |(_, known)| format!("the nearest is {known}"),
+    );
+    SettingsError::Unknown { path, advice }
 }
 
 fn read(path: &Path) -> Result<Table, SettingsError> {
@@ -110,11 +205,15 @@ fn at_line(text: &str, error: &toml::de::Error) -> String {
     line.map_or_else(|| error.message().to_owned(), |line| format!("line {line}: {}", error.message()))
 }
 
-fn understand(table: Table) -> Result<Settings, SettingsError> {
-    serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| SettingsError::Invalid {
+/// The settings that layers spell.
+pub(super) fn understand(table: Table) -> Result<Settings, SettingsError> {
+    let settings: Result<Settings, _> = serde_path_to_error::deserialize(Value::Table(table));
+    let settings = settings.map_err(|error| SettingsError::Invalid {
         path: error.path().to_string(),
         reason: error.into_inner().message().to_owned(),
-    })
+    })?;
+    settings.check()?;
+    Ok(settings)
 }
 
 fn put(table: &mut Table, section: &str, key: &str, text: &str) {
@@ -178,12 +277,17 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_names_rules_as_a_list_or_with_commas_between_them() {
+    fn a_variable_names_a_list_as_one_or_with_commas_between_its_parts() {
         for text in [r#"["10.1.0.0/16:443", "127.0.0.0/8:*"]"#, "10.1.0.0/16:443, 127.0.0.0/8:*"] {
             let settings =
                 load(None, &environment(&[("ANGARIUM_EGRESS_ALLOW", text)]), &[]).expect("settings");
             let rules: Vec<String> = settings.egress.allow.iter().map(ToString::to_string).collect();
             assert_eq!(rules, ["10.1.0.0/16:443", "127.0.0.0/8:*"]);
+        }
+        for text in [r#"["a.example", "b.example"]"#, "a.example, b.example"] {
+            let settings =
+                load(None, &environment(&[("ANGARIUM_EGRESS_OWN_HOSTS", text)]), &[]).expect("settings");
+            assert_eq!(settings.egress.own_hosts, ["a.example", "b.example"]);
         }
     }
 
@@ -229,6 +333,63 @@ mod tests {
         ];
         let settings = load(None, &environment(&variables), &[]).expect("settings");
         assert!(settings.telemetry.sampling_ratio.abs() < f64::EPSILON);
+    }
+
+    fn every_setting() -> Vec<Setting> {
+        Settings::table().into_iter().flat_map(|section| section.settings).collect()
+    }
+
+    #[test]
+    fn every_setting_of_the_page_is_one_that_the_parser_knows() {
+        for setting in every_setting() {
+            // Not every text fits, and none is unknown.
+            let loaded = load(None, &environment(&[(&setting.variable(), "?")]), &[]);
+            assert!(!matches!(loaded, Err(SettingsError::Unknown { .. })), "{}", setting.name());
+            if let Err(error) = loaded {
+                assert!(error.to_string().contains(&setting.name()), "{error}");
+            }
+            assert!(super::super::page().contains(&format!(
+                "| `{}` | `{}` |",
+                setting.key,
+                setting.variable()
+            )));
+        }
+    }
+
+    #[test]
+    fn the_defaults_and_the_limits_of_the_page_are_those_of_the_parser() {
+        for setting in every_setting() {
+            let with = |text: &str| load(None, &environment(&[(&setting.variable(), text)]), &[]);
+            let default = (setting.shown)(&Settings::default());
+            if !["none", "empty"].contains(&default.as_str()) {
+                let settings = with(&default).expect("the default fits");
+                assert_eq!((setting.shown)(&settings), default, "{}", setting.name());
+            }
+            let Some((least, most)) = setting.limits.split_once(" to ") else { continue };
+            assert!(with(least).is_ok() && with(most).is_ok(), "{}", setting.name());
+            let beyond = most.parse::<u64>().expect("limits are whole numbers") + 1;
+            let error = with(&beyond.to_string()).expect_err("beyond the limit").to_string();
+            assert!(error.contains(&setting.name()) && error.contains(most), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_the_nearest_that_there_is() {
+        for (file, told) in [
+            (
+                "[listen]\nadress = \"x\"",
+                "setting listen.adress: there is no such setting; the nearest is listen.address",
+            ),
+            ("[listen]\ndrain_second = 1", "the nearest is listen.drain_seconds"),
+            ("[listn]\naddress = \"x\"", "setting listn: there is no such setting; the nearest is listen"),
+            ("[zzz]\nx = 1", "docs/settings.md lists all"),
+        ] {
+            let error = of_file(file, &[], &[]).expect_err("refused").to_string();
+            assert!(error.contains(told), "{error}");
+        }
+        let variable = [("ANGARIUM_TELEMETRY_OTLP_ENDPOIN", "http://c")];
+        let error = load(None, &environment(&variable), &[]).expect_err("refused").to_string();
+        assert!(error.contains("telemetry.otlp_endpoint"), "{error}");
     }
 
     #[test]

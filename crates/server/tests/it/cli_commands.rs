@@ -253,3 +253,41 @@ async fn the_doctor_finds_a_running_service_and_what_is_wrong() {
     let report = String::from_utf8_lossy(&ill.stdout);
     assert!(report.contains("WRONG  endpoint") && report.contains("what to do: "), "{report}");
 }
+
+#[test]
+fn what_is_in_effect_is_printed_with_its_origin_and_without_secrets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("angarium.toml");
+    std::fs::write(&file, "[retention]\ndead_days = 5\n").expect("a written file");
+    let run = |variable: &str, value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_angarium"));
+        command
+            .env_clear()
+            .env(variable, value)
+            .args(["settings", "--store", "here.db", "--config"])
+            .arg(&file);
+        command.output().expect("the command runs")
+    };
+    let printed = run("ANGARIUM_STORE_KEY", "hushhush");
+    assert!(printed.status.success(), "{printed:?}");
+    let text = String::from_utf8(printed.stdout).expect("text");
+    let line = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).expect("a line");
+        line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("retention.dead_days"), format!("5 file {}", file.display()));
+    assert_eq!(line("retention.finished_days"), "30 default");
+    assert_eq!(line("store.path"), "here.db command line");
+    assert_eq!(line("store.key "), "(secret) variable ANGARIUM_STORE_KEY");
+    assert!(!text.contains("hush"), "{text}");
+
+    let refused = run("ANGARIUM_RETENTION_DEAD_DAY", "5");
+    assert_eq!(refused.status.code(), Some(1));
+    let complaint = String::from_utf8(refused.stderr).expect("text");
+    assert!(
+        complaint.contains(
+            "setting retention.dead_day: there is no such setting; the nearest is retention.dead_days"
+        ),
+        "{complaint}"
+    );
+}
