@@ -281,6 +281,20 @@ mod tests {
     }
 
     #[test]
+    fn every_figure_that_an_alert_asks_for_is_one_that_there_is() {
+        let guide = include_str!("../../../docs/production.md");
+        let names: BTreeSet<_> = guide
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .filter(|word| word.starts_with("angarium_") || word.starts_with("process_"))
+            .collect();
+        assert!(names.len() > 10, "{names:?}");
+        for name in names {
+            let family = name.strip_suffix("_bucket").unwrap_or(name);
+            assert!(figures::ALL.iter().any(|figure| figure.full_name() == family), "{name}");
+        }
+    }
+
+    #[test]
     fn figures_have_the_values_that_were_counted() {
         let text = busy().encode();
         for line in [
