@@ -61,6 +61,11 @@ pub(crate) fn shown(command: &Command) -> String {
 
 /// Every `.rs` file below `folder`, in order, build output and installed packages left out.
 pub(crate) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    files_in(folder, "rs")
+}
+
+/// Every file with an extension in a folder and in those below, in order; what is built or hidden is left out.
+pub(crate) fn files_in(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -69,7 +74,7 @@ pub(crate) fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
             let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
             if path.is_dir() && !matches!(name, "target" | "node_modules") && !name.starts_with('.') {
                 folders.push(path);
-            } else if path.extension() == Some(OsStr::new("rs")) {
+            } else if path.extension() == Some(OsStr::new(extension)) {
                 files.push(path);
             }
         }

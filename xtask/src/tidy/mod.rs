@@ -5,6 +5,7 @@
 mod arrows;
 mod crates;
 mod modules;
+mod pages;
 mod texts;
 
 use std::{
@@ -51,6 +52,8 @@ pub(crate) fn run() -> Result<()> {
     findings.extend(crates::check(&crates::tree()?));
     findings.extend(files.iter().flat_map(texts::check));
     findings.extend(modules::check(&files, &roots(&metadata)));
+    let pages = read_pages(&workspace::root())?;
+    findings.extend(pages.iter().flat_map(|page| pages::check(page, &workspace::root())));
 
     findings
         .extend(docs::stale().map(|page| Finding::new(page, "is not what the code says: cargo xtask docs")));
@@ -59,7 +62,8 @@ pub(crate) fn run() -> Result<()> {
         eprintln!("{finding}");
     }
     ensure!(findings.is_empty(), "{} things are not tidy", findings.len());
-    println!("{} files and {} crates are tidy", files.len(), metadata.packages.len());
+    let (files, pages, crates) = (files.len(), pages.len(), metadata.packages.len());
+    println!("{files} files, {pages} pages and {crates} crates are tidy");
     Ok(())
 }
 
@@ -72,6 +76,13 @@ fn scan(root: &Path) -> Result<Vec<ScannedFile>> {
         }
     }
     Ok(files)
+}
+
+fn read_pages(root: &Path) -> Result<Vec<pages::Page>> {
+    let read = |path: PathBuf| {
+        Ok(pages::Page { path: from_root(&path, root), text: std::fs::read_to_string(&path)? })
+    };
+    workspace::files_in(root, "md")?.into_iter().map(read).collect()
 }
 
 fn roots(metadata: &arrows::Metadata) -> BTreeSet<String> {
