@@ -3,6 +3,7 @@
 //! Slowness never fails a bench; a lost delivery does.
 
 mod load;
+mod policies;
 mod report;
 mod scenarios;
 mod stage;
@@ -45,6 +46,8 @@ enum Scenario {
     Start,
     /// Events accepted and delivered a second, their cost in processor time, and memory
     Throughput,
+    /// The same at 64 connections, with each thing that a subscription can ask for
+    Policies,
     /// From publishing to arrival, at 50 events a second and at half of the greatest throughput
     Latency,
     /// One event to fifty subscriptions
@@ -75,6 +78,7 @@ async fn play(scenario: Scenario, args: &BenchArgs, binary: &Path, report: &mut 
         Scenario::Ceilings => scenarios::ceilings(binary, time, report).await,
         Scenario::Start => scenarios::start(binary, report).await,
         Scenario::Throughput => scenarios::throughput(binary, time, report).await,
+        Scenario::Policies => policies::policies(binary, time, report).await,
         Scenario::Latency => scenarios::latency(binary, time, report).await,
         Scenario::FanOut => scenarios::fan_out(binary, report).await,
         Scenario::Isolation => scenarios::isolation(binary, time, report).await,

@@ -56,6 +56,37 @@ pub(super) async fn start(binary: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// A stretch of load at full speed, until everything had arrived.
+pub(super) struct Run {
+    pub(super) burst: Burst,
+    pub(super) arrived: u64,
+    delivered_meanwhile: u64,
+    until_all: Duration,
+    cpu_seconds: f64,
+}
+
+impl Run {
+    pub(super) fn delivered_a_second(&self) -> f64 {
+        rate(self.arrived, self.until_all)
+    }
+
+    /// Seconds of processor time of the service for accepting and delivering 1,000.
+    pub(super) fn cpu_for_1000(&self) -> f64 {
+        self.cpu_seconds * 1_000.0 / self.arrived as f64
+    }
+}
+
+/// Lets the generator send as fast as it is answered, and waits for the last arrival.
+pub(super) async fn flat_out(stage: &Stage, connections: u32, time: Duration) -> Result<Run> {
+    let (began, cpu_before) = (Instant::now(), stage.running.cpu_seconds()?);
+    let burst = stage.load().flat_out(connections, time).await?;
+    let delivered_meanwhile = stage.tally.different(0);
+    let arrived = stage.delivered(burst.accepted).await;
+    let until_all = began.elapsed();
+    let cpu_seconds = stage.running.cpu_seconds()? - cpu_before;
+    Ok(Run { burst, arrived, delivered_meanwhile, until_all, cpu_seconds })
+}
+
 /// How much, at what price.
 pub(super) async fn throughput(binary: &Path, time: Duration, report: &mut Report) -> Result<()> {
     let scenario = "throughput";
@@ -63,28 +94,16 @@ pub(super) async fn throughput(binary: &Path, time: Duration, report: &mut Repor
         let stage = Stage::subscribed(binary, 1).await?;
         let of = |what: &str| format!("{what}, {connections} connections");
         report.add(scenario, of("memory at rest"), stage.running.resident_mib()?, "MiB");
-        let (began, cpu_before) = (Instant::now(), stage.running.cpu_seconds()?);
-
-        let burst = stage.load().flat_out(*connections, time).await?;
-        let delivered_meanwhile = stage.tally.different(0);
-        let arrived = stage.delivered(burst.accepted).await;
-        let all_delivered = began.elapsed().as_secs_f64();
-
-        let cpu = stage.running.cpu_seconds()? - cpu_before;
-        report.add(scenario, of("accepted"), rate(burst.accepted, time), "/s");
-        report.add(scenario, of("delivered while accepting"), rate(delivered_meanwhile, time), "/s");
-        report.add(scenario, of("delivered until all were"), arrived as f64 / all_delivered, "/s");
-        report.add(scenario, of("asked to come later"), burst.deferred as f64, "events");
+        let run = flat_out(&stage, *connections, time).await?;
+        report.add(scenario, of("accepted"), rate(run.burst.accepted, time), "/s");
+        report.add(scenario, of("delivered while accepting"), rate(run.delivered_meanwhile, time), "/s");
+        report.add(scenario, of("delivered until all were"), run.delivered_a_second(), "/s");
+        report.add(scenario, of("asked to come later"), run.burst.deferred as f64, "events");
         report.add(scenario, of("delivered twice"), stage.tally.repeated() as f64, "events");
-        report.add(scenario, of("answer, 99 %"), percentile_ms(burst.answer_micros, 99.0), "ms");
-        report.add(
-            scenario,
-            of("processor time, accept and deliver 1,000"),
-            cpu * 1_000.0 / arrived as f64,
-            "s",
-        );
+        report.add(scenario, of("processor time, accept and deliver 1,000"), run.cpu_for_1000(), "s");
+        report.expect_all(scenario, run.burst.accepted, run.arrived);
+        report.add(scenario, of("answer, 99 %"), percentile_ms(run.burst.answer_micros, 99.0), "ms");
         report.add(scenario, of("memory after the load"), stage.running.resident_mib()?, "MiB");
-        report.expect_all(scenario, burst.accepted, arrived);
     }
     Ok(())
 }
