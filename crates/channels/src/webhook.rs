@@ -18,6 +18,8 @@ use crate::egress::{AddressPolicy, Denied, Guard, NoResolver, Resolve, SystemRes
 use crate::http::{Client, Clock, InvalidRoots, Limits};
 use crate::{Channel, RefusedAddress, Request};
 
+/// How the `user-agent` of every attempt begins. No subscription can ask for another.
+pub const AGENT_PREFIX: &str = "Angarium/";
 /// What receivers see of us.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("Angarium/", env!("CARGO_PKG_VERSION")));
 

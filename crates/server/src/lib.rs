@@ -13,6 +13,7 @@ pub mod keyring;
 pub mod limits;
 pub mod listener;
 pub mod logging;
+mod loops;
 pub mod openapi;
 pub mod problem;
 pub mod request_id;

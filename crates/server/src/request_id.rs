@@ -15,6 +15,7 @@ use tracing::Instrument;
 
 use crate::api::dialect::Dialect;
 use crate::listener::Peer;
+use crate::loops;
 use crate::problem::Problem;
 use crate::safe_headers;
 use crate::state::Sources;
@@ -55,7 +56,10 @@ pub(crate) async fn observe(State(sources): State<Sources>, mut request: Request
 
     // What goes wrong further in is logged with the request that it went wrong for.
     let span = tracing::error_span!("request", request_id = id.as_str());
-    let response = next.run(request).instrument(span).await;
+    let response = match loops::refuse(request.headers()) {
+        Ok(()) => next.run(request).instrument(span).await,
+        Err(problem) => problem.into_response(),
+    };
     let handle = response.extensions().get::<ServedHandle>().cloned();
     let mut response = rendered(response, dialect, &id);
     let value = HeaderValue::from_str(id.as_str()).expect("an id is visible ASCII");

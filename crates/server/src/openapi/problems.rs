@@ -62,11 +62,14 @@ const UNAUTHORIZED_KEY: Shared = Shared {
 };
 const NO_ROLE: (&str, &str) = ("insufficient_role", "the JWT's role on this handle is too low");
 const NO_SCOPE: (&str, &str) = ("insufficient_scope", "the token lacks the scope");
-const FORBIDDEN: Shared = Shared { name: "Forbidden", status: 403, codes: &[NO_ROLE, NO_SCOPE] };
-const FORBIDDEN_TO_PEOPLE: Shared = Shared { name: "ForbiddenToPeople", status: 403, codes: &[NO_ROLE] };
-const FORBIDDEN_TO_TOKENS: Shared = Shared { name: "ForbiddenToTokens", status: 403, codes: &[NO_SCOPE] };
-const FORBIDDEN_TO_KEYS: Shared =
-    Shared { name: "Forbidden", status: 403, codes: &[("insufficient_scope", "the key lacks the scope")] };
+const NO_SCOPE_OF_KEY: (&str, &str) = ("insufficient_scope", "the key lacks the scope");
+const LOOP: (&str, &str) = ("loop_detected", "the request is an attempt of this service itself");
+const FORBIDDEN: Shared = Shared { name: "Forbidden", status: 403, codes: &[NO_ROLE, NO_SCOPE, LOOP] };
+const FORBIDDEN_TO_PEOPLE: Shared =
+    Shared { name: "ForbiddenToPeople", status: 403, codes: &[NO_ROLE, LOOP] };
+const FORBIDDEN_TO_TOKENS: Shared =
+    Shared { name: "ForbiddenToTokens", status: 403, codes: &[NO_SCOPE, LOOP] };
+const FORBIDDEN_TO_KEYS: Shared = Shared { name: "Forbidden", status: 403, codes: &[NO_SCOPE_OF_KEY, LOOP] };
 const NOTHING_THERE: (&str, &str) =
     ("not_found", "there is no such thing; what belongs to another handle answers the same");
 const NO_SUCH_HANDLE: (&str, &str) = ("handle_not_found", "the handle in the path cannot be one");
@@ -149,6 +152,7 @@ fn remedy(code: &str) -> &'static str {
         "token_expired" => "Get a new credential.",
         "insufficient_role" => "Ask an owner of the handle for the role that the message names.",
         "insufficient_scope" => "Use a credential with the scope that the message names.",
+        "loop_detected" => "Give the webhook that leads here an address of a receiver.",
         "live_key_required" => "Use a live key.",
         "not_found" => "Look at the id and the handle.",
         "handle_not_found" => "A handle is 1 to 64 of `a-z`, `0-9`, `-` and `_`.",

@@ -39,6 +39,22 @@ async fn a_webhook_is_not_led_to_an_inner_address_by_a_change_and_keeps_its_own(
     assert_eq!(receiver.received(1).await[0].path, "/hook");
 }
 
+/// Row 45, where a proxy hides that the endpoint is this service.
+#[tokio::test]
+async fn an_attempt_that_comes_back_to_the_api_is_refused() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    let webhook = owner.subscribe(&receiver, "/hook", &["*"]).await;
+    owner.publish("a").await;
+    let attempt = receiver.received(1).await.remove(0);
+    let proxy = owner.with("user-agent", attempt.header("user-agent"));
+    let answer = proxy.post(&format!("/webhooks/{}/test", id_of(&webhook)), &json!({})).await;
+    answer.expect_problem(403, "loop_detected");
+    let program = world.organization().await.with("user-agent", attempt.header("user-agent"));
+    program.get("/webhooks").await.expect_refusal(403, "FORBIDDEN");
+    assert_eq!(owner.deliveries("").await.len(), 1);
+}
+
 /// Rows 61 and 62: what is refused leaves nothing behind, and what is taken arrives as it was written.
 #[tokio::test]
 async fn hostile_types_and_payloads_are_refused_or_kept_byte_for_byte() {
