@@ -92,6 +92,24 @@ impl Scope {
         }
     }
 
+    /// Whether its holder may change anything by it.
+    pub fn changes_something(self) -> bool {
+        match self {
+            Scope::EventsWrite
+            | Scope::WebhooksWrite
+            | Scope::DeliveriesWrite
+            | Scope::EventTypesWrite
+            | Scope::WebhooksManage
+            | Scope::EventsManage => true,
+            Scope::EventsRead
+            | Scope::WebhooksRead
+            | Scope::DeliveriesRead
+            | Scope::EventTypesRead
+            | Scope::AuditRead
+            | Scope::NotificationsRead => false,
+        }
+    }
+
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use crate::account::Account;
 use crate::handle::Handle;
 use crate::ids::SubscriptionId;
 use crate::outcome::Outcome;
@@ -55,8 +56,8 @@ pub struct LaneRules {
 }
 
 impl LaneRules {
-    /// The rules of a subscription.
-    pub fn of(subscription: &Subscription) -> LaneRules {
+    /// The rules of a subscription of a handle with this account.
+    pub fn of(subscription: &Subscription, account: &Account) -> LaneRules {
         LaneRules {
             max_concurrency: subscription.max_concurrency,
             rate_per_second: subscription.rate_limit_per_second,
@@ -64,7 +65,7 @@ impl LaneRules {
                 .verification
                 .as_ref()
                 .and_then(Verification::allowed_rate_per_minute),
-            paused: subscription.holds(),
+            paused: subscription.holds() || account.holds_deliveries(),
             timeout: subscription.timeout(),
         }
     }

@@ -6,6 +6,7 @@
 //! lets a reader follow a decision without following a thread.
 
 pub mod access;
+pub mod account;
 pub mod advice;
 pub mod attempt;
 pub mod audit;
@@ -25,6 +26,7 @@ pub mod idempotency;
 pub mod ids;
 pub mod outcome;
 pub mod payload;
+pub mod quota;
 pub mod replay;
 pub mod retention;
 pub mod retry;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_channels::{Channel, Request};
+use angarium_domain::account::Account;
 use angarium_domain::attempt::{AttemptRecord, Exchange};
 use angarium_domain::auto_disable::Turn;
 use angarium_domain::delivery::{Settlement, State};
@@ -113,11 +114,12 @@ impl Attempts {
         cutoff: &CancellationToken,
     ) -> Result<Ended, StoreError> {
         let snapshot = self.snapshots.get(&leased.lease.handle).await?;
-        let Some(entry) = find(&snapshot, leased.delivery.subscription_id) else {
+        let entry = find(&snapshot, leased.delivery.subscription_id);
+        let Some(entry) = entry.filter(|_| !snapshot.account.is_removed()) else {
             return self.cancel(leased).await;
         };
-        if entry.subscription.holds() {
-            return self.release(leased, entry).await;
+        if entry.subscription.holds() || snapshot.account.holds_deliveries() {
+            return self.release(leased, entry, &snapshot.account).await;
         }
         let now = self.clock.now();
         if let Some(settlement) =
@@ -131,7 +133,7 @@ impl Attempts {
         let exchange = tokio::select! {
             biased;
             exchange = sending => exchange.unwrap_or_else(|_| panicked(entry)),
-            () = cutoff.cancelled() => return self.release(leased, entry).await,
+            () = cutoff.cancelled() => return self.release(leased, entry, &snapshot.account).await,
         };
         crash_point::reach(CrashPoint::AfterAnswerBeforeSettle);
         self.conclude(leased, entry, now, exchange, span).await
@@ -208,7 +210,14 @@ impl Attempts {
             State::Scheduled { due_at } => Some(due_at),
             _ => next_due_at,
         };
-        let scheduled = due_at.map(|due_at| head(&leased.lease, entry, due_at));
+        let scheduled = match due_at {
+            Some(due_at) => {
+                // The lane is there and knows better; this is for the case that it is not.
+                let snapshot = self.snapshots.get(&leased.lease.handle).await.unwrap_or_default();
+                Some(head(&leased.lease, entry, &snapshot.account, due_at))
+            }
+            None => None,
+        };
         Ok(Ended { outcome, scheduled })
     }
 
@@ -248,7 +257,9 @@ impl Attempts {
         if subscription.disabled.is_some() {
             self.outages.forget(&subscription.handle, subscription.id).await;
         }
-        self.lanes.changed(&subscription.handle, subscription.id, LaneRules::of(subscription)).await;
+        // These are for a store that cannot be read, which is no time to look for the account.
+        let rules = LaneRules::of(subscription, &Account::default());
+        self.lanes.changed(&subscription.handle, subscription.id, rules).await;
     }
 
     /// Settles, again and again while the store is unavailable and the lease holds: the receiver
@@ -283,10 +294,10 @@ impl Attempts {
     }
 
     /// Gives the delivery back as if it had not been claimed.
-    async fn release(&self, leased: &Leased, entry: &Entry) -> Result<Ended, StoreError> {
+    async fn release(&self, leased: &Leased, entry: &Entry, account: &Account) -> Result<Ended, StoreError> {
         let now = self.clock.now();
         self.store.release(vec![(leased.lease.clone(), now)]).await?;
-        Ok(Ended { outcome: None, scheduled: Some(head(&leased.lease, entry, now)) })
+        Ok(Ended { outcome: None, scheduled: Some(head(&leased.lease, entry, account, now)) })
     }
 
     fn count(&self, leased: &Leased, settlement: Settlement) {
@@ -309,9 +320,10 @@ fn took(record: &AttemptRecord) -> Duration {
     Duration::from_micros(record.exchange.timing.total_us)
 }
 
-fn head(lease: &Lease, entry: &Entry, due_at: Timestamp) -> Head {
+fn head(lease: &Lease, entry: &Entry, account: &Account, due_at: Timestamp) -> Head {
     let subscription = &entry.subscription;
-    Head { handle: lease.handle.clone(), lane: subscription.id, rules: LaneRules::of(subscription), due_at }
+    let rules = LaneRules::of(subscription, account);
+    Head { handle: lease.handle.clone(), lane: subscription.id, rules, due_at }
 }
 
 fn asks_by_handshake(entry: &Entry) -> bool {

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use angarium_domain::access::Mode;
+use angarium_domain::account::Closed;
 use angarium_domain::attempt::AttemptRecord;
 use angarium_domain::audit::changed;
 use angarium_domain::delivery::{self, Delivery, State};
 use angarium_domain::handle::Handle;
+use angarium_domain::idempotency::Record;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
 use angarium_domain::replay::{DeliveryFilter, NotReplayable, Target, replayable};
 use angarium_domain::subscription::{EndpointUrl, Subscription};
@@ -16,7 +18,7 @@ use angarium_store::directory::Snapshot;
 use angarium_store::event_log::Append;
 use angarium_store::history::{LogFilter, Logged};
 use angarium_store::page::{Page, PageRequest};
-use angarium_store::write::{Context, Written};
+use angarium_store::write::{AuditEntry, Context, Written};
 use serde_json::json;
 
 use crate::once::{Once, RepeatError, Reply};
@@ -74,6 +76,9 @@ pub enum DeliveryError {
     /// The idempotency key says no.
     #[error(transparent)]
     Repeat(#[from] RepeatError),
+    /// The handle may not act.
+    #[error(transparent)]
+    Closed(#[from] Closed),
     /// There is too much to do already.
     #[error("too much is waiting to be written; try again in {} s", retry_after.as_secs())]
     Overloaded {
@@ -131,7 +136,7 @@ impl Deliveries {
         let now = self.desk.clock.now();
         let (answer, idempotency) = once.answer_to(&(), now);
         let audit = caller.audit(now, "dead_letter.discarded", id.to_string());
-        let context = Context { idempotency, audit: Some(audit) };
+        let context = caller.context(idempotency, Some(audit));
         match self.desk.store.discard(&caller.handle, id, now, context).await? {
             Written::Done(false) => Err(DeliveryError::NotFound),
             written => Ok(once.reply(written, answer)?),
@@ -177,12 +182,14 @@ impl Deliveries {
         let event =
             self.desk.store.event(handle, logged.delivery.event_id).await?.ok_or(DeliveryError::NotFound)?;
         let snapshot = self.desk.snapshots.get(handle).await?;
+        snapshot.account.admits_writes()?;
         let entry = snapshots::find(&snapshot, logged.delivery.subscription_id)
             .ok_or(DeliveryError::SubscriptionGone)?;
         let now = self.desk.clock.now();
         let mut plan = self.desk.planner.plan();
         let again = repetition(&logged.delivery, &entry.subscription, to);
-        let delivery_id = self.desk.planner.add(&mut plan, &entry.subscription, &event, again, now);
+        let account = &snapshot.account;
+        let delivery_id = self.desk.planner.add(&mut plan, account, &entry.subscription, &event, again, now);
         let (answer, idempotency) =
             once.answer_to(&Replayed { delivery_id, event_id: event.id, replay_of: id }, now);
         let told = changed(None, Some(&json!({ "deliveryId": delivery_id, "to": to })));
@@ -190,7 +197,7 @@ impl Deliveries {
         let append = Append {
             decided_upon: vec![(handle.clone(), snapshot.version)],
             deliveries: plan.deliveries(),
-            context: Context { idempotency, audit: Some(audit) },
+            context: caller.context(idempotency, Some(audit)),
             ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
@@ -230,7 +237,8 @@ pub(crate) async fn list(
 
 /// The handle's subscriptions that hold their deliveries: what makes `held` of `pending`.
 pub(crate) fn paused_in(snapshot: &Snapshot) -> Vec<SubscriptionId> {
-    let paused = snapshot.subscriptions.iter().filter(|entry| entry.subscription.holds());
+    let all = snapshot.account.holds_deliveries();
+    let paused = snapshot.subscriptions.iter().filter(|entry| all || entry.subscription.holds());
     paused.map(|entry| entry.subscription.id).collect()
 }
 
@@ -241,4 +249,11 @@ fn show(logged: Logged, paused: &[SubscriptionId]) -> Shown {
         _ => None,
     };
     Shown { logged, status, next_attempt_at }
+}
+
+impl Caller {
+    /// What goes with a write of theirs.
+    pub(crate) fn context(&self, idempotency: Option<Record>, audit: Option<AuditEntry>) -> Context {
+        Context { idempotency, audit, draw: self.draw.clone() }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use angarium_domain::account::Closed;
 use angarium_domain::audit::{Difference, changed};
 use angarium_domain::catalog::{self, Catalog, Entry, SCHEMAS_BYTES_MAX, Schema, TYPES_MAX};
 use angarium_domain::event_type::EventType;
@@ -9,7 +10,6 @@ use angarium_domain::handle::Handle;
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::directory::Change;
-use angarium_store::write::Context;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use serde_json::json;
@@ -65,6 +65,9 @@ pub enum EventTypeError {
     /// The idempotency key says no.
     #[error(transparent)]
     Repeat(#[from] RepeatError),
+    /// The handle may not act.
+    #[error(transparent)]
+    Closed(#[from] Closed),
     /// The store could not.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -135,6 +138,7 @@ impl EventTypes {
         }
         for _ in 0..DECISIONS_MAX {
             let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+            snapshot.account.admits_writes()?;
             let catalog = self.desk.catalogs.of(&caller.handle, &snapshot).await?;
             let catalog = catalog.unwrap_or_default();
             let (change, made) = decide(&catalog)?;
@@ -142,7 +146,7 @@ impl EventTypes {
             let (answer, idempotency) = once.answer_to(&made, now);
             let told = told(catalog.get(event_type).map(AsRef::as_ref), &change);
             let audit = caller.audit_of(now, action, event_type.to_string(), told);
-            let context = Context { idempotency, audit: Some(audit) };
+            let context = caller.context(idempotency, Some(audit));
             let written =
                 self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await;
             self.desk.snapshots.renew(&caller.handle).await;

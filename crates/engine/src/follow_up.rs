@@ -160,7 +160,7 @@ impl FollowUp {
             events: self.events.clone(),
             deliveries: self.plan.deliveries(),
             subscription: self.changed.clone(),
-            context: Context { idempotency: None, audit: self.audit.clone() },
+            context: Context { audit: self.audit.clone(), ..Context::default() },
             ..Append::default()
         })
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use angarium_domain::account::Closed;
 use angarium_domain::catalog::{Catalog, Mismatch};
 use angarium_domain::event::{Event, OccurredAt, Origin};
 use angarium_domain::event_type::EventType;
@@ -56,6 +57,9 @@ pub enum AcceptError {
     /// The payload does not fit the schema of its event type.
     #[error("the payload does not fit the schema of its event type")]
     Mismatch(Mismatch),
+    /// The handle may not act.
+    #[error(transparent)]
+    Closed(#[from] Closed),
     /// There is too much to do already.
     #[error("too much is waiting to be written; try again in {} s", retry_after.as_secs())]
     Overloaded {
@@ -182,6 +186,7 @@ impl Intake {
         refusal: Refusal,
     ) -> Result<Reply, AcceptError> {
         let snapshot = self.desk.snapshots.get(handle).await?;
+        snapshot.account.admits_writes()?;
         let catalog = self.desk.catalogs.of(handle, &snapshot).await?;
         let mut plan = self.desk.planner.plan();
         let mut fitting = Vec::with_capacity(events.len());
@@ -201,7 +206,8 @@ impl Intake {
             decided_upon: vec![(handle.clone(), snapshot.version)],
             events: fitting,
             deliveries: plan.deliveries(),
-            context: Context { idempotency, audit: None },
+            // Publishing is not counted, and leaves no line in the audit log.
+            context: Context { idempotency, ..Context::default() },
             ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
@@ -251,6 +257,7 @@ fn describe(mut span: Span, caller: &Caller, events: &[Arc<Event>], decided: &Re
         Ok(reply) => span.set("angarium.replayed", reply.replayed),
         Err(AcceptError::Repeat(_)) => span.fail("repeat"),
         Err(AcceptError::Mismatch(_)) => span.fail("mismatch"),
+        Err(AcceptError::Closed(_)) => span.fail("closed"),
         Err(AcceptError::Overloaded { .. }) => span.fail("overloaded"),
         Err(AcceptError::Store(_)) => span.fail("store"),
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use angarium_domain::dispatch::{Input, LaneRules};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::SubscriptionId;
+use angarium_domain::subscription::Subscription;
+use angarium_store::directory::Entry;
 
 use crate::dispatcher::inbox::DispatcherHandle;
 use crate::endings::Removals;
@@ -32,8 +34,10 @@ impl Lanes {
         let _in_turn = self.telling.lock().await;
         self.snapshots.renew(handle).await;
         let now = self.snapshots.get(handle).await.ok();
-        let entry = now.as_ref().and_then(|snapshot| find(snapshot, id));
-        let rules = entry.map_or(rules, |entry| LaneRules::of(&entry.subscription));
+        let of_now = now
+            .as_ref()
+            .and_then(|snapshot| Some(LaneRules::of(&find(snapshot, id)?.subscription, &snapshot.account)));
+        let rules = of_now.unwrap_or(rules);
         self.dispatcher.tell(vec![Input::Changed { handle: handle.clone(), lane: id, rules }]).await;
     }
 
@@ -43,6 +47,28 @@ impl Lanes {
         let _in_turn = self.telling.lock().await;
         self.snapshots.renew(handle).await;
         self.dispatcher.tell(vec![Input::Removed(id)]).await;
+    }
+
+    /// A handle may act otherwise now, or is there no more: all of its lanes go by that.
+    pub(crate) async fn all_changed(&self, handle: &Handle) {
+        let _in_turn = self.telling.lock().await;
+        self.snapshots.renew(handle).await;
+        let snapshot = match self.snapshots.get(handle).await {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                tracing::warn!(%error, %handle, "the lanes of a handle were not told of a change; each attempt looks");
+                return;
+            }
+        };
+        let input = |entry: &Arc<Entry>| {
+            let Subscription { id, .. } = entry.subscription;
+            if snapshot.account.is_removed() {
+                return Input::Removed(id);
+            }
+            let rules = LaneRules::of(&entry.subscription, &snapshot.account);
+            Input::Changed { handle: handle.clone(), lane: id, rules }
+        };
+        self.dispatcher.tell(snapshot.subscriptions.iter().map(input).collect()).await;
     }
 
     /// A handle changed, and no lane with it.

@@ -15,6 +15,7 @@ mod endings;
 mod event_types;
 mod events;
 mod follow_up;
+mod handles;
 pub mod ids;
 mod intake;
 mod lanes;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use angarium_channels::Channel;
 use angarium_domain::access::Mode;
 use angarium_domain::handle::Handle;
+use angarium_domain::quota::Draw;
 use angarium_domain::retention::Retention;
 use angarium_domain::trace_context::TraceContext;
 use angarium_store::{Store, StoreError};
@@ -49,6 +51,7 @@ pub use clock::Clock;
 pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
 pub use event_types::{EventTypeError, EventTypePut, EventTypes, NewEventType};
 pub use events::{EventLife, Events};
+pub use handles::{HandleError, HandleLife, HandlePatch, Handles, NewHandle};
 pub use ids::{IdSource, new_id};
 pub use intake::{AcceptError, Accepted, Intake, NewEvent, Verdict};
 pub use metrics::Metrics;
@@ -143,6 +146,8 @@ pub struct Caller {
     pub mode: Mode,
     /// The request as a span, if somebody traces it: ours if it is recorded, or else the caller's.
     pub trace: Option<Arc<TraceContext>>,
+    /// What a write of theirs costs; none where nobody counts.
+    pub draw: Option<Draw>,
 }
 
 /// A running engine. Its parts are cheap to clone and stay usable while it drains.
@@ -165,6 +170,8 @@ pub struct Engine {
     pub live: Live,
     /// Who did what.
     pub audit: AuditTrail,
+    /// Handles, as whoever runs the service sees them.
+    pub handles: Handles,
     /// Figures.
     pub metrics: Arc<Metrics>,
     store: Arc<dyn Store>,
@@ -240,6 +247,7 @@ impl Engine {
             tasks: tasks.clone(),
         };
         let replays = ReplayJobs::new(desk.clone());
+        let handles = Handles::new(desk.clone(), lanes.clone());
         let engine = Engine {
             intake: Intake::new(desk.clone(), metrics.clone(), parts.traces.clone()),
             events: Events::new(desk.clone()),
@@ -250,6 +258,7 @@ impl Engine {
             replays: replays.clone(),
             live,
             audit: AuditTrail::new(desk.clone()),
+            handles: handles.clone(),
             metrics: metrics.clone(),
             store: store.clone(),
             rooms: rooms.clone(),
@@ -270,6 +279,7 @@ impl Engine {
         tasks.spawn(endings::run(store.clone(), clock.clone(), removals, tasks.stopped()));
         tasks.spawn(retention::run(store, clock, metrics, settings.retention, dispatcher, tasks.stopped()));
         replays.go_on().await?;
+        handles.go_on().await?;
         Ok(engine)
     }
 

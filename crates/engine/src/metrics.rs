@@ -38,6 +38,11 @@ struct CauseLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabel {
+    class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VersionLabel {
     version: &'static str,
 }
@@ -64,6 +69,7 @@ pub struct Metrics {
     build: Family<VersionLabel, Gauge>,
     group_jobs: Histogram,
     group_seconds: Histogram,
+    rate_limited: Family<ClassLabel, Counter>,
 }
 
 impl Default for Metrics {
@@ -99,6 +105,7 @@ impl Metrics {
             build: Family::default(),
             group_jobs: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0]),
             group_seconds: Histogram::new(commits),
+            rate_limited: Family::default(),
         };
         metrics.register();
         metrics
@@ -122,6 +129,7 @@ impl Metrics {
         register(r, figures::SPANS, self.spans.clone());
         register(r, figures::GROUP_JOBS, self.group_jobs.clone());
         register(r, figures::COMMIT_SECONDS, self.group_seconds.clone());
+        register(r, figures::RATE_LIMITED, self.rate_limited.clone());
         register(r, figures::BUILD, self.build.clone());
         self.build.get_or_create(&VersionLabel { version: env!("CARGO_PKG_VERSION") }).set(1);
         self.process.register_collector(Box::new(process::Process));
@@ -141,6 +149,11 @@ impl Metrics {
     pub fn committed(&self, jobs: usize, took: Duration) {
         self.group_jobs.observe(jobs as f64);
         self.group_seconds.observe(took.as_secs_f64());
+    }
+
+    /// One request that came too early. To be called by whoever refuses it, with one of few words.
+    pub fn rate_limited(&self, class: &'static str) {
+        self.rate_limited.get_or_create(&ClassLabel { class }).inc();
     }
 
     pub(crate) fn accepted(&self, events: usize, deliveries: usize) {
@@ -243,6 +256,7 @@ mod tests {
         metrics.listeners(5);
         metrics.spans_sent(7);
         metrics.spans_dropped(8);
+        metrics.rate_limited("read");
         metrics.committed(6, Duration::from_millis(1));
         metrics
     }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use angarium_domain::account::Account;
 use angarium_domain::delivery::{Delivery, OrderingKey, State};
 use angarium_domain::dispatch::{Head, Input, LaneRules, Ticket};
 use angarium_domain::event::Event;
@@ -74,7 +75,7 @@ impl Planner {
         event: &Arc<Event>,
         candidate: &Candidate<'_>,
     ) -> usize {
-        self.deliver(plan, fan_out::matching(&snapshot.subscriptions, candidate), event)
+        self.deliver(plan, &snapshot.account, fan_out::matching(&snapshot.subscriptions, candidate), event)
     }
 
     /// The same, leaving one subscription out: what is told about it is not told to it.
@@ -87,37 +88,41 @@ impl Planner {
     ) -> usize {
         let candidate = Candidate::new(event);
         let wanting = fan_out::matching(&snapshot.subscriptions, &candidate);
-        self.deliver(plan, wanting.filter(|entry| but != Some(entry.subscription.id)), event)
+        let wanting = wanting.filter(|entry| but != Some(entry.subscription.id));
+        self.deliver(plan, &snapshot.account, wanting, event)
     }
 
     fn deliver<'a>(
         &self,
         plan: &mut Plan,
+        account: &Account,
         to: impl Iterator<Item = &'a Arc<Entry>>,
         event: &Arc<Event>,
     ) -> usize {
         let before = plan.planned.len();
         let now = self.clock.now();
         for entry in to {
-            self.add(plan, &entry.subscription, event, Again::default(), now);
+            self.add(plan, account, &entry.subscription, event, Again::default(), now);
         }
         plan.planned.len() - before
     }
 
-    /// Adds one delivery.
+    /// Adds one delivery to a subscription of a handle with this account.
     pub(crate) fn add(
         &self,
         plan: &mut Plan,
+        account: &Account,
         to: &Subscription,
         event: &Arc<Event>,
         again: Again,
         now: Timestamp,
     ) -> DeliveryId {
+        let rules = LaneRules::of(to, account);
         let is_sent = event.origin.is_sent();
         // What is not sent waits for nothing, and nothing waits for it.
         let ordering_key = (is_sent && to.ordered).then(|| OrderingKey::of(event));
         // Only the store knows whether something older has the same key.
-        let may_be_born_leased = is_sent && !to.holds() && ordering_key.is_none();
+        let may_be_born_leased = is_sent && !rules.paused && ordering_key.is_none();
         if may_be_born_leased {
             plan.births.get_or_insert_with(|| self.rooms.begin_births());
         }
@@ -145,7 +150,7 @@ impl Planner {
             discarded_at: None,
         };
         let id = delivery.id;
-        plan.planned.push((delivery, event.clone(), LaneRules::of(to)));
+        plan.planned.push((delivery, event.clone(), rules));
         id
     }
 

@@ -130,7 +130,7 @@ impl ReplayJobs {
             "matched": job.matched });
         let told = changed(None, Some(&asked));
         let audit = caller.audit_of(now, "replay.created", job.id.to_string(), told);
-        let context = Context { idempotency, audit: Some(audit) };
+        let context = caller.context(idempotency, Some(audit));
         let written = self.desk.store.create_replay(job.clone(), context).await?;
         if let Written::Done(()) = written {
             self.spawn(job);
@@ -157,7 +157,7 @@ impl ReplayJobs {
         let ended = ReplayJob { status: JobStatus::Cancelled, finished_at: Some(now), ..job };
         let (answer, idempotency) = once.answer_to(&ended, now);
         let audit = caller.audit(now, "replay.cancelled", id.to_string());
-        let context = Context { idempotency, audit: Some(audit) };
+        let context = caller.context(idempotency, Some(audit));
         match self.desk.store.finish_replay(ended, context).await {
             Err(StoreError::Conflict) => Err(ReplayError::Finished),
             written => Ok(once.reply(written?, answer)?),
@@ -224,6 +224,14 @@ impl ReplayJobs {
 
     /// Makes one batch, and answers the job as it is after it; none when it is done.
     async fn advance(&self, mut job: ReplayJob, batch: u32) -> Result<Option<ReplayJob>, StoreError> {
+        let account = self.desk.snapshots.get(&job.handle).await?.account.clone();
+        if account.is_removed() {
+            return Ok(None);
+        }
+        if account.holds_deliveries() {
+            // It goes on when the handle does.
+            return Ok(Some(job));
+        }
         let filter = self.log_filter(&job.handle, job.filter.clone(), job.created_at).await?;
         let originals = self.desk.store.replayable(&job.handle, filter, job.cursor, batch).await?;
         let Some(last) = originals.last() else {
@@ -265,7 +273,8 @@ impl ReplayJobs {
             return Ok(());
         };
         let again = repetition(original, &entry.subscription, job.to);
-        self.desk.planner.add(plan, &entry.subscription, &event, again, self.desk.clock.now());
+        let now = self.desk.clock.now();
+        self.desk.planner.add(plan, &snapshot.account, &entry.subscription, &event, again, now);
         job.replayed += 1;
         Ok(())
     }

@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use angarium_domain::access::{CredentialKind, Scope, Token};
+use angarium_domain::account::Closed;
 use angarium_domain::audit::{Difference, changed};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{ApiKeyId, TokenId};
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::directory::{Change, Snapshot};
-use angarium_store::write::Context;
 
 use crate::ids::new_id;
 use crate::once::{Once, RepeatError, Reply};
@@ -66,6 +66,9 @@ pub enum TokenError {
     /// The idempotency key says no.
     #[error(transparent)]
     Repeat(#[from] RepeatError),
+    /// The handle may not act.
+    #[error(transparent)]
+    Closed(#[from] Closed),
     /// The store could not.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -257,11 +260,12 @@ impl Tokens {
         }
         for _ in 0..DECISIONS_MAX {
             let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+            snapshot.account.admits_writes()?;
             let change = decide(&snapshot)?;
             let now = self.desk.clock.now();
             let (answer, idempotency) = once.answer_to(&made, now);
             let audit = caller.audit_of(now, action, object.clone(), told(&snapshot, &change));
-            let context = Context { idempotency, audit: Some(audit) };
+            let context = caller.context(idempotency, Some(audit));
             let written =
                 self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await;
             self.desk.snapshots.renew(&caller.handle).await;

@@ -1,6 +1,5 @@
 //! Idempotency keys: reading them, and tying them to one write (contract 1.3).
 
-use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Scope, key_in};
 use angarium_engine::RepeatKey;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -13,7 +12,7 @@ use crate::problem::Problem;
 pub(crate) fn repeat_key(
     header: &HeaderName,
     headers: &HeaderMap,
-    handle: &Handle,
+    tenant: &str,
     method: &Method,
     route: &str,
     body: &[u8],
@@ -27,7 +26,7 @@ pub(crate) fn repeat_key(
         invalid("an idempotency key is 1 to 255 visible ASCII characters, bare or in double quotes")
     })?;
     let fingerprint = digest(&SHA256, body).as_ref().try_into().expect("SHA-256 has 32 bytes");
-    Ok(Some(RepeatKey { scope: Scope::new(handle.as_str(), method.as_str(), route, key), fingerprint }))
+    Ok(Some(RepeatKey { scope: Scope::new(tenant, method.as_str(), route, key), fingerprint }))
 }
 
 fn invalid(message: &str) -> Problem {
@@ -43,8 +42,7 @@ mod tests {
     fn key_of(value: &str) -> Result<Option<RepeatKey>, Problem> {
         let mut headers = HeaderMap::new();
         headers.insert(IDEMPOTENCY_KEY, value.parse().expect("a header value"));
-        let handle = "acme".parse().expect("a handle");
-        repeat_key(&IDEMPOTENCY_KEY, &headers, &handle, &Method::POST, "/v2/x", b"{}")
+        repeat_key(&IDEMPOTENCY_KEY, &headers, "acme", &Method::POST, "/v2/x", b"{}")
     }
 
     #[test]
@@ -66,8 +64,7 @@ mod tests {
 
     #[test]
     fn no_header_is_no_key() {
-        let handle = "acme".parse().expect("a handle");
-        let key = repeat_key(&IDEMPOTENCY_KEY, &HeaderMap::new(), &handle, &Method::POST, "/", b"");
+        let key = repeat_key(&IDEMPOTENCY_KEY, &HeaderMap::new(), "acme", &Method::POST, "/", b"");
         assert!(key.expect("fine").is_none());
     }
 }

@@ -3,40 +3,48 @@
 //! Our own because `axum::serve` installs no timer, and without one there is no
 //! limit on how long a peer may take over its request's head.
 
+mod seats;
+mod stall;
+
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::peer::{Peer, Proxies};
+
+use seats::{Seat, Seats};
+use stall::Stalling;
 
 /// How long to wait when the process has no file descriptor left for another connection.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Who is at the other end of the connection that a request came over: a proxy, if there is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Peer(pub(crate) IpAddr);
-
 /// The limits of the listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ListenerLimits {
     /// The most connections at a time; more are closed at once.
     pub connections_max: usize,
+    /// The most connections of one address; more are closed at once.
+    pub connections_per_address_max: usize,
+    /// Who may have more than an address has, because many come through it.
+    pub proxies: Proxies,
     /// How long the head of a request may take, and how long a connection may idle.
     pub header_timeout: Duration,
     /// The largest head of a request.
     pub header_bytes_max: usize,
+    /// How long a peer may take nothing of an answer.
+    pub write_timeout: Duration,
 }
 
 /// A listening socket and the loop that serves it.
@@ -50,7 +58,8 @@ struct Loop {
     socket: TcpListener,
     router: Router,
     http: http1::Builder,
-    seats: Arc<Semaphore>,
+    seats: Seats,
+    write_timeout: Duration,
     connections: TaskTracker,
     graceful: GracefulShutdown,
 }
@@ -76,7 +85,8 @@ impl Listener {
             socket,
             router,
             http,
-            seats: Arc::new(Semaphore::new(limits.connections_max)),
+            seats: Seats::new(limits.connections_max, limits.connections_per_address_max, limits.proxies),
+            write_timeout: limits.write_timeout,
             connections: serving.clone(),
             graceful: GracefulShutdown::new(),
         };
@@ -107,7 +117,7 @@ impl Loop {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.serve(stream, peer.ip()),
+                Ok((stream, peer)) => self.serve(stream, Peer(peer.ip())),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
@@ -120,27 +130,41 @@ impl Loop {
         graceful.shutdown().await;
     }
 
-    fn serve(&self, stream: TcpStream, peer: IpAddr) {
-        let Ok(seat) = self.seats.clone().try_acquire_owned() else {
-            tracing::debug!("a connection was refused: all seats are taken");
+    fn serve(&self, stream: TcpStream, peer: Peer) {
+        let Some(seat) = self.seats.take(peer) else {
+            tracing::debug!("a connection was refused: all seats are taken, or all of its address");
             return;
         };
         // Answers are written whole: waiting for more would only delay them.
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let router = TowerToHyperService::new(self.router.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            router.call(request)
-        });
-        let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));
+        let service = Introduced { service: TowerToHyperService::new(self.router.clone()), peer };
+        let stream = TokioIo::new(Stalling::new(stream, self.write_timeout));
+        let connection = self.graceful.watch(self.http.serve_connection(stream, service));
         self.connections.spawn(hold(seat, connection));
     }
 }
 
+/// The routes, for one connection: its requests say where they come from.
+struct Introduced {
+    service: TowerToHyperService<Router>,
+    peer: Peer,
+}
+
+impl Service<Request<Incoming>> for Introduced {
+    type Response = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.service.call(request)
+    }
+}
+
 /// Keeps a connection's seat until the connection ends.
-async fn hold(seat: OwnedSemaphorePermit, connection: impl Future<Output = Result<(), hyper::Error>>) {
+async fn hold(seat: Seat, connection: impl Future<Output = Result<(), hyper::Error>>) {
     if let Err(error) = connection.await {
         tracing::debug!(%error, "a connection ended early");
     }

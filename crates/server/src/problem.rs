@@ -6,10 +6,13 @@
 use std::time::Duration;
 
 use angarium_channels::RefusedAddress;
+use angarium_domain::account::Closed;
 use angarium_domain::catalog::Mismatch;
+use angarium_domain::quota::Exhausted;
 use angarium_engine::live::TooManyListeners;
 use angarium_engine::{
-    AcceptError, DeliveryError, EventTypeError, RepeatError, ReplayError, SubscriptionError, TokenError,
+    AcceptError, DeliveryError, EventTypeError, HandleError, RepeatError, ReplayError, SubscriptionError,
+    TokenError,
 };
 use angarium_store::StoreError;
 use angarium_store::page::InvalidCursor;
@@ -17,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::api::dialect::Dialect;
@@ -43,6 +47,8 @@ pub struct Problem {
     pub details: Vec<Detail>,
     /// When asking again makes sense.
     pub retry_after: Option<Duration>,
+    /// What programs may want to know besides.
+    pub more: Box<Map<String, Value>>,
 }
 
 /// One field at fault.
@@ -64,6 +70,8 @@ struct Shape<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[Detail]>::is_empty")]
     details: &'a [Detail],
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
 }
 
 impl Detail {
@@ -85,7 +93,8 @@ impl Problem {
     /// A problem with no details, in a message that does not repeat a whole body that it may quote.
     pub fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Problem {
         let message = cut(message.into());
-        Problem { status, code: code.into(), message, details: Vec::new(), retry_after: None }
+        let (details, more) = (Vec::new(), Box::default());
+        Problem { status, code: code.into(), message, details, retry_after: None, more }
     }
 
     /// 400: the body is not JSON, or not an object.
@@ -120,6 +129,11 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
     }
 
+    /// 404 for the handle itself.
+    pub fn no_such_handle() -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "handle_not_found", "there is no such handle")
+    }
+
     /// 409 with what stands in the way.
     pub fn conflict(message: impl Into<String>) -> Problem {
         Problem::new(StatusCode::CONFLICT, "conflict", message)
@@ -147,7 +161,8 @@ impl Problem {
 
     /// The JSON text, in the words of the v2 API.
     pub fn body(&self, request_id: &str) -> Vec<u8> {
-        let shape = Shape { error: &self.code, message: &self.message, request_id, details: &self.details };
+        let Problem { code: error, message, details, more, .. } = self;
+        let shape = Shape { error, message, request_id, details, more };
         serde_json::to_vec(&shape).expect("text is always JSON")
     }
 
@@ -164,11 +179,15 @@ impl Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(wait) = self.retry_after {
-            // Rounded up: a caller who comes back too early is refused again.
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait).max(1)));
         }
         response
     }
+}
+
+/// Rounded up: a caller who comes back too early is refused again.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
 }
 
 fn cut(mut message: String) -> String {
@@ -206,10 +225,51 @@ impl From<StoreError> for Problem {
                 tracing::error!("a request met a lost lease, which only attempts have");
                 Problem::internal()
             }
+            StoreError::Exhausted(exhausted) => (*exhausted).into(),
             StoreError::Corrupt { reason } => {
                 tracing::error!(reason, "the store is corrupt");
                 Problem::internal()
             }
+        }
+    }
+}
+
+impl From<Exhausted> for Problem {
+    fn from(exhausted: Exhausted) -> Problem {
+        let Exhausted { draw, used } = &exhausted;
+        let more = [
+            ("plan", json!(draw.plan)),
+            ("limits", json!({ "writesPerDay": draw.limit })),
+            ("usage", json!({ "writesToday": used, "writesDay": draw.day.to_string() })),
+        ];
+        Problem {
+            retry_after: Some(exhausted.wait()),
+            more: Box::new(more.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+            ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", exhausted.to_string())
+        }
+    }
+}
+
+impl From<Closed> for Problem {
+    fn from(closed: Closed) -> Problem {
+        match &closed {
+            Closed::NotFound => Problem::no_such_handle(),
+            Closed::Suspended { reason } => Problem {
+                more: Box::new(Map::from_iter([("reason".to_owned(), json!(reason))])),
+                ..Problem::new(StatusCode::FORBIDDEN, "handle_suspended", closed.to_string())
+            },
+        }
+    }
+}
+
+impl From<HandleError> for Problem {
+    fn from(error: HandleError) -> Problem {
+        match error {
+            HandleError::NotFound => Problem::no_such_handle(),
+            HandleError::Exists | HandleError::Leaving => Problem::conflict(error.to_string()),
+            HandleError::Repeat(error) => error.into(),
+            HandleError::Overloaded { retry_after } => Problem::unavailable(retry_after),
+            HandleError::Store(error) => error.into(),
         }
     }
 }
@@ -234,6 +294,7 @@ impl From<AcceptError> for Problem {
         match error {
             AcceptError::Repeat(error) => error.into(),
             AcceptError::Mismatch(mismatch) => Problem::from(&mismatch),
+            AcceptError::Closed(closed) => closed.into(),
             AcceptError::Overloaded { retry_after } => Problem::unavailable(retry_after),
             AcceptError::Store(error) => error.into(),
         }
@@ -257,6 +318,7 @@ impl From<SubscriptionError> for Problem {
                 "this webhook asks for no verification; set the field verification to challenge or cloudevents",
             ),
             SubscriptionError::Repeat(error) => error.into(),
+            SubscriptionError::Closed(closed) => closed.into(),
             SubscriptionError::Overloaded { retry_after } => Problem::unavailable(retry_after),
             SubscriptionError::Store(error) => error.into(),
         }
@@ -283,6 +345,7 @@ impl From<EventTypeError> for Problem {
             EventTypeError::SchemasTooLarge { .. } => Problem::invalid_field("schema", error.to_string()),
             EventTypeError::BuiltIn { .. } | EventTypeError::TooMany => Problem::conflict(error.to_string()),
             EventTypeError::Repeat(error) => error.into(),
+            EventTypeError::Closed(closed) => closed.into(),
             EventTypeError::Store(error) => error.into(),
         }
     }
@@ -296,6 +359,7 @@ impl From<TokenError> for Problem {
                 Problem::conflict(format!("the handle has {limit} of these, which is the limit"))
             }
             TokenError::Repeat(error) => error.into(),
+            TokenError::Closed(closed) => closed.into(),
             TokenError::Store(error) => error.into(),
         }
     }
@@ -314,6 +378,7 @@ impl From<DeliveryError> for Problem {
                 Problem::new(StatusCode::FORBIDDEN, "live_key_required", message)
             }
             DeliveryError::Repeat(error) => error.into(),
+            DeliveryError::Closed(closed) => closed.into(),
             DeliveryError::Overloaded { retry_after } => Problem::unavailable(retry_after),
             DeliveryError::Store(error) => error.into(),
         }

@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::api::dialect::Dialect;
-use crate::listener::Peer;
 use crate::loops;
+use crate::peer::Peer;
 use crate::problem::Problem;
+use crate::rate::Standing;
 use crate::safe_headers;
 use crate::state::Sources;
 use crate::telemetry;
@@ -61,7 +62,11 @@ pub(crate) async fn observe(State(sources): State<Sources>, mut request: Request
         Err(problem) => problem.into_response(),
     };
     let handle = response.extensions().get::<ServedHandle>().cloned();
+    let standing = response.extensions().get::<Standing>().copied();
     let mut response = rendered(response, dialect, &id);
+    if let Some(standing) = standing {
+        standing.write(response.headers_mut());
+    }
     let value = HeaderValue::from_str(id.as_str()).expect("an id is visible ASCII");
     response.headers_mut().insert(REQUEST_ID, value);
     safe_headers::complete(response.headers_mut());
@@ -95,7 +100,15 @@ pub(crate) fn after_panic(_panic: Box<dyn std::any::Any + Send + 'static>) -> Re
 pub(crate) fn caller(extensions: &Extensions, handle: Handle, actor: String) -> Caller {
     let request_id = extensions.get::<RequestId>().expect("observe runs before every handler");
     let ip = extensions.get::<Peer>().map(|peer| peer.0);
-    Caller { handle, actor, request_id: request_id.as_str().to_owned(), ip, mode: Mode::Live, trace: None }
+    Caller {
+        handle,
+        actor,
+        request_id: request_id.as_str().to_owned(),
+        ip,
+        mode: Mode::Live,
+        trace: None,
+        draw: None,
+    }
 }
 
 fn rendered(mut response: Response, dialect: Dialect, id: &RequestId) -> Response {

@@ -24,8 +24,10 @@ use crate::auth::Authority;
 use crate::auth::keys::{VerifierError, verifier};
 use crate::keyring::{self, KeyError};
 use crate::listener::Listener;
+use crate::peer::Proxies;
+use crate::rate::RateLimits;
 use crate::settings::{EgressSettings, Settings};
-use crate::state::{App, Sources};
+use crate::state::{App, Callers, Sources};
 use crate::telemetry::{Telemetry, TelemetryError};
 
 /// The part of the grace that is kept for attempts when connections linger.
@@ -106,7 +108,8 @@ impl Service {
             ..sqlite::Settings::default()
         };
         let store = SqliteStore::open(path, &key, store_settings)?;
-        let service = Service::assemble(Arc::new(store), metrics, settings, secret.as_ref()).await?;
+        let clock = Arc::new(SystemClock);
+        let service = Service::assemble(Arc::new(store), metrics, settings, secret.as_ref(), clock).await?;
         Ok(Service { store_ended: Some(store_ended), ..service })
     }
 
@@ -116,7 +119,17 @@ impl Service {
         settings: &Settings,
         jwt_secret: Option<&SecretString>,
     ) -> Result<Service, StartError> {
-        Service::assemble(store, Arc::new(Metrics::new()), settings, jwt_secret).await
+        Service::start_by(Arc::new(SystemClock), store, settings, jwt_secret).await
+    }
+
+    /// The same, by another clock than the machine's.
+    pub async fn start_by(
+        clock: Arc<dyn Clock>,
+        store: Arc<dyn Store>,
+        settings: &Settings,
+        jwt_secret: Option<&SecretString>,
+    ) -> Result<Service, StartError> {
+        Service::assemble(store, Arc::new(Metrics::new()), settings, jwt_secret, clock).await
     }
 
     async fn assemble(
@@ -124,10 +137,11 @@ impl Service {
         metrics: Arc<Metrics>,
         settings: &Settings,
         jwt_secret: Option<&SecretString>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Service, StartError> {
         let telemetry = Telemetry::start(&settings.telemetry, &metrics)?;
         let ids = Arc::new(RandomIds::default());
-        let sources = Sources { clock: Arc::new(SystemClock), ids, traces: telemetry.traces().clone() };
+        let sources = Sources { clock, ids, traces: telemetry.traces().clone() };
         let wanted = settings.listen.address;
         let listening = Listener::bind(wanted).await;
         let (socket, address) = listening.map_err(|source| StartError::Listen { address: wanted, source })?;
@@ -137,7 +151,12 @@ impl Service {
         let parts = Parts { store, channel, clock, ids, metrics, traces };
         let engine = Arc::new(Engine::start(parts, settings.engine()).await?);
         let authority = Authority::new(jwt, engine.tokens.clone());
-        let app = App::new(engine.clone(), authority, settings.request_limits(), sources);
+        let callers = Callers {
+            proxies: Proxies::new(&settings.listen.trusted_proxies),
+            rates: RateLimits::new(&settings.rates(), &sources.clock),
+            handles: settings.auth.handles.into(),
+        };
+        let app = App::new(engine.clone(), authority, settings.request_limits(), callers, sources);
         let listener = Listener::serve(socket, api::router(&app), settings.listener_limits())
             .map_err(|source| StartError::Listen { address, source })?;
         let grace = Duration::from_secs(settings.listen.drain_seconds);

@@ -9,17 +9,21 @@ mod overlay;
 mod page;
 mod table;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use angarium_channels::egress::AllowRule;
+use angarium_domain::account;
 use angarium_domain::retention::Retention;
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
 use crate::limits::Limits;
 use crate::listener::ListenerLimits;
+use crate::peer::Proxies;
+use crate::rate::{Rate, Rates};
 
 pub(crate) use effect::{Effect, effects};
 use overlay::PREFIX;
@@ -29,6 +33,10 @@ use table::{Shape, sections};
 
 /// The most events that an operator may allow in one batch: all of them are in memory at once.
 pub const BATCH_EVENTS_LIMIT_MAX: usize = 10_000;
+/// This machine: where TLS mostly ends in front of us.
+const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+/// A rate beyond this is no limit; 0 says so better.
+const RATE_MAX: u32 = 10_000_000;
 
 const DNS_NAME: Shape = Shape { words: "a DNS name such as events.example.com", fits: is_dns_name };
 const ADDRESS: Shape = Shape { words: "an address such as http://127.0.0.1:4318", fits: is_address };
@@ -41,14 +49,21 @@ sections! {
         address: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
         /// Connections at a time, each of which may hold a body in memory; more are closed at once.
         connections_max: usize = 4096, within 1..=1_000_000;
+        /// Connections at a time of one address that is not a trusted proxy's; an IPv6 address counts as its network of 64 bits.
+        connections_per_address_max: usize = 256, within 1..=1_000_000;
         /// How long the head of a request may take, and how long a connection may idle.
         header_timeout_seconds: u64 = 10, within 1..=3600;
         /// The largest head of a request.
         header_bytes_max: usize = 32 * 1024, within 1024..=1024 * 1024;
         /// How long the body of a request may take.
         body_timeout_seconds: u64 = 30, within 1..=3600;
+        /// How long a peer may take nothing of an answer that it asked for, before its connection is closed.
+        write_timeout_seconds: u64 = 30, within 1..=3600;
         /// How long a stop waits for requests and attempts under way.
         drain_seconds: u64 = 30, within 0..=3600;
+        /// Networks of proxies whose `x-forwarded-for` says who asks; everybody else is the address that connects.
+        #[serde(deserialize_with = "networks")]
+        trusted_proxies: Vec<IpNet> = loopback();
     }
 
     /// The store, and the master key that its secrets are sealed with.
@@ -83,6 +98,10 @@ sections! {
         roles_claim: String = "handles".to_owned();
         /// How far the issuer's clock may differ from ours.
         leeway_seconds: u64 = 60, within 0..=60;
+        /// The claim that, if it is `true`, makes of a person a platform admin, who looks after handles.
+        platform_admin_claim: String = "platform_admin".to_owned();
+        /// Whether a handle exists because a credential names it, or only if a platform admin made it.
+        handles: HandlesRule = HandlesRule::Credentials;
     }
 
     /// Where attempts may go.
@@ -125,7 +144,11 @@ sections! {
         dead_days: u64 = 90, within 1..=36_500;
     }
 
-    /// How much a caller may send.
+    /// How much a caller may send, and how often.
+    /// A rate of 0 is no limit; a burst of 0 is as many as the minute (for v1, the hour) has.
+    /// A credential is counted on each handle for itself, and an IPv6 address as its network of 64 bits.
+    /// Behind a proxy, refused credentials are counted against the last address in `x-forwarded-for` that is not a proxy's; if the proxy names none, they are not counted.
+    /// Rates are kept in memory: a restart fills every bucket. [0019](../decisions/0019-limits-and-quotas.md) has the reasons.
     /// Fixed in the code: 50 subscriptions, 100 tokens and 100 API keys a handle, 100 event patterns a subscription, 20 attempts and 7 days for a policy of one's own.
     [limits] LimitSettings {
         /// The largest body of a request.
@@ -134,6 +157,27 @@ sections! {
         payload_bytes_max: usize = 256 * 1024, within 1024..=1024 * 1024;
         /// The most events in one batch: they are one commit.
         batch_events_max: usize = 1000, within 1..=BATCH_EVENTS_LIMIT_MAX;
+        /// How often one credential may read.
+        reads_per_minute: u32 = 6000, within 0..=RATE_MAX;
+        /// How many reads may come at once after a silence.
+        reads_burst: u32 = 0, within 0..=RATE_MAX;
+        /// How often one credential may change something.
+        writes_per_minute: u32 = 600, within 0..=RATE_MAX;
+        /// How many changes may come at once after a silence.
+        writes_burst: u32 = 0, within 0..=RATE_MAX;
+        /// How often one credential may publish, one event or a batch.
+        /// No limit, since the store refuses with 503 what it cannot take.
+        publishes_per_minute: u32 = 0, within 0..=RATE_MAX;
+        /// How many publications may come at once after a silence.
+        publishes_burst: u32 = 0, within 0..=RATE_MAX;
+        /// How often one key of the v1 API may ask anything, in an hour.
+        v1_per_hour: u32 = 1000, within 0..=RATE_MAX;
+        /// How many requests of a key may come at once after a silence.
+        v1_burst: u32 = 0, within 0..=RATE_MAX;
+        /// How often one address may show a credential that is refused; beyond it none of its requests is looked at.
+        refused_credentials_per_minute: u32 = 60, within 0..=RATE_MAX;
+        /// How many refused credentials may come at once.
+        refused_credentials_burst: u32 = 0, within 0..=RATE_MAX;
     }
 
     /// The log, on standard error.
@@ -156,6 +200,34 @@ sections! {
         sampling_ratio: f64 = 1.0, within 0.0..=1.0;
         /// What this service is called in traces.
         service_name: String = "angarium".to_owned();
+    }
+}
+
+/// How handles come into being.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HandlesRule {
+    /// A valid credential names them.
+    Credentials,
+    /// A platform admin declares them.
+    Declared,
+}
+
+impl HandlesRule {
+    fn as_str(self) -> &'static str {
+        match self {
+            HandlesRule::Credentials => "credentials",
+            HandlesRule::Declared => "declared",
+        }
+    }
+}
+
+impl From<HandlesRule> for account::Handles {
+    fn from(rule: HandlesRule) -> account::Handles {
+        match rule {
+            HandlesRule::Credentials => account::Handles::ByCredentials,
+            HandlesRule::Declared => account::Handles::Declared,
+        }
     }
 }
 
@@ -216,10 +288,28 @@ impl Settings {
         }
     }
 
+    /// How often callers may ask.
+    pub fn rates(&self) -> Rates {
+        let limits = &self.limits;
+        Rates {
+            read: Rate::per_minute(limits.reads_per_minute, limits.reads_burst),
+            write: Rate::per_minute(limits.writes_per_minute, limits.writes_burst),
+            publish: Rate::per_minute(limits.publishes_per_minute, limits.publishes_burst),
+            v1: Rate::per_hour(limits.v1_per_hour, limits.v1_burst),
+            unauthenticated: Rate::per_minute(
+                limits.refused_credentials_per_minute,
+                limits.refused_credentials_burst,
+            ),
+        }
+    }
+
     /// What the listener takes.
     pub fn listener_limits(&self) -> ListenerLimits {
         ListenerLimits {
             connections_max: self.listen.connections_max,
+            connections_per_address_max: self.listen.connections_per_address_max,
+            proxies: Proxies::new(&self.listen.trusted_proxies),
+            write_timeout: Duration::from_secs(self.listen.write_timeout_seconds),
             header_timeout: Duration::from_secs(self.listen.header_timeout_seconds),
             header_bytes_max: self.listen.header_bytes_max,
         }
@@ -275,6 +365,19 @@ fn is_address(text: &str) -> bool {
 fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<AllowRule>, D::Error> {
     let texts = listed(deserializer)?;
     texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = listed(deserializer)?;
+    let network = |text: &String| {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        address.or_else(|_| text.parse()).map_err(|_| format!("{text:?} is no network such as 10.1.0.0/16"))
+    };
+    texts.iter().map(|text| network(text).map_err(serde::de::Error::custom)).collect()
+}
+
+fn loopback() -> Vec<IpNet> {
+    LOOPBACK.map(|network| network.parse().expect("a network")).into()
 }
 
 /// A list of texts, or one text with commas between them, as a variable has it.

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use angarium_domain::account;
 use angarium_engine::live::Live;
 use angarium_engine::traces::Traces;
 use angarium_engine::{
-    AuditTrail, Clock, Deliveries, Engine, EventTypes, Events, IdSource, Intake, ReplayJobs, Subscriptions,
-    Tokens,
+    AuditTrail, Clock, Deliveries, Engine, EventTypes, Events, Handles, IdSource, Intake, ReplayJobs,
+    Subscriptions, Tokens,
 };
 use axum::extract::FromRef;
 
 use crate::auth::Authority;
 use crate::limits::Limits;
+use crate::peer::Proxies;
+use crate::rate::RateLimits;
 
 /// Everything that requests are served with. Cheap to clone.
 #[derive(Clone)]
@@ -21,7 +24,19 @@ struct Parts {
     engine: Arc<Engine>,
     authority: Authority,
     limits: Limits,
+    callers: Callers,
     sources: Sources,
+}
+
+/// How callers are told apart, and how much each may ask.
+#[derive(Clone)]
+pub(crate) struct Callers {
+    /// Whose word about a caller's address is taken.
+    pub(crate) proxies: Proxies,
+    /// How often a caller may ask.
+    pub(crate) rates: RateLimits,
+    /// How handles come into being.
+    pub(crate) handles: account::Handles,
 }
 
 /// Where time and chance come from, and where spans go.
@@ -36,8 +51,22 @@ pub(crate) struct Sources {
 }
 
 impl App {
-    pub(crate) fn new(engine: Arc<Engine>, authority: Authority, limits: Limits, sources: Sources) -> App {
-        App(Arc::new(Parts { engine, authority, limits, sources }))
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        authority: Authority,
+        limits: Limits,
+        callers: Callers,
+        sources: Sources,
+    ) -> App {
+        App(Arc::new(Parts { engine, authority, limits, callers, sources }))
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn callers(&self) -> &Callers {
+        &self.0.callers
     }
 
     pub(crate) fn authority(&self) -> &Authority {
@@ -75,6 +104,7 @@ parts! {
     Authority = |parts| parts.authority.clone();
     AuditTrail = |parts| parts.engine.audit.clone();
     ReplayJobs = |parts| parts.engine.replays.clone();
+    Handles = |parts| parts.engine.handles.clone();
     Arc<Engine> = |parts| parts.engine.clone();
     Limits = |parts| parts.limits;
     Sources = |parts| parts.sources.clone();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use angarium_domain::access::Token;
+use angarium_domain::account::Account;
 use angarium_domain::auto_disable::Outage;
 use angarium_domain::catalog::{self, Catalog};
 use angarium_domain::event_type::EventType;
@@ -47,6 +48,8 @@ pub struct Snapshot {
     /// The version at which the catalogue of event types last changed. 0: there never was one, and
     /// publishing need not ask for it.
     pub catalog_version: u64,
+    /// What the operator says of it.
+    pub account: Account,
 }
 
 /// A change to a handle. Each makes a new version.
@@ -65,6 +68,8 @@ pub enum Change {
     PutEventType(Box<catalog::Entry>),
     /// The end of an event type in the catalogue.
     RemoveEventType(EventType),
+    /// What the operator says of the handle from now on.
+    SetAccount(Box<Account>),
 }
 
 /// Who is there.

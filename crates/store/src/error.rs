@@ -1,5 +1,7 @@
 //! What a store could not do, in kinds that say what to do next.
 
+use angarium_domain::quota::Exhausted;
+
 /// Why a call to a store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -15,6 +17,9 @@ pub enum StoreError {
     /// Nothing was written: the lease is void. Drop the result.
     #[error("the lease was lost")]
     LeaseLost,
+    /// Nothing was written: the handle's plan has no room for it today. Wait for the next day.
+    #[error(transparent)]
+    Exhausted(#[from] Box<Exhausted>),
     /// What was read makes no sense. Stop and call a human.
     #[error("the store is corrupt: {reason}")]
     Corrupt {

@@ -5,6 +5,7 @@
 //! Nothing above this crate may assume one process, one writer, or a
 //! transaction that spans two calls.
 
+pub mod accounts;
 pub mod audit;
 pub mod conformance;
 pub mod crash_point;
@@ -23,6 +24,7 @@ mod statements;
 pub mod upkeep;
 pub mod write;
 
+pub use accounts::Accounts;
 pub use audit::AuditLog;
 pub use delivery_queue::DeliveryQueue;
 pub use directory::Directory;
@@ -33,6 +35,9 @@ pub use replays::Replays;
 pub use upkeep::Upkeep;
 
 /// All ports of one engine.
-pub trait Store: EventLog + DeliveryQueue + History + Directory + Replays + AuditLog + Upkeep {}
+pub trait Store:
+    EventLog + DeliveryQueue + History + Directory + Accounts + Replays + AuditLog + Upkeep
+{
+}
 
-impl<T: EventLog + DeliveryQueue + History + Directory + Replays + AuditLog + Upkeep> Store for T {}
+impl<T: EventLog + DeliveryQueue + History + Directory + Accounts + Replays + AuditLog + Upkeep> Store for T {}

@@ -136,6 +136,38 @@ statements! {
     PUT_CATALOG = "INSERT INTO catalogs (handle, version) VALUES ($1, $2)
         ON CONFLICT (handle) DO UPDATE SET version = excluded.version";
 
+    // Accounts. Nothing of a handle outlives it but the row of its account and its audit log: a new
+    // table with a handle in it has its `CLEAR_…` here.
+    ACCOUNT = "SELECT account FROM accounts WHERE handle = $1";
+    ACCOUNTS = "SELECT handle, version, account FROM accounts WHERE handle > $1 AND removal < 2
+        ORDER BY handle LIMIT $2";
+    PUT_ACCOUNT = "INSERT INTO accounts (handle, version, account, removal) VALUES ($1, 0, $2, $3)
+        ON CONFLICT (handle) DO UPDATE SET account = excluded.account, removal = excluded.removal";
+    LEAVING = "SELECT handle FROM accounts INDEXED BY accounts_leaving WHERE removal = 1 ORDER BY handle";
+    DRAWN = "SELECT used FROM writes_by_day WHERE handle = $1 AND day = $2";
+    DRAW = "INSERT INTO writes_by_day (handle, day, used) VALUES ($1, $2, $3)
+        ON CONFLICT (handle, day) DO UPDATE SET used = excluded.used";
+    FORGET_DRAWN = "DELETE FROM writes_by_day WHERE handle = $1 AND day < $2";
+    CLEARED_DELIVERIES = "SELECT id FROM deliveries WHERE handle = $1 LIMIT $2";
+    CLEAR_EVENTS = "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE handle = $1 LIMIT $2)";
+    CLEAR_SUBSCRIPTIONS = "DELETE FROM subscriptions WHERE handle = $1 AND id IN
+        (SELECT id FROM subscriptions WHERE handle = $1 LIMIT $2)";
+    CLEAR_OUTAGES = "DELETE FROM outages WHERE handle = $1 AND subscription_id IN
+        (SELECT subscription_id FROM outages WHERE handle = $1 LIMIT $2)";
+    CLEAR_ENDINGS = "DELETE FROM endings WHERE handle = $1 AND subscription_id IN
+        (SELECT subscription_id FROM endings WHERE handle = $1 LIMIT $2)";
+    CLEAR_TOKENS = "DELETE FROM tokens WHERE handle = $1 AND id IN
+        (SELECT id FROM tokens WHERE handle = $1 LIMIT $2)";
+    CLEAR_EVENT_TYPES = "DELETE FROM event_types WHERE rowid IN
+        (SELECT rowid FROM event_types WHERE handle = $1 LIMIT $2)";
+    CLEAR_CATALOG = "DELETE FROM catalogs WHERE handle = $1 AND $2 > 0";
+    CLEAR_REPLAYS = "DELETE FROM replays WHERE handle = $1 AND id IN
+        (SELECT id FROM replays WHERE handle = $1 LIMIT $2)";
+    CLEAR_DRAWN = "DELETE FROM writes_by_day WHERE handle = $1 AND day IN
+        (SELECT day FROM writes_by_day WHERE handle = $1 LIMIT $2)";
+    CLEAR_KEYS = "DELETE FROM idempotency WHERE scope IN
+        (SELECT scope FROM idempotency WHERE scope >= $1 AND scope < $2 LIMIT $3)";
+
     // Replay jobs.
     INSERT_REPLAY = "INSERT INTO replays (handle, id, running, job) VALUES ($1, $2, $3, $4)";
     REPLAY = "SELECT job FROM replays WHERE handle = $1 AND id = $2";

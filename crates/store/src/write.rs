@@ -1,6 +1,7 @@
 //! What a write carries besides its effect.
 
 use angarium_domain::idempotency::Record;
+use angarium_domain::quota::Draw;
 
 pub use angarium_domain::audit::AuditEntry;
 
@@ -11,6 +12,9 @@ pub struct Context {
     pub idempotency: Option<Record>,
     /// Who did it. The entry gets its place in the chain when it is written.
     pub audit: Option<AuditEntry>,
+    /// What the write costs. If the day has no room for it, it is refused with
+    /// [`StoreError::Exhausted`](crate::StoreError::Exhausted), unless its key was seen.
+    pub draw: Option<Draw>,
 }
 
 /// What came of a write that may have been made before.

@@ -231,20 +231,25 @@ impl Hands {
         let mut inputs = Vec::with_capacity(lanes.len());
         for lane in lanes {
             match self.head(lane).await {
-                Ok(head) => inputs.push(Input::Scheduled(head)),
+                Ok(head) => inputs.extend(head.map(Input::Scheduled)),
                 Err(error) => tracing::warn!(%error, "a lane could not be looked up; it is listed again"),
             }
         }
         self.dispatcher.tell(inputs).await;
     }
 
-    async fn head(&self, lane: LaneHead) -> Result<Head, StoreError> {
+    /// None for a handle that was deleted: what it had is removed, and not one by one.
+    async fn head(&self, lane: LaneHead) -> Result<Option<Head>, StoreError> {
         let LaneHead { handle, subscription_id, next_due_at } = lane;
         let snapshot = self.snapshots.get(&handle).await?;
+        if snapshot.account.is_removed() {
+            return Ok(None);
+        }
         let entry = find(&snapshot, subscription_id);
         // Without a subscription the deliveries are only to be cancelled, which their attempt finds out.
-        let rules = entry.map_or(LaneRules::orphaned(), |entry| LaneRules::of(&entry.subscription));
-        Ok(Head { handle, lane: subscription_id, rules, due_at: next_due_at })
+        let rules = entry
+            .map_or(LaneRules::orphaned(), |entry| LaneRules::of(&entry.subscription, &snapshot.account));
+        Ok(Some(Head { handle, lane: subscription_id, rules, due_at: next_due_at }))
     }
 }
 

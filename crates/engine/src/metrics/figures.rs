@@ -66,6 +66,7 @@ macro_rules! figures {
 
 const STATES_OF_LANES: &str = "`active`, `idle`, `open` (the receiver is out, only probes go), `paused`";
 const OUTCOMES: &str = "`2xx`, `3xx`, `429`, other `4xx`, `5xx`, or the word for a failure such as `timeout`";
+const CLASSES: &str = "`read`, `write`, `publish`, `v1`, or `unauthenticated` for addresses whose credentials were refused too often";
 
 figures! {
     EVENTS = Counter "events_accepted",
@@ -100,6 +101,8 @@ figures! {
         "How long commits took to be on stable storage; its count is the number of commits";
     GROUP_JOBS = Histogram "commit_group_jobs",
         "Writes that shared a commit; where many commits have 1024, writes wait for one another";
+    RATE_LIMITED = Counter "rate_limited" by &[("class", CLASSES)],
+        "Requests answered 429";
     BUILD = Gauge "build_info" by &[("version", "of this binary")],
         "1, with the version that runs";
     PROCESS_MEMORY = Gauge "process_resident_memory" in Bytes,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use angarium_channels::RefusedAddress;
+use angarium_domain::account::Closed;
 use angarium_domain::auto_disable::AutoDisable;
 use angarium_domain::event::PayloadFormat;
 use angarium_domain::event_type::EventPattern;
@@ -153,6 +154,9 @@ pub enum SubscriptionError {
     /// The idempotency key says no.
     #[error(transparent)]
     Repeat(#[from] RepeatError),
+    /// The handle may not act.
+    #[error(transparent)]
+    Closed(#[from] Closed),
     /// Others change the handle all the time.
     #[error("the handle is being changed by others; try again in {} s", retry_after.as_secs())]
     Overloaded {

@@ -21,7 +21,7 @@ use angarium_store::StoreError;
 use angarium_store::directory::{Change, Entry, Snapshot};
 use angarium_store::event_log::Append;
 use angarium_store::page::{Page, PageRequest};
-use angarium_store::write::{Context, Written};
+use angarium_store::write::Written;
 use serde_json::json;
 
 use crate::ids::new_id;
@@ -282,10 +282,18 @@ impl Subscriptions {
         once: &Once<Tested>,
     ) -> Result<Reply, SubscriptionError> {
         let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+        snapshot.account.admits_writes()?;
         let entry = find(&snapshot, id).ok_or(SubscriptionError::NotFound)?;
         let now = self.desk.clock.now();
         let mut plan = self.desk.planner.plan();
-        let delivery_id = self.desk.planner.add(&mut plan, &entry.subscription, event, Again::default(), now);
+        let delivery_id = self.desk.planner.add(
+            &mut plan,
+            &snapshot.account,
+            &entry.subscription,
+            event,
+            Again::default(),
+            now,
+        );
         let (answer, idempotency) = once.answer_to(&Tested { event_id: event.id, delivery_id }, now);
         let told = changed(None, Some(&json!({ "eventId": event.id, "deliveryId": delivery_id })));
         let audit = caller.audit_of(now, "subscription.tested", id.to_string(), told);
@@ -293,7 +301,7 @@ impl Subscriptions {
             decided_upon: vec![(caller.handle.clone(), snapshot.version)],
             events: vec![event.clone()],
             deliveries: plan.deliveries(),
-            context: Context { idempotency, audit: Some(audit) },
+            context: caller.context(idempotency, Some(audit)),
             ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
@@ -340,7 +348,7 @@ impl Subscriptions {
             let entry = find(snapshot, id).ok_or(SubscriptionError::NotFound)?;
             let mut subscription = entry.subscription.clone();
             edit(&mut subscription)?;
-            let lane = LaneChange::Rules(LaneRules::of(&subscription));
+            let lane = LaneChange::Rules(LaneRules::of(&subscription, &snapshot.account));
             let entry = Entry { subscription, keys: entry.keys.clone() };
             let made = self.described(&entry, last_triggered_at);
             let change = Change::Put(Arc::new(entry));
@@ -363,12 +371,13 @@ impl Subscriptions {
         }
         for _ in 0..DECISIONS_MAX {
             let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+            snapshot.account.admits_writes()?;
             let Decision { change, made, object, lane } = decide(&snapshot)?;
             let now = self.desk.clock.now();
             let (answer, idempotency) = once.answer_to(&made, now);
             let told = told(&snapshot, object, &change);
             let audit = caller.audit_of(now, action, object.to_string(), told);
-            let context = Context { idempotency, audit: Some(audit) };
+            let context = caller.context(idempotency, Some(audit));
             match self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await {
                 Ok(written) => {
                     self.tell(&caller.handle, object, lane).await;

@@ -61,6 +61,7 @@ impl Subscriptions {
             ip: None,
             mode: Mode::Live,
             trace: None,
+            draw: None,
         };
         self.desk.tasks.spawn(async move {
             let verified = tokio::select! {

@@ -65,6 +65,11 @@ pub(crate) fn items<T, U: Serialize>(page: Page<T>, list: &str, view: impl FnMut
     Json(Items { items: page.items.into_iter().map(view).collect(), next_cursor })
 }
 
+/// A page of handles, which are listed by name.
+pub(crate) fn items_by_name<T: Serialize>(items: Vec<T>, next_cursor: Option<String>) -> Json<Items<T>> {
+    Json(Items { items, next_cursor })
+}
+
 impl IntoResponse for Answered {
     fn into_response(self) -> Response {
         let Reply { answer, replayed } = self.0;

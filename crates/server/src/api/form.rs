@@ -90,6 +90,11 @@ impl<'a> Form<'a> {
         None
     }
 
+    /// Whether something is wrong with a field.
+    pub(crate) fn is_at_fault(&self, field: &str) -> bool {
+        self.faults.iter().any(|fault| fault.field == field)
+    }
+
     /// Notes that a field is not valid.
     pub(crate) fn fault(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.faults.push(Detail::new(field, "invalid", message));

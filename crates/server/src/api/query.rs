@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use angarium_store::page::{LIMIT_DEFAULT, LIMIT_MAX, PageRequest, parse_cursor};
+use angarium_domain::handle::Handle;
+use angarium_store::page::{InvalidCursor, LIMIT_DEFAULT, LIMIT_MAX, PageRequest, parse_cursor};
+use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{CowStrDeserializer, Error};
@@ -43,6 +45,14 @@ impl<'a> Query<'a> {
         Ok(PageRequest { before, limit })
     }
 
+    /// The same for a list of handles by name: those after which one, and how many.
+    pub(crate) fn page_of_handles(mut self) -> Result<(Option<Handle>, u32), Problem> {
+        let limit = self.limit();
+        let cursor = self.text("cursor");
+        self.finish()?;
+        Ok((cursor.map(|text| handle_behind(&text)).transpose()?, limit))
+    }
+
     fn limit(&mut self) -> u32 {
         let Some(text) = self.text("limit") else { return LIMIT_DEFAULT };
         let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
@@ -70,6 +80,16 @@ impl<'a> Query<'a> {
     fn fault(&mut self, field: &'static str, message: String) {
         self.faults.push(Detail::new(field, "invalid", message));
     }
+}
+
+/// The cursor that leads on from a handle in a list by name.
+pub(crate) fn cursor_after(handle: &Handle) -> String {
+    BASE64URL_NOPAD.encode(handle.as_str().as_bytes())
+}
+
+fn handle_behind(cursor: &str) -> Result<Handle, InvalidCursor> {
+    let bytes = BASE64URL_NOPAD.decode(cursor.as_bytes()).map_err(|_| InvalidCursor)?;
+    std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).ok_or(InvalidCursor)
 }
 
 #[cfg(test)]
@@ -102,6 +122,17 @@ mod tests {
         );
         check(&format!("cursor={}", cursor([7; 16], "beta events")), Err("invalid_cursor"));
         check("cursor=x", Err("invalid_cursor"));
+    }
+
+    #[test]
+    fn a_cursor_among_handles_leads_on_from_one() {
+        let page = |query: &str| Query::parse(Some(query)).page_of_handles().map_err(|problem| problem.code);
+        let acme: Handle = "acme".parse().expect("a handle");
+        assert_eq!(page("limit=2"), Ok((None, 2)));
+        assert_eq!(page(&format!("cursor={}", cursor_after(&acme))), Ok((Some(acme), 50)));
+        for broken in ["", "x", "QUNNRQ", "===="] {
+            assert_eq!(page(&format!("cursor={broken}")), Err("invalid_cursor".to_owned()), "{broken}");
+        }
     }
 
     #[test]

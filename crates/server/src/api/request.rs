@@ -1,6 +1,8 @@
 //! What a handler gets of a request: who asks, for what, and with which words.
 
-use angarium_domain::access::Role;
+use std::net::IpAddr;
+
+use angarium_domain::access::{Mode, Role};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{Id, Kind};
 use angarium_engine::{Answer, Caller, Once, RepeatKey};
@@ -11,11 +13,12 @@ use http::request::Parts;
 use crate::api::dialect::Dialect;
 use crate::api::form::Form;
 use crate::api::query::Query;
-use crate::auth::Access;
+use crate::auth::{Access, Admin, OPERATOR};
 use crate::idempotency::repeat_key;
 use crate::limits::Limits;
+use crate::peer::Peer;
 use crate::problem::Problem;
-use crate::request_id::caller;
+use crate::request_id::{RequestId, caller};
 use crate::telemetry;
 
 /// A request that changes nothing.
@@ -36,6 +39,23 @@ pub(crate) struct Write {
     body: Bytes,
     key: Option<RepeatKey>,
 }
+
+/// A request of a platform admin that changes something about a handle.
+pub(crate) struct AdminWrite {
+    actor: String,
+    request_id: String,
+    ip: Option<IpAddr>,
+    body: Bytes,
+    key: Option<RepeatKey>,
+}
+
+/// The parameters of a platform admin's request that changes nothing.
+pub(crate) struct AdminRead {
+    query: Option<String>,
+}
+
+/// The handle in the path. What cannot be one is answered like an unknown one.
+pub(crate) struct PathHandle(pub(crate) Handle);
 
 /// The id in the path. What cannot be an id names nothing, and is answered like an unknown one.
 pub(crate) struct PathId<K>(pub(crate) Id<K>);
@@ -81,6 +101,81 @@ impl Write {
     }
 }
 
+impl AdminRead {
+    /// The parameters of the address.
+    pub(crate) fn query(&self) -> Query<'_> {
+        Query::parse(self.query.as_deref())
+    }
+}
+
+impl AdminWrite {
+    /// The body, which must be an object.
+    pub(crate) fn form(&self) -> Result<Form<'_>, Problem> {
+        Form::parse(&self.body)
+    }
+
+    /// Refuses a body that says something where nothing is to be said.
+    pub(crate) fn no_fields(&self) -> Result<(), Problem> {
+        Form::parse_or_empty(&self.body)?.finish(Some(()))
+    }
+
+    /// The id that every 202 repeats.
+    pub(crate) fn request_id(&self) -> String {
+        self.request_id.clone()
+    }
+
+    /// The caller, about a handle, and the promise that this write happens once under its key.
+    pub(crate) fn into_parts<T>(
+        self,
+        handle: Handle,
+        answer: impl Fn(&T) -> Answer + Send + Sync + 'static,
+    ) -> (Caller, Once<T>) {
+        let AdminWrite { actor, request_id, ip, .. } = self;
+        let caller = Caller { handle, actor, request_id, ip, mode: Mode::Live, trace: None, draw: None };
+        (caller, Once { key: self.key, answer: Box::new(answer) })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AdminRead {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<AdminRead, Problem> {
+        Ok(AdminRead { query: parts.uri.query().map(str::to_owned) })
+    }
+}
+
+impl<S> FromRequest<S> for AdminWrite
+where
+    S: Send + Sync,
+    Limits: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<AdminWrite, Problem> {
+        let (parts, body) = request.into_parts();
+        let body = Limits::from_ref(state).read(&parts.headers, body).await?;
+        // The path names the handle.
+        let header = dialect_of(&parts).idempotency_key();
+        let key = repeat_key(&header, &parts.headers, OPERATOR, &parts.method, parts.uri.path(), &body)?;
+        let Admin { actor } = parts.extensions.get().cloned().expect("the route table puts a guard here");
+        let request_id = parts.extensions.get::<RequestId>().expect("observe runs before every handler");
+        let ip = parts.extensions.get::<Peer>().map(|peer| peer.0);
+        Ok(AdminWrite { actor, request_id: request_id.as_str().to_owned(), ip, body, key })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathHandle {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathHandle, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Problem::no_such_handle())?;
+        let text = params.iter().find(|(name, _)| *name == "handle").map(|(_, value)| value);
+        let text = text.expect("the route has a handle");
+        text.parse().map(PathHandle).map_err(|_| Problem::no_such_handle())
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Read {
     type Rejection = Problem;
 
@@ -101,11 +196,11 @@ where
         let (mut parts, body) = request.into_parts();
         let route = route_of(&mut parts, state).await?;
         let body = Limits::from_ref(state).read(&parts.headers, body).await?;
-        let Access { handle, actor, role, mode, .. } = access(&parts).clone();
+        let Access { handle, actor, role, mode, draw, .. } = access(&parts).clone();
         let header = dialect_of(&parts).idempotency_key();
-        let key = repeat_key(&header, &parts.headers, &handle, &parts.method, &route, &body)?;
+        let key = repeat_key(&header, &parts.headers, handle.as_str(), &parts.method, &route, &body)?;
         let trace = telemetry::request::trace(&parts.extensions, &parts.headers);
-        let caller = Caller { mode, trace, ..caller(&parts.extensions, handle, actor) };
+        let caller = Caller { mode, draw, trace, ..caller(&parts.extensions, handle, actor) };
         Ok(Write { caller, role, body, key })
     }
 }

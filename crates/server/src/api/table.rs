@@ -10,8 +10,9 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
-use crate::auth::{Door, Guard, Need, guard};
+use crate::auth::{AdminGuard, Door, Guard, Need, admin_guard, guard};
 use crate::openapi::{Operation, Route};
+use crate::rate::Class;
 use crate::state::App;
 
 /// The routes of one API.
@@ -75,6 +76,23 @@ impl Table {
         self.at(Door::Keys, method, path, need, handler, describe)
     }
 
+    /// A route for platform admins.
+    pub(crate) fn admin<H, T>(
+        self,
+        method: Method,
+        path: &str,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        // A role on a handle is not asked for.
+        let need = Need { role: Role::Owner, scope: None };
+        self.at(Door::Admins, method, path, need, handler, describe)
+    }
+
     /// A route that anybody may use.
     pub(crate) fn open<H, T>(
         mut self,
@@ -109,8 +127,13 @@ impl Table {
         self.0.into_iter().fold(Router::new(), |router, Line { route, mount }| {
             let mounted = mount();
             let mounted = match route.access {
+                Some((need, Door::Admins)) => {
+                    let guarded = AdminGuard { app: app.clone(), class: class_of(&route.method, need) };
+                    mounted.route_layer(from_fn_with_state(guarded, admin_guard))
+                }
                 Some((need, door)) => {
-                    let guarded = Guard { app: app.clone(), need, door };
+                    let class = class_of(&route.method, need);
+                    let guarded = Guard { app: app.clone(), need, door, class };
                     mounted.route_layer(from_fn_with_state(guarded, guard))
                 }
                 None => mounted,
@@ -137,6 +160,17 @@ impl Table {
         let route = Route { method, path, access: Some((need, door)), operation: describe() };
         self.0.push(Line { route, mount: Box::new(move || on(filter, handler)) });
         self
+    }
+}
+
+/// What the requests of a route do: read, publish, or change anything else. A question that needs a
+/// body is a question.
+fn class_of(method: &Method, need: Need) -> Class {
+    match need.scope {
+        _ if *method == Method::GET => Class::Read,
+        Some(scope) if !scope.changes_something() => Class::Read,
+        Some(Scope::EventsWrite | Scope::EventsManage) => Class::Publish,
+        _ => Class::Write,
     }
 }
 

@@ -42,6 +42,8 @@ pub struct JwtRules {
     pub audience: Option<String>,
     /// The claim that maps handles to roles.
     pub roles_claim: String,
+    /// The claim that makes a platform admin.
+    pub platform_admin_claim: String,
     /// How far clocks may differ.
     pub leeway: Duration,
 }
@@ -51,6 +53,8 @@ pub struct JwtRules {
 pub struct Person {
     /// The token's `sub`.
     pub subject: String,
+    /// Whether they look after handles.
+    pub platform_admin: bool,
     roles: HashMap<String, Role>,
     expires_at: Timestamp,
 }
@@ -201,10 +205,12 @@ impl JwtVerifier {
             Some(Value::Object(roles)) => roles,
             _ => Map::new(),
         };
+        let platform_admin = claims.others.get(&self.rules.platform_admin_claim) == Some(&Value::Bool(true));
         // A role that we do not know gives nothing, and takes nothing from the ones that we do.
         let known = |(handle, role): (String, Value)| Some((handle, serde_json::from_value(role).ok()?));
         Person {
             subject: claims.sub.chars().filter(|c| !c.is_control()).take(128).collect(),
+            platform_admin,
             roles: roles.into_iter().filter_map(known).collect(),
             expires_at: Timestamp::from_seconds(claims.exp.min(1 << 40) as i64) + self.rules.leeway,
         }
@@ -274,6 +280,7 @@ mod tests {
             issuer: None,
             audience: None,
             roles_claim: "handles".to_owned(),
+            platform_admin_claim: "platform_admin".to_owned(),
             leeway: Duration::from_mins(1),
         };
         JwtVerifier::new(vec![key], None, rules, clock)

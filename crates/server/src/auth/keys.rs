@@ -67,6 +67,7 @@ fn rules(settings: &AuthSettings) -> JwtRules {
         issuer: settings.issuer.clone(),
         audience: settings.audience.clone(),
         roles_claim: settings.roles_claim.clone(),
+        platform_admin_claim: settings.platform_admin_claim.clone(),
         leeway: Duration::from_secs(settings.leeway_seconds),
     }
 }

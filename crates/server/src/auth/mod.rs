@@ -3,6 +3,7 @@
 //! A route states its [`Need`] in the route table and cannot be mounted without
 //! one. Handlers find the result in the request and decide nothing about it.
 
+mod admin;
 mod api_key;
 mod bearer;
 pub mod jwks;
@@ -10,10 +11,13 @@ pub mod jwt;
 pub mod keys;
 mod standing;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use angarium_domain::access::{Mode, Role, Scope, Token};
+use angarium_domain::account::Handles;
 use angarium_domain::handle::Handle;
+use angarium_domain::quota::Draw;
 use angarium_engine::{TokenRefused, Tokens};
 use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::middleware::Next;
@@ -22,12 +26,18 @@ use http::{HeaderMap, StatusCode};
 
 use crate::api::dialect::V1_ROOT;
 use crate::auth::bearer::Credential;
-use crate::auth::jwt::{JwtRefused, JwtVerifier};
+use crate::auth::jwt::{JwtRefused, JwtVerifier, Person};
+use crate::peer::Peer;
 use crate::problem::Problem;
+use crate::rate::{Class, Refused};
 use crate::request_id::{ServedHandle, caller};
 use crate::state::App;
 
+pub(crate) use admin::{Admin, AdminGuard, OPERATOR, admin_guard};
 pub(crate) use standing::Standing;
+
+/// Whoever holds one of these may set what subscribers authenticate us with.
+const SETS_CREDENTIALS: [Scope; 2] = [Scope::WebhooksWrite, Scope::WebhooksManage];
 
 /// What a route asks of its caller.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +57,8 @@ pub(crate) enum Door {
     Public,
     /// `/api/v1/…`: API keys only. The path names no handle; the key says it.
     Keys,
+    /// `/v2/operator/…`: platform admins only.
+    Admins,
 }
 
 impl Door {
@@ -56,6 +68,7 @@ impl Door {
             Door::Handles => "/v2/handles/{handle}",
             Door::Public => "/v2/public/handles/{handle}",
             Door::Keys => V1_ROOT,
+            Door::Admins => "/v2/operator",
         }
     }
 }
@@ -77,13 +90,15 @@ pub(crate) struct Access {
     pub(crate) door: Door,
     /// Whether what the caller publishes is really sent.
     pub(crate) mode: Mode,
+    /// What a write costs the handle's plan.
+    pub(crate) draw: Option<Draw>,
 }
 
 /// Why a caller is not let through.
 struct Denied {
     problem: Problem,
-    /// Who it is, if the credential is good and has nothing to do with the handle.
-    stranger: Option<(Handle, String)>,
+    /// Whether the credential is good and has nothing to do with the handle.
+    is_stranger: bool,
 }
 
 /// Verifies credentials.
@@ -99,6 +114,14 @@ pub(crate) struct Guard {
     pub(crate) app: App,
     pub(crate) need: Need,
     pub(crate) door: Door,
+    /// What its requests do. Those of keys have one bucket for all of it.
+    pub(crate) class: Class,
+}
+
+/// Whom a credential speaks for.
+enum Identity {
+    Person(Arc<Person>),
+    Token(Arc<Token>),
 }
 
 impl Authority {
@@ -106,101 +129,202 @@ impl Authority {
         Authority { jwt, tokens }
     }
 
-    async fn admit(
+    /// Says whom a credential speaks for, and which handle is asked for: the one in the path, if
+    /// it names one.
+    async fn identify(
         &self,
         headers: &HeaderMap,
         handle: &str,
         need: Need,
         door: Door,
-    ) -> Result<Access, Denied> {
+    ) -> Result<(Handle, Identity), Problem> {
         if door == Door::Keys {
-            return Ok(self.admit_key(headers, need).await?);
+            let key = self.identify_key(headers).await?;
+            return Ok((key.handle.clone(), Identity::Token(key)));
         }
+        // Whoever shows nothing at all is told so, and learns nothing about handles.
         let credential = bearer::credential(headers)?;
-        let handle: Handle = handle.parse().map_err(|_| no_such_handle())?;
-        match credential {
-            Credential::Token(text) => Ok(self.admit_token(handle, text, need, door).await?),
-            Credential::Jwt(text) => self.admit_jwt(handle, text, need, door).await,
-        }
+        let handle: Handle = handle.parse().map_err(|_| Problem::no_such_handle())?;
+        let identity = match credential {
+            Credential::Token(text) => self.identify_token(&handle, text, need).await?,
+            Credential::Jwt(text) => self.identify_person(text, door).await?,
+        };
+        Ok((handle, identity))
     }
 
-    async fn admit_jwt(&self, handle: Handle, text: &str, need: Need, door: Door) -> Result<Access, Denied> {
+    async fn identify_person(&self, text: &str, door: Door) -> Result<Identity, Problem> {
         if door == Door::Public {
-            return Err(invalid("this address takes an access token, not a JWT").into());
+            return Err(invalid("this address takes an access token, not a JWT"));
         }
-        let person = self.jwt.verify(text).await.map_err(|refused| match refused {
+        self.jwt.verify(text).await.map(Identity::Person).map_err(|refused| match refused {
             JwtRefused::Expired => expired(),
             JwtRefused::Invalid => invalid("the token is not valid"),
-        })?;
-        let actor = format!("jwt:{}", person.subject);
-        match person.role_on(&handle) {
-            Some(role) if role >= need.role => Ok(Access {
-                handle,
-                actor,
-                role: Some(role),
-                sees_credentials: role >= Role::Operator,
-                need,
-                door,
-                mode: Mode::Live,
-            }),
-            Some(role) => Err(insufficient_role(Some(role), need.role).into()),
-            None => {
-                Err(Denied { problem: insufficient_role(None, need.role), stranger: Some((handle, actor)) })
-            }
-        }
+        })
     }
 
-    async fn admit_token(
-        &self,
-        handle: Handle,
-        text: &str,
-        need: Need,
-        door: Door,
-    ) -> Result<Access, Problem> {
-        let Some(scope) = need.scope else {
+    async fn identify_token(&self, handle: &Handle, text: &str, need: Need) -> Result<Identity, Problem> {
+        if need.scope.is_none() {
             return Err(invalid("this address takes a JWT, not an access token"));
-        };
-        let token = self.tokens.authenticate(&handle, text).await.map_err(refused_token)?;
-        access_of(&token, need, scope, door)
+        }
+        self.tokens.authenticate(handle, text).await.map(Identity::Token).map_err(|refused| match refused {
+            TokenRefused::Invalid => invalid("the token is not valid"),
+            TokenRefused::Expired => expired(),
+            TokenRefused::Store(error) => error.into(),
+        })
     }
 
-    async fn admit_key(&self, headers: &HeaderMap, need: Need) -> Result<Access, Problem> {
+    async fn identify_key(&self, headers: &HeaderMap) -> Result<Arc<Token>, Problem> {
         let text = api_key::credential(headers)?;
-        let scope = need.scope.expect("every route for keys names a scope");
-        let key = self.tokens.authenticate_key(text).await.map_err(|refused| match refused {
+        self.tokens.authenticate_key(text).await.map_err(|refused| match refused {
             TokenRefused::Invalid => api_key::invalid(),
             TokenRefused::Expired => api_key::expired(),
             TokenRefused::Store(error) => error.into(),
-        })?;
-        access_of(&key, need, scope, Door::Keys)
+        })
     }
+
+    /// Judges a credential that was let through before.
+    async fn admit(&self, headers: &HeaderMap, access: &Access) -> Result<(), Problem> {
+        let (handle, identity) =
+            self.identify(headers, access.handle.as_str(), access.need, access.door).await?;
+        let judged = identity.access(&handle, access.need, access.door);
+        judged.map(drop).map_err(|denied| denied.problem)
+    }
+}
+
+impl Identity {
+    /// Who, for the audit log and the buckets.
+    fn actor(&self) -> String {
+        match self {
+            Identity::Person(person) => format!("jwt:{}", person.subject),
+            Identity::Token(token) => token.public_id(),
+        }
+    }
+
+    /// What it may do on a handle, if that is what a route needs.
+    fn access(&self, handle: &Handle, need: Need, door: Door) -> Result<Access, Denied> {
+        let (role, sees_credentials, mode) = match self {
+            Identity::Person(person) => match person.role_on(handle) {
+                Some(role) if role >= need.role => (Some(role), role >= Role::Operator, Mode::Live),
+                role => {
+                    let problem = insufficient_role(role, need.role);
+                    return Err(Denied { problem, is_stranger: role.is_none() });
+                }
+            },
+            Identity::Token(token) => match need.scope {
+                Some(scope) if !token.scopes.contains(&scope) => {
+                    return Err(insufficient_scope(token, scope).into());
+                }
+                _ => (
+                    None,
+                    SETS_CREDENTIALS.iter().any(|scope| token.scopes.contains(scope)),
+                    token.kind.mode(),
+                ),
+            },
+        };
+        let (handle, actor) = (handle.clone(), self.actor());
+        Ok(Access { handle, actor, role, sees_credentials, need, door, mode, draw: None })
+    }
+}
+
+impl Guard {
+    /// Asks who it is, whether it comes too often, and whether it may; in this order, so that a
+    /// refusal costs its caller a place.
+    async fn answer(&self, handle: &str, mut request: Request, next: Next) -> Response {
+        let address = address_of(&self.app, &request);
+        if let Err(refused) = self.app.callers().rates.refuses(address) {
+            return too_early(&self.app, &refused);
+        }
+        let authority = self.app.authority();
+        let (handle, identity) =
+            match authority.identify(request.headers(), handle, self.need, self.door).await {
+                Ok(identified) => identified,
+                Err(problem) => return not_identified(&self.app, address, problem),
+            };
+        let actor = identity.actor();
+        let standing = match self.app.callers().rates.take(self.bucket(), handle.as_str(), &actor) {
+            Ok(standing) => standing,
+            Err(refused) => return too_early(&self.app, &refused),
+        };
+        let access = match identity.access(&handle, self.need, self.door) {
+            Ok(access) => self.open(access).await,
+            Err(Denied { problem, is_stranger }) => {
+                if is_stranger {
+                    let stranger = caller(request.extensions(), handle.clone(), actor);
+                    self.app.audit().refused(stranger, asked_for(&request));
+                }
+                return with(problem.into_response(), standing);
+            }
+        };
+        let response = match access {
+            Ok(access) => {
+                request.extensions_mut().insert(access);
+                next.run(request).await
+            }
+            Err(problem) => problem.into_response(),
+        };
+        with(with(response, standing), Some(ServedHandle(handle)))
+    }
+
+    /// Which bucket a place is taken from.
+    fn bucket(&self) -> Class {
+        if self.door == Door::Keys { Class::V1 } else { self.class }
+    }
+
+    /// Whether the handle may act, and what that costs. Publishing costs nothing, and its own way
+    /// looks whether it may; only whether there is such a handle must be asked here.
+    async fn open(&self, access: Access) -> Result<Access, Problem> {
+        let rule = self.app.callers().handles;
+        if self.class == Class::Publish && rule == Handles::ByCredentials {
+            return Ok(access);
+        }
+        let account = self.app.engine().handles.account(&access.handle).await?;
+        account.admits_reads(rule)?;
+        if self.class == Class::Read {
+            return Ok(access);
+        }
+        account.admits_writes()?;
+        let counts = self.class == Class::Write && self.door == Door::Handles;
+        let now = self.app.sources().clock.now();
+        let draw = Draw::for_write(&access.handle, &account, now).filter(|_| counts);
+        Ok(Access { draw, ..access })
+    }
+}
+
+/// Where a request comes from, if that is known.
+fn address_of(app: &App, request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<Peer>()?;
+    app.callers().proxies.caller(*peer, request.headers())
+}
+
+fn too_early(app: &App, refused: &Refused) -> Response {
+    app.engine().metrics.rate_limited(refused.standing.class.as_str());
+    with(refused.problem().into_response(), Some(refused.standing))
+}
+
+/// The answer to a caller whom nobody knows; a bad credential is counted against its address.
+fn not_identified(app: &App, address: Option<IpAddr>, problem: Problem) -> Response {
+    let bad_credential = problem.status == StatusCode::UNAUTHORIZED;
+    let standing = bad_credential.then(|| app.callers().rates.failed(address)).flatten();
+    with(problem.into_response(), standing)
 }
 
 /// Lets a request through to its handler, or answers in the handler's place.
 pub(crate) async fn guard<R>(
     State(guard): State<Guard>,
     params: Result<RawPathParams, R>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let handle = params.ok().and_then(|params| handle_in(&params)).unwrap_or_default();
-    let admitted = guard.app.authority().admit(request.headers(), &handle, guard.need, guard.door).await;
-    match admitted {
-        Ok(access) => {
-            let served = ServedHandle(access.handle.clone());
-            request.extensions_mut().insert(access);
-            let mut response = next.run(request).await;
-            response.extensions_mut().insert(served);
-            response
-        }
-        Err(Denied { problem, stranger }) => {
-            if let Some((handle, actor)) = stranger {
-                let stranger = caller(request.extensions(), handle, actor);
-                guard.app.audit().refused(stranger, asked_for(&request));
-            }
-            problem.into_response()
-        }
+    guard.answer(&handle, request, next).await
+}
+
+/// Leaves something on a response for the layers outside.
+fn with<T: Clone + Send + Sync + 'static>(mut response: Response, left: Option<T>) -> Response {
+    if let Some(left) = left {
+        response.extensions_mut().insert(left);
     }
+    response
 }
 
 /// Method and route: what a stranger wanted, without the ids that it made up.
@@ -211,37 +335,12 @@ fn asked_for(request: &Request) -> String {
 
 impl From<Problem> for Denied {
     fn from(problem: Problem) -> Denied {
-        Denied { problem, stranger: None }
+        Denied { problem, is_stranger: false }
     }
-}
-
-/// What the holder of a token or key may do, if it has the scope that the route needs.
-fn access_of(token: &Token, need: Need, scope: Scope, door: Door) -> Result<Access, Problem> {
-    if !token.scopes.contains(&scope) {
-        return Err(insufficient_scope(token, scope));
-    }
-    let sets_credentials = [Scope::WebhooksWrite, Scope::WebhooksManage];
-    Ok(Access {
-        handle: token.handle.clone(),
-        actor: token.public_id(),
-        role: None,
-        sees_credentials: sets_credentials.iter().any(|scope| token.scopes.contains(scope)),
-        need,
-        door,
-        mode: token.kind.mode(),
-    })
 }
 
 fn handle_in(params: &RawPathParams) -> Option<String> {
     params.iter().find(|(name, _)| *name == "handle").map(|(_, value)| value.to_owned())
-}
-
-fn refused_token(refused: TokenRefused) -> Problem {
-    match refused {
-        TokenRefused::Invalid => invalid("the token is not valid"),
-        TokenRefused::Expired => expired(),
-        TokenRefused::Store(error) => error.into(),
-    }
 }
 
 fn invalid(message: &'static str) -> Problem {
@@ -250,10 +349,6 @@ fn invalid(message: &'static str) -> Problem {
 
 fn expired() -> Problem {
     Problem::unauthorized("token_expired", "the token's time has passed")
-}
-
-fn no_such_handle() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "handle_not_found", "there is no such handle")
 }
 
 pub(crate) fn insufficient_role(role: Option<Role>, needed: Role) -> Problem {

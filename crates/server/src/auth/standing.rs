@@ -20,10 +20,9 @@ impl Standing {
     /// Judges the credential as at the door: it may have ended, been revoked, or lost its scope. A
     /// store that cannot be asked is no reason to send anybody away.
     pub(crate) async fn holds(&self) -> bool {
-        let Access { handle, need, door, .. } = &self.access;
-        match self.authority.admit(&self.headers, handle.as_str(), *need, *door).await {
-            Ok(_) => true,
-            Err(denied) => !matches!(denied.problem.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN),
+        match self.authority.admit(&self.headers, &self.access).await {
+            Ok(()) => true,
+            Err(problem) => !matches!(problem.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN),
         }
     }
 }

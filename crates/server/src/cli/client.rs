@@ -1,6 +1,6 @@
 //! A client of our own HTTP API, for the commands that ask a running service.
 //!
-//! Speaks for one handle. Connections are kept, and every write carries an
+//! Speaks for one handle, or for a platform admin. Connections are kept, and every write carries an
 //! idempotency key, so that a write whose answer was lost is simply sent again.
 
 mod refusal;
@@ -71,7 +71,7 @@ impl ConnectionArgs {
     }
 }
 
-/// Asks the service in the name of one handle. A clone uses the same connections.
+/// Asks the service in somebody's name. A clone uses the same connections.
 #[derive(Clone)]
 pub(crate) struct Client {
     transport: Transport,
@@ -130,10 +130,19 @@ impl ClientError {
 impl Client {
     /// A client for a handle. Connects when it is first asked something.
     pub(crate) fn new(url: &Url, token: &SecretString, handle: &Handle) -> Result<Client, ClientError> {
+        Client::at(&format!("/v2/handles/{handle}"), url, token)
+    }
+
+    /// A client for what platform admins do.
+    pub(crate) fn for_admins(url: &Url, token: &SecretString) -> Result<Client, ClientError> {
+        Client::at("/v2/operator", url, token)
+    }
+
+    fn at(root: &str, url: &Url, token: &SecretString) -> Result<Client, ClientError> {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose_secret().trim()))
             .map_err(|_| ClientError::Token)?;
         authorization.set_sensitive(true);
-        let root = format!("{}/v2/handles/{handle}", url.path().trim_end_matches('/'));
+        let root = format!("{}{root}", url.path().trim_end_matches('/'));
         Ok(Client { transport: Transport::to(url)?, authorization, root })
     }
 
@@ -216,6 +225,12 @@ impl Client {
         self.ask(Method::DELETE, path, None, Some(&new_key())).await
     }
 
+    /// Has something taken away in the background.
+    pub(crate) async fn delete_later(&self, path: &str) -> Result<(), ClientError> {
+        let _: serde_json::Value = self.ask(Method::DELETE, path, None, Some(&new_key())).await?;
+        Ok(())
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -295,7 +310,7 @@ pub(crate) fn new_key() -> String {
 fn wait_before_another_try(error: &ClientError, usual: Duration) -> Option<Duration> {
     match error {
         ClientError::Unreachable { .. } => Some(usual),
-        ClientError::Refused(refusal) if refusal.is_passing() => {
+        ClientError::Refused(refusal) if refusal.is_passing(WAIT_MAX) => {
             Some(refusal.retry_after.map_or(usual, |asked| asked.min(WAIT_MAX)))
         }
         ClientError::Refused(_)

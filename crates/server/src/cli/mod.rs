@@ -9,6 +9,7 @@ mod deliveries;
 pub mod demo;
 mod doctor;
 mod filter;
+mod handles;
 mod key;
 mod migrate;
 mod openapi;
@@ -57,6 +58,7 @@ commands! {
     Sink => sink::SinkArgs,
     Verify => verify::VerifyArgs,
     Token => token::TokenArgs,
+    Handles => handles::HandlesArgs,
     Key => key::KeyArgs,
     Publish => publish::PublishArgs,
     Deliveries => deliveries::DeliveriesArgs,

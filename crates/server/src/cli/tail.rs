@@ -85,7 +85,7 @@ pub(crate) async fn run(args: TailArgs) -> anyhow::Result<()> {
 fn is_passing(error: &ClientError) -> bool {
     match error {
         ClientError::Unreachable { .. } => true,
-        ClientError::Refused(refusal) => refusal.is_passing(),
+        ClientError::Refused(refusal) => refusal.is_passing(AGAIN.1),
         ClientError::Address { .. } | ClientError::Token | ClientError::Strange { .. } => false,
     }
 }

@@ -48,8 +48,17 @@ enum What {
 #[derive(Debug, Args)]
 struct MintArgs {
     /// The handle that the token is for; * for every handle
-    #[arg(long, value_name = "HANDLE", env = "ANGARIUM_HANDLE", value_parser = handle_or_all)]
-    handle: String,
+    #[arg(
+        long,
+        value_name = "HANDLE",
+        env = "ANGARIUM_HANDLE",
+        value_parser = handle_or_all,
+        required_unless_present = "platform_admin"
+    )]
+    handle: Option<String>,
+    /// For whoever looks after handles: `angarium handles`
+    #[arg(long)]
+    platform_admin: bool,
     /// CREATOR reads, OPERATOR also writes, OWNER may do everything
     #[arg(long, value_name = "ROLE", default_value = "OPERATOR", value_parser = role)]
     role: Role,
@@ -89,8 +98,9 @@ struct RevokeArgs {
 /// What a minted token says.
 #[derive(Debug)]
 pub(crate) struct Grant<'a> {
-    /// A handle, or `*`.
-    pub(crate) handle: &'a str,
+    /// A handle, or `*`; none for a role on no handle.
+    pub(crate) handle: Option<&'a str>,
+    pub(crate) platform_admin: bool,
     pub(crate) role: Role,
     pub(crate) ttl: Duration,
     pub(crate) subject: &'a str,
@@ -125,8 +135,11 @@ pub(crate) fn mint(
         "sub": grant.subject,
         "iat": now.as_seconds(),
         "exp": expires_at.as_seconds(),
-        auth.roles_claim.as_str(): BTreeMap::from([(grant.handle, grant.role)]),
+        auth.roles_claim.as_str(): BTreeMap::from_iter(grant.handle.map(|handle| (handle, grant.role))),
     });
+    if grant.platform_admin {
+        claims[auth.platform_admin_claim.as_str()] = Value::Bool(true);
+    }
     for (name, value) in [("iss", &auth.issuer), ("aud", &auth.audience)] {
         if let Some(value) = value {
             claims[name] = Value::from(value.as_str());
@@ -138,8 +151,9 @@ pub(crate) fn mint(
 
 fn mint_for(args: &MintArgs) -> anyhow::Result<String> {
     let settings = args.settings.load(&Environment::of_the_process(), Vec::new())?;
-    let MintArgs { handle, role, ttl, subject, .. } = args;
-    let grant = Grant { handle, role: *role, ttl: *ttl, subject };
+    let MintArgs { handle, platform_admin, role, ttl, subject, .. } = args;
+    let (handle, platform_admin) = (handle.as_deref(), *platform_admin);
+    let grant = Grant { handle, platform_admin, role: *role, ttl: *ttl, subject };
     mint(&grant, &settings.auth, &secret_of(&settings)?, SystemClock.now())
 }
 
@@ -218,8 +232,13 @@ mod tests {
             ..AuthSettings::default()
         };
         let secret = SecretString::from("s".repeat(32));
-        let grant =
-            Grant { handle: "acme", role: Role::Operator, ttl: Duration::from_mins(5), subject: "me" };
+        let grant = Grant {
+            handle: Some("acme"),
+            platform_admin: false,
+            role: Role::Operator,
+            ttl: Duration::from_mins(5),
+            subject: "me",
+        };
         let token = |now| mint(&grant, &auth, &secret, now).expect("a token");
         let verifier = verifier(&auth, Some(&secret), Arc::new(SystemClock)).await.expect("a verifier");
 
@@ -227,6 +246,12 @@ mod tests {
         assert_eq!(person.subject, "me");
         assert_eq!(person.role_on(&"acme".parse().expect("a handle")), Some(Role::Operator));
         assert_eq!(person.role_on(&"other".parse().expect("a handle")), None);
+        assert!(!person.platform_admin);
+        let admin = Grant { handle: None, platform_admin: true, ..grant };
+        let admin = mint(&admin, &auth, &secret, SystemClock.now()).expect("a token");
+        let admin = verifier.verify(&admin).await.expect("a person");
+        assert_eq!(admin.role_on(&"acme".parse().expect("a handle")), None);
+        assert!(admin.platform_admin);
 
         let past = SystemClock.now().saturating_sub(Duration::from_hours(1));
         assert!(verifier.verify(&token(past)).await.is_err());

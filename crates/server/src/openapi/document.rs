@@ -186,11 +186,14 @@ fn idempotency_key(dialect: Dialect) -> Value {
 
 fn security(access: Option<(Need, Door)>) -> Value {
     let Some((need, door)) = access else { return json!([]) };
+    if door == Door::Admins {
+        return json!([{ "jwt": ["platform_admin"] }]);
+    }
     let with = |scheme: &str, word: &str| json!({ scheme: [word] });
     let person = with("jwt", need.role.as_str());
     let Some(scope) = need.scope.map(Scope::as_str) else { return json!([person]) };
     match door {
-        Door::Handles => json!([person, with("token", scope)]),
+        Door::Handles | Door::Admins => json!([person, with("token", scope)]),
         Door::Public => json!([with("token", scope)]),
         Door::Keys => json!([with("apiKey", scope), with("bearer", scope)]),
     }
@@ -198,6 +201,9 @@ fn security(access: Option<(Need, Door)>) -> Value {
 
 /// The first word of the path below the handle, or the root of v1, as a heading.
 fn tag_of(route: &Route) -> String {
+    if matches!(route.access, Some((_, Door::Admins))) {
+        return "operator".to_owned();
+    }
     let below = route.path.split_once("{handle}/").map(|(_, below)| below);
     let below = below.or_else(|| route.path.strip_prefix(V1_ROOT)?.strip_prefix('/'));
     let Some(below) = below else { return "service".to_owned() };

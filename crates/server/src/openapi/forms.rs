@@ -26,7 +26,8 @@ struct Asked {
 
 impl Asked {
     async fn of(service: SocketAddr) -> Asked {
-        let claims = json!({ "sub": "tester", "exp": 4_102_444_800_u64, "handles": { "acme": "OWNER" } });
+        let claims = json!({ "sub": "tester", "exp": 4_102_444_800_u64, "platform_admin": true,
+            "handles": { "acme": "OWNER" } });
         let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()));
         let mut asked = Asked { service, jwt: token.expect("a token"), key: String::new() };
         let new = json!({ "name": "test", "mode": "live", "scopes": ["webhooks:manage", "events:manage"] });

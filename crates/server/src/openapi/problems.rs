@@ -10,8 +10,8 @@ use crate::api::dialect::Dialect;
 use crate::api::v1::envelope;
 use crate::auth::{Door, Need};
 use crate::openapi::operation::Operation;
-use crate::openapi::schema::{Schema, choice, list, object, plain, text, word};
-use crate::openapi::words::RequestId;
+use crate::openapi::schema::{Schema, choice, list, object, plain, text, whole, word};
+use crate::openapi::words::{Day, Plan, RequestId};
 
 /// Problems of one status: codes, and when each is answered.
 type Codes = Vec<(&'static str, &'static str)>;
@@ -64,18 +64,46 @@ const NO_ROLE: (&str, &str) = ("insufficient_role", "the JWT's role on this hand
 const NO_SCOPE: (&str, &str) = ("insufficient_scope", "the token lacks the scope");
 const NO_SCOPE_OF_KEY: (&str, &str) = ("insufficient_scope", "the key lacks the scope");
 const LOOP: (&str, &str) = ("loop_detected", "the request is an attempt of this service itself");
-const FORBIDDEN: Shared = Shared { name: "Forbidden", status: 403, codes: &[NO_ROLE, NO_SCOPE, LOOP] };
+const SUSPENDED: (&str, &str) = (
+    "handle_suspended",
+    "whoever runs the service has suspended the handle, and this is no read; `reason` says why",
+);
+const SUSPENDED_OF_KEY: (&str, &str) =
+    ("handle_suspended", "whoever runs the service has suspended the handle, and this is no read");
+const NO_ADMIN: (&str, &str) =
+    ("insufficient_role", "the JWT does not say that its subject is a platform admin");
+const FORBIDDEN: Shared =
+    Shared { name: "Forbidden", status: 403, codes: &[NO_ROLE, NO_SCOPE, SUSPENDED, LOOP] };
 const FORBIDDEN_TO_PEOPLE: Shared =
-    Shared { name: "ForbiddenToPeople", status: 403, codes: &[NO_ROLE, LOOP] };
+    Shared { name: "ForbiddenToPeople", status: 403, codes: &[NO_ROLE, SUSPENDED, LOOP] };
 const FORBIDDEN_TO_TOKENS: Shared =
-    Shared { name: "ForbiddenToTokens", status: 403, codes: &[NO_SCOPE, LOOP] };
-const FORBIDDEN_TO_KEYS: Shared = Shared { name: "Forbidden", status: 403, codes: &[NO_SCOPE_OF_KEY, LOOP] };
+    Shared { name: "ForbiddenToTokens", status: 403, codes: &[NO_SCOPE, SUSPENDED, LOOP] };
+const FORBIDDEN_TO_KEYS: Shared =
+    Shared { name: "Forbidden", status: 403, codes: &[NO_SCOPE_OF_KEY, SUSPENDED_OF_KEY, LOOP] };
+const FORBIDDEN_TO_OTHERS: Shared =
+    Shared { name: "ForbiddenToOthers", status: 403, codes: &[NO_ADMIN, LOOP] };
 const NOTHING_THERE: (&str, &str) =
     ("not_found", "there is no such thing; what belongs to another handle answers the same");
-const NO_SUCH_HANDLE: (&str, &str) = ("handle_not_found", "the handle in the path cannot be one");
+const NO_SUCH_HANDLE: (&str, &str) =
+    ("handle_not_found", "the handle in the path cannot be one, was deleted, or was never made");
+const NO_HANDLE_OF_KEY: (&str, &str) = ("handle_not_found", "the key's handle was deleted, or was never made");
 const NOT_FOUND: Shared = Shared { name: "NotFound", status: 404, codes: &[NOTHING_THERE, NO_SUCH_HANDLE] };
 const NO_HANDLE: Shared = Shared { name: "HandleNotFound", status: 404, codes: &[NO_SUCH_HANDLE] };
-const NO_THING: Shared = Shared { name: "NotFound", status: 404, codes: &[NOTHING_THERE] };
+const NO_THING: Shared = Shared { name: "NotFound", status: 404, codes: &[NOTHING_THERE, NO_HANDLE_OF_KEY] };
+const NO_HANDLE_THERE: Shared = Shared { name: "HandleNotFound", status: 404, codes: &[NO_HANDLE_OF_KEY] };
+const TOO_EARLY: Shared = Shared {
+    name: "RateLimited",
+    status: 429,
+    codes: &[(
+        "rate_limited",
+        "the caller asks too often, or the plan has no room for another write today; wait as long as `retry-after` says",
+    )],
+};
+const KEY_TOO_EARLY: Shared = Shared {
+    name: "RateLimited",
+    status: 429,
+    codes: &[("rate_limited", "the key asks too often; wait as long as `retry-after` says")],
+};
 const CONFLICT: Shared = Shared {
     name: "Conflict",
     status: 409,
@@ -113,12 +141,14 @@ const SHARED: &[Shared] = &[
     FORBIDDEN,
     FORBIDDEN_TO_PEOPLE,
     FORBIDDEN_TO_TOKENS,
+    FORBIDDEN_TO_OTHERS,
     NOT_FOUND,
     NO_HANDLE,
     CONFLICT,
     TOO_LARGE,
     UNSUPPORTED,
     KEY_REUSED,
+    TOO_EARLY,
     INTERNAL,
     UNAVAILABLE,
 ];
@@ -128,10 +158,12 @@ const SHARED_V1: &[Shared] = &[
     UNAUTHORIZED_KEY,
     FORBIDDEN_TO_KEYS,
     NO_THING,
+    NO_HANDLE_THERE,
     CONFLICT,
     TOO_LARGE,
     UNSUPPORTED,
     KEY_REUSED,
+    KEY_TOO_EARLY,
     INTERNAL,
     UNAVAILABLE,
 ];
@@ -154,6 +186,7 @@ fn remedy(code: &str) -> &'static str {
         "insufficient_scope" => "Use a credential with the scope that the message names.",
         "loop_detected" => "Give the webhook that leads here an address of a receiver.",
         "live_key_required" => "Use a live key.",
+        "handle_suspended" => "Ask whoever runs the service; reading still works.",
         "not_found" => "Look at the id and the handle.",
         "handle_not_found" => "A handle is 1 to 64 of `a-z`, `0-9`, `-` and `_`.",
         "conflict" => "The message says what stands in the way; ask again when that has changed.",
@@ -180,11 +213,20 @@ pub(super) fn component(dialect: Dialect) -> (&'static str, Schema) {
     let message = text().about("For people; it may change.").such_as("there is nothing here");
     let code = text().about("For programs; it does not change.");
     let schema = match dialect {
-        Dialect::V2 => object()
-            .required("error", code.such_as("not_found"))
-            .required("message", message)
-            .required("requestId", word::<RequestId>())
-            .sometimes("details", details),
+        Dialect::V2 => {
+            let limits = object().required("writesPerDay", whole(0..=u32::MAX));
+            let usage =
+                object().required("writesToday", whole(0..=u32::MAX)).required("writesDay", word::<Day>());
+            object()
+                .required("error", code.such_as("not_found"))
+                .required("message", message)
+                .required("requestId", word::<RequestId>())
+                .sometimes("details", details)
+                .sometimes("reason", text().about("Why the handle is suspended."))
+                .sometimes("plan", word::<Plan>().about("Of the handle, where its plan has no room."))
+                .sometimes("limits", limits.schema())
+                .sometimes("usage", usage.schema())
+        }
         Dialect::V1 => {
             let error = object()
                 .required("code", code.such_as("NOT_FOUND"))
@@ -256,15 +298,16 @@ fn shared_by(operation: &Operation, access: Option<(Need, Door)>, writes: bool) 
 fn refusals(operation: &Operation, need: Need, door: Door) -> Vec<Shared> {
     let names_a_thing = operation.thing.is_some();
     if door == Door::Keys {
-        let missing = names_a_thing.then_some(NO_THING);
-        return [UNAUTHORIZED_KEY, FORBIDDEN_TO_KEYS].into_iter().chain(missing).collect();
+        let missing = if names_a_thing { NO_THING } else { NO_HANDLE_THERE };
+        return vec![UNAUTHORIZED_KEY, FORBIDDEN_TO_KEYS, missing, KEY_TOO_EARLY];
     }
     let forbidden = match (need.scope, door) {
+        (_, Door::Admins) => FORBIDDEN_TO_OTHERS,
         (None, _) => FORBIDDEN_TO_PEOPLE,
         (Some(_), Door::Public) => FORBIDDEN_TO_TOKENS,
         (Some(_), _) => FORBIDDEN,
     };
-    vec![UNAUTHORIZED, forbidden, if names_a_thing { NOT_FOUND } else { NO_HANDLE }]
+    vec![UNAUTHORIZED, forbidden, if names_a_thing { NOT_FOUND } else { NO_HANDLE }, TOO_EARLY]
 }
 
 fn response(dialect: Dialect, status: u16, codes: &[(&'static str, &str)]) -> Value {
@@ -340,6 +383,7 @@ fn shape(dialect: Dialect, status: u16, codes: &[(&'static str, &str)]) -> (Valu
 pub(super) fn need_in_words(need: Need, door: Door) -> String {
     let scope = need.scope.map(Scope::as_str);
     match (scope, door) {
+        (_, Door::Admins) => "Needs a JWT of a platform admin; takes no tokens.".to_owned(),
         (Some(scope), Door::Keys) => format!("Needs an API key with the scope `{scope}`."),
         (Some(scope), Door::Public) => format!("Needs a personal access token with the scope `{scope}`."),
         (Some(scope), Door::Handles) => {

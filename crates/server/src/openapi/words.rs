@@ -15,6 +15,7 @@ use angarium_domain::ids::{
     ApiKeyKind, DeliveryKind, EventKind, Id, Kind, ReplayKind, SubscriptionKind, TokenKind,
 };
 use angarium_domain::outcome::{Class, Failure as DomainFailure, RetryOn as DomainRetryOn};
+use angarium_domain::quota::Plan as DomainPlan;
 use angarium_domain::replay::{JobStatus, Target};
 use angarium_domain::retry::{ATTEMPTS_MAX, SPAN_MAX};
 use angarium_domain::signature::SigningProfile as DomainSigningProfile;
@@ -83,6 +84,12 @@ words! {
     WebhookId = id::<WebhookKind>();
     /// An instant, RFC 3339 in UTC, with milliseconds.
     TimeInMillis = text().in_format("date-time").such_as("2026-02-25T12:00:00.000Z");
+    /// How many writes a day a handle may make.
+    Plan = choices!(DomainPlan: Free, Pro, Enterprise, Unlimited);
+    /// A time zone by its name in the IANA database.
+    TimeZone = text().such_as("Europe/Berlin");
+    /// A day on the calendar of a handle.
+    Day = text().matching("^[0-9]{8}$").such_as("20260225");
     /// An instant, RFC 3339 in UTC.
     Time = text().in_format("date-time").such_as("2026-02-25T12:00:00Z");
     /// The dotted name of an event's kind.

@@ -7,8 +7,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use angarium_channels::egress::AllowRule;
+use ipnet::IpNet;
 
-use super::{LogFormat, PublicKeySettings, Secret, Settings};
+use super::{HandlesRule, LogFormat, PublicKeySettings, Secret, Settings};
 
 /// A part of the settings, `[name]` in the file.
 pub(crate) struct Section {
@@ -166,7 +167,9 @@ kinds! {
     SocketAddr => "address and port", |value| value.to_string();
     Secret => "secret text", |_value| "(secret)".to_owned();
     LogFormat => "`text` or `json`", |value| value.as_str().to_owned();
+    HandlesRule => "`credentials` or `declared`", |value| value.as_str().to_owned();
     Vec<String> => "list of texts", |value| listed(value.iter());
+    Vec<IpNet> => "list of networks", |value| listed(value.iter());
     Vec<AllowRule> => "list of rules", |value| listed(value.iter());
     Vec<PublicKeySettings> => "list of tables", |value| listed(value.iter().map(|key| key.file.display()));
 }

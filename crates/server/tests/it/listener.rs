@@ -69,3 +69,59 @@ async fn connections_beyond_the_limit_are_closed_and_a_freed_seat_is_given_again
     })
     .await;
 }
+
+#[tokio::test]
+async fn one_address_cannot_take_every_seat() {
+    let world = World::with(|settings| {
+        settings.listen.connections_per_address_max = 2;
+        settings.listen.trusted_proxies = Vec::new();
+    })
+    .await;
+    let address = world.service.address();
+    let half = b"GET /healthz HTTP/1.1\r\nhost: x\r\n";
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(half).await.expect("half a head");
+        slow.push(stream);
+    }
+    let whole = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    // Seats are given in the order of coming, so the third finds none.
+    assert_eq!(say(address, whole).await, "");
+    slow.clear();
+    crate::world::eventually(|| async {
+        say(address, whole).await.starts_with("HTTP/1.1 200").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_half_heads_leave_seats_for_those_who_ask() {
+    let world = World::with(|settings| settings.listen.header_timeout_seconds = 1).await;
+    let address = world.service.address();
+    let mut slow = Vec::new();
+    for _ in 0..500 {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nx-slow: ").await.expect("half a head");
+        slow.push(stream);
+    }
+    let whole = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    assert!(say(address, whole).await.starts_with("HTTP/1.1 200"));
+    // Each of them is shown out in time.
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "a half head was waited for");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_its_answers_is_shown_out() {
+    let world = World::with(|settings| settings.listen.write_timeout_seconds = 1).await;
+    let mut deaf = TcpStream::connect(world.service.address()).await.expect("a connection");
+    let asking = async {
+        // Until the buffers between us are full of answers, and then until the connection is closed.
+        while deaf.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok() {}
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("the service ends the connection");
+}

@@ -1,6 +1,7 @@
 //! Conversations over real HTTP with a real engine and a real local receiver.
 
 mod client;
+mod clock;
 mod contract;
 mod credentials;
 mod receiver;
@@ -40,3 +41,8 @@ mod v1_deliveries;
 mod v1_webhooks;
 mod verification;
 mod webhooks;
+
+// What a caller may ask, and how often.
+mod handles;
+mod quotas;
+mod rate_limits;

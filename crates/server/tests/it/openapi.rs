@@ -164,12 +164,11 @@ async fn what_a_body_is_said_to_hold_is_what_is_read_from_it() {
             properties.keys().map(|name| (name.clone(), nonsense.clone())).collect();
         sent.insert("notAField".to_owned(), nonsense);
         let path = operation.path_with_ids();
-        let caller = match document {
-            Document::V1 => world.organization().await,
-            Document::V2 if path.starts_with("/v2/public/") => {
-                world.token_holder(&["events.write", "webhooks.write"]).await
-            }
-            Document::V2 => world.owner(),
+        let caller = match (document, path.split('/').nth(2)) {
+            (Document::V1, _) => world.organization().await,
+            (Document::V2, Some("public")) => world.token_holder(&["events.write", "webhooks.write"]).await,
+            (Document::V2, Some("operator")) => world.admin(),
+            (Document::V2, _) => world.owner(),
         };
         let answer = caller.at("").send(method.clone(), &path, Value::Object(sent).to_string()).await;
         assert_eq!(answer.status, 400, "{at}: {}", answer.text);

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::credentials::{SECRET, claims};
 use crate::receiver::Receiver;
-use crate::world::{World, id_of, settings};
+use crate::world::{World, eventually, id_of, settings};
 
 /// Settings of a service whose store and keys are in a folder.
 pub(crate) fn on_disk(folder: &Path) -> Settings {
@@ -114,5 +114,49 @@ async fn a_first_start_without_keys_makes_them_and_takes_jwts_signed_with_its_ow
         .expect("a token");
     world.owner().bearing(token).get("/webhooks").await.expect(StatusCode::OK);
     world.owner().get("/webhooks").await.expect_problem(401, "invalid_token");
+    world.service.stop().await;
+}
+
+#[tokio::test]
+async fn the_removal_of_a_handle_goes_on_after_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = on_disk(folder.path());
+    let world = start(&settings).await;
+    world.admin().post("/handles", &json!({ "handle": "acme" })).await.expect(StatusCode::CREATED);
+    let event = json!({ "type": "a", "payload": {} });
+    // More than are removed in one batch.
+    for _ in 0..3 {
+        let batch = json!({ "events": vec![&event; 1000] });
+        world.owner().post("/events/batch", &batch).await.expect(StatusCode::ACCEPTED);
+    }
+    world.admin().delete("/handles/acme").await.expect(StatusCode::ACCEPTED);
+    world.service.stop().await;
+
+    let world = start(&settings).await;
+    world.owner().get("/events").await.expect_problem(404, "handle_not_found");
+    eventually(|| async {
+        (world.admin().get("/handles/acme").await.status == StatusCode::NOT_FOUND).then_some(())
+    })
+    .await;
+    world.admin().post("/handles", &json!({ "handle": "acme" })).await.expect(StatusCode::CREATED);
+    assert!(world.owner().get("/events").await.items().is_empty());
+    world.service.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_day_has_paid_for_is_known_after_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = on_disk(folder.path());
+    let token = json!({ "name": "x", "scopes": ["events.read"] });
+    let world = start(&settings).await;
+    // Where it is noon, so that no midnight comes between.
+    let account = json!({ "handle": "acme", "plan": "free", "timeZone": crate::quotas::where_it_is_noon() });
+    world.admin().post("/handles", &account).await.expect(StatusCode::CREATED);
+    world.owner().post("/tokens", &token).await.expect(StatusCode::CREATED);
+    world.service.stop().await;
+
+    let world = start(&settings).await;
+    world.owner().post("/tokens", &token).await.expect(StatusCode::CREATED);
+    world.owner().post("/tokens", &token).await.expect_problem(429, "rate_limited");
     world.service.stop().await;
 }

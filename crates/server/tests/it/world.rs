@@ -11,7 +11,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::credentials::{SECRET, jwt};
+use crate::clock::HandClock;
+use crate::credentials::{SECRET, in_seconds, jwt, signed};
 use crate::receiver::{PATIENCE, Receiver};
 
 /// A service on a store in memory.
@@ -45,11 +46,20 @@ impl World {
         World::on_with(store, |_| {}).await
     }
 
-    async fn on_with(store: &MemoryStore, change: impl FnOnce(&mut Settings)) -> World {
+    pub(crate) async fn on_with(store: &MemoryStore, change: impl FnOnce(&mut Settings)) -> World {
         let mut settings = settings();
         change(&mut settings);
         let store = Arc::new(store.clone());
         let service = Service::start_on(store, &settings, Some(&SECRET.to_owned().into())).await;
+        World { service: service.expect("a running service") }
+    }
+
+    /// A service by a clock that the test moves.
+    pub(crate) async fn at(clock: Arc<HandClock>, change: impl FnOnce(&mut Settings)) -> World {
+        let mut settings = settings();
+        change(&mut settings);
+        let store = Arc::new(MemoryStore::new());
+        let service = Service::start_by(clock, store, &settings, Some(&SECRET.to_owned().into())).await;
         World { service: service.expect("a running service") }
     }
 
@@ -66,6 +76,12 @@ impl World {
     /// The person whom most tests are about.
     pub(crate) fn owner(&self) -> Client {
         self.person("acme", "OWNER")
+    }
+
+    /// Somebody who looks after handles, for some days.
+    pub(crate) fn admin(&self) -> Client {
+        let claims = json!({ "sub": "admin", "exp": in_seconds(10 * 86_400), "platform_admin": true });
+        self.nobody().at("/v2/operator").bearing(signed(&claims))
     }
 
     /// Somebody with a personal access token of `acme` with these scopes.

@@ -137,6 +137,7 @@ impl Errand {
             ip: None,
             mode: Mode::Live,
             trace: None,
+            draw: None,
         }
     }
 
@@ -243,7 +244,10 @@ impl From<&StoreError> for Refusal {
     fn from(error: &StoreError) -> Refusal {
         match error {
             StoreError::Unavailable { .. } => Refusal::NotNow,
-            StoreError::Conflict | StoreError::LeaseLost | StoreError::Corrupt { .. } => Refusal::Never,
+            StoreError::Conflict
+            | StoreError::LeaseLost
+            | StoreError::Exhausted(_)
+            | StoreError::Corrupt { .. } => Refusal::Never,
         }
     }
 }
@@ -263,6 +267,7 @@ impl From<AcceptError> for Refusal {
             AcceptError::Repeat(error) => error.into(),
             AcceptError::Overloaded { .. } => Refusal::NotNow,
             AcceptError::Mismatch(_) => unreachable!("nobody sets schemas here"),
+            AcceptError::Closed(_) => Refusal::Never,
             AcceptError::Store(error) => error.into(),
         }
     }
@@ -275,6 +280,7 @@ impl From<SubscriptionError> for Refusal {
             SubscriptionError::Overloaded { .. } => Refusal::NotNow,
             SubscriptionError::Store(error) => error.into(),
             SubscriptionError::NotFound
+            | SubscriptionError::Closed(_)
             | SubscriptionError::RefusedAddress(_)
             | SubscriptionError::TooMany { .. }
             | SubscriptionError::KeyKind
@@ -290,6 +296,7 @@ impl From<DeliveryError> for Refusal {
             DeliveryError::Overloaded { .. } => Refusal::NotNow,
             DeliveryError::Store(error) => error.into(),
             DeliveryError::NotFound
+            | DeliveryError::Closed(_)
             | DeliveryError::NotReplayable(_)
             | DeliveryError::SubscriptionGone
             | DeliveryError::TestMode => Refusal::Never,

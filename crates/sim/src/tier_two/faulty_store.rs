@@ -12,10 +12,12 @@ use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
 use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SubscriptionId, TokenId};
+use angarium_domain::quota::Day;
 use angarium_domain::replay::ReplayJob;
 use angarium_domain::retention::Cutoffs;
 use angarium_domain::time::Timestamp;
 use angarium_engine::Clock;
+use angarium_store::accounts::Known;
 use angarium_store::audit::AuditFilter;
 use angarium_store::delivery_queue::{ClaimedLane, Held, LaneClaim, LaneHead, Lease, Settle};
 use angarium_store::directory::{Change, Snapshot};
@@ -25,7 +27,9 @@ use angarium_store::memory::MemoryStore;
 use angarium_store::page::{Page, PageRequest};
 use angarium_store::upkeep::{Census, Forgotten};
 use angarium_store::write::{Context, Written};
-use angarium_store::{AuditLog, DeliveryQueue, Directory, EventLog, History, Replays, StoreError, Upkeep};
+use angarium_store::{
+    Accounts, AuditLog, DeliveryQueue, Directory, EventLog, History, Replays, StoreError, Upkeep,
+};
 use async_trait::async_trait;
 
 use super::Lie;
@@ -96,6 +100,28 @@ impl FaultyStore {
 
 fn ids_of(append: &Append) -> Vec<DeliveryId> {
     append.deliveries.iter().map(|delivery| delivery.id).collect()
+}
+
+#[async_trait]
+impl Accounts for FaultyStore {
+    async fn accounts(&self, after: Option<Handle>, limit: u32) -> Result<Vec<Known>, StoreError> {
+        self.inner.accounts(after, limit).await
+    }
+
+    async fn drawn(&self, handle: &Handle, day: Day) -> Result<u32, StoreError> {
+        self.inner.drawn(handle, day).await
+    }
+
+    async fn leaving(&self) -> Result<Vec<Handle>, StoreError> {
+        self.inner.leaving().await
+    }
+
+    async fn clear(&self, handle: &Handle, limit: u32) -> Result<u64, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let cleared = self.inner.clear(handle, limit).await;
+        self.leave(Point::AfterCommit).await;
+        cleared
+    }
 }
 
 #[async_trait]

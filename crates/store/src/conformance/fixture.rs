@@ -249,7 +249,7 @@ pub(super) fn under_key(key: &str, made_at: Timestamp) -> Context {
         ip: None,
         difference: Difference::default(),
     };
-    Context { idempotency: Some(answer(key, made_at)), audit: Some(audit) }
+    Context { idempotency: Some(answer(key, made_at)), audit: Some(audit), draw: None }
 }
 
 pub(super) fn appending(events: Vec<Arc<Event>>, deliveries: Vec<Delivery>) -> Append {

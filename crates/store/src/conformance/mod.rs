@@ -5,6 +5,7 @@
 //!
 //! [`conformance_suite!`]: crate::conformance_suite
 
+pub mod accounts;
 pub mod agreement;
 pub mod audit;
 pub mod crash;
@@ -100,6 +101,13 @@ macro_rules! conformance_suite {
                     the_version_of_a_catalogue_is_that_of_its_last_change
                     the_catalogue_of_another_handle_is_empty
                     the_directory_of_another_handle_is_empty;
+                accounts:
+                    an_account_belongs_to_its_handle_and_makes_a_version
+                    handles_are_listed_by_name_until_they_are_gone
+                    a_write_beyond_what_the_day_allows_writes_nothing
+                    only_writes_that_are_made_are_paid_for
+                    days_are_counted_each_for_itself
+                    a_cleared_handle_leaves_nothing_to_anybody;
                 replays:
                     a_job_is_read_back_by_its_own_handle
                     a_repeated_job_is_made_once
@@ -151,6 +159,7 @@ mod tests {
             include_str!("in_order.rs"),
             include_str!("history.rs"),
             include_str!("directory.rs"),
+            include_str!("accounts.rs"),
             include_str!("replays.rs"),
             include_str!("audit.rs"),
             include_str!("upkeep.rs"),

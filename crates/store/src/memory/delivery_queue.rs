@@ -100,7 +100,8 @@ impl Contents {
             return Err(StoreError::LeaseLost);
         }
         // A follow-up that was seen before is in the log already; the settlement is not.
-        let follow_up = follow_up.filter(|append| self.seen(&append.context).is_none());
+        let follow_up =
+            follow_up.filter(|append| self.seen(&append.context).is_ok_and(|seen| seen.is_none()));
         if let Some(append) = &follow_up {
             self.check(append)?;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use angarium_domain::access::Token;
+use angarium_domain::account::Account;
 use angarium_domain::auto_disable::Outage;
 use angarium_domain::catalog::{self, Catalog};
 use angarium_domain::delivery::State;
@@ -21,16 +22,17 @@ use crate::write::{Context, Written};
 
 /// Everything about a handle.
 #[derive(Default)]
-pub(super) struct Account {
-    version: u64,
-    subscriptions: BTreeMap<SubscriptionId, Arc<Entry>>,
-    outages: BTreeMap<SubscriptionId, Outage>,
-    tokens: BTreeMap<TokenId, Arc<Token>>,
-    event_types: BTreeMap<EventType, catalog::Entry>,
-    catalog_version: u64,
+pub(super) struct Stored {
+    pub(super) version: u64,
+    pub(super) subscriptions: BTreeMap<SubscriptionId, Arc<Entry>>,
+    pub(super) outages: BTreeMap<SubscriptionId, Outage>,
+    pub(super) tokens: BTreeMap<TokenId, Arc<Token>>,
+    pub(super) event_types: BTreeMap<EventType, catalog::Entry>,
+    pub(super) catalog_version: u64,
+    pub(super) account: Account,
 }
 
-impl Account {
+impl Stored {
     /// Takes the new state of a subscription, in a new version.
     pub(super) fn put(&mut self, entry: Arc<Entry>) {
         self.version += 1;
@@ -47,6 +49,7 @@ impl Directory for MemoryStore {
             subscriptions: account.subscriptions.values().cloned().collect(),
             tokens: account.tokens.values().cloned().collect(),
             catalog_version: account.catalog_version,
+            account: account.account.clone(),
         });
         Ok(snapshot.unwrap_or_default())
     }
@@ -69,7 +72,7 @@ impl Directory for MemoryStore {
         context: Context,
     ) -> Result<Written<u64>, StoreError> {
         let mut contents = self.lock();
-        if let Some(record) = contents.seen(&context) {
+        if let Some(record) = contents.seen(&context)? {
             return Ok(Written::Seen(record));
         }
         if contents.version(handle) != version {
@@ -106,7 +109,7 @@ impl Directory for MemoryStore {
 
     async fn outages(&self) -> Result<Vec<(Handle, SubscriptionId, Outage)>, StoreError> {
         let contents = self.lock();
-        let of = |(handle, account): (&Handle, &Account)| {
+        let of = |(handle, account): (&Handle, &Stored)| {
             account.outages.iter().map(|(id, outage)| (handle.clone(), *id, *outage)).collect::<Vec<_>>()
         };
         Ok(contents.accounts.iter().flat_map(of).collect())
@@ -167,6 +170,7 @@ impl Contents {
                 account.event_types.remove(&event_type);
                 account.catalog_version = account.version;
             }
+            Change::SetAccount(new) => account.account = *new,
         }
     }
 

@@ -54,7 +54,7 @@ fn matches(filter: &EventFilter, event: &Event) -> bool {
 
 impl Contents {
     pub(super) fn append(&mut self, append: Append) -> Result<Written<()>, StoreError> {
-        if let Some(record) = self.seen(&append.context) {
+        if let Some(record) = self.seen(&append.context)? {
             return Ok(Written::Seen(record));
         }
         self.check(&append)?;

@@ -68,7 +68,7 @@ impl History for MemoryStore {
         context: Context,
     ) -> Result<Written<bool>, StoreError> {
         let mut contents = self.lock();
-        if let Some(record) = contents.seen(&context) {
+        if let Some(record) = contents.seen(&context)? {
             return Ok(Written::Seen(record));
         }
         if !contents.deliveries.get(handle, id).is_some_and(Row::is_dead_letter) {

@@ -3,6 +3,7 @@
 //! One lock around ordered maps. It forgets everything when its last handle is dropped; the
 //! simulator runs on it, and every other engine is compared with it.
 
+mod accounts;
 mod audit;
 mod deliveries;
 mod delivery_queue;
@@ -21,12 +22,14 @@ use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
 use angarium_domain::ids::{DeliveryId, EventId, ReplayId};
+use angarium_domain::quota::Day;
 use angarium_domain::replay::ReplayJob;
 use angarium_domain::time::Timestamp;
 
+use crate::error::StoreError;
 use crate::write::Context;
 use deliveries::{Deliveries, Lane};
-use directory::Account;
+use directory::Stored;
 
 /// A store in memory. A clone is the same store, so that a simulation can end everything that
 /// works on it and begin again with what was written.
@@ -43,12 +46,13 @@ struct Contents {
     events: BTreeMap<(Handle, EventId), Arc<Event>>,
     deliveries: Deliveries,
     attempts: BTreeMap<(Handle, DeliveryId), Vec<AttemptRecord>>,
-    accounts: BTreeMap<Handle, Account>,
+    accounts: BTreeMap<Handle, Stored>,
     /// Lanes whose subscription was removed, and whose deliveries are not all cancelled yet.
     endings: BTreeSet<Lane>,
     keys: BTreeMap<Scope, Record>,
     replays: BTreeMap<(Handle, ReplayId), ReplayJob>,
     audit: Vec<AuditRow>,
+    drawn: BTreeMap<(Handle, Day), u32>,
 }
 
 impl MemoryStore {
@@ -68,13 +72,20 @@ impl Contents {
         self.keys.get(scope).filter(|record| record.expires_at > now).cloned()
     }
 
-    /// What was answered to the same write before.
-    fn seen(&self, context: &Context) -> Option<Record> {
-        let new = context.idempotency.as_ref()?;
-        self.remembered(&new.scope, new.made_at())
+    /// What was answered to the same write before. If it is a new one, it must be paid for.
+    fn seen(&self, context: &Context) -> Result<Option<Record>, StoreError> {
+        let new = context.idempotency.as_ref();
+        let record = new.and_then(|new| self.remembered(&new.scope, new.made_at()));
+        if let (None, Some(draw)) = (&record, &context.draw) {
+            self.check_draw(draw).map_err(|exhausted| StoreError::Exhausted(Box::new(exhausted)))?;
+        }
+        Ok(record)
     }
 
     fn note(&mut self, context: Context) {
+        if let Some(draw) = &context.draw {
+            self.take(draw);
+        }
         if let Some(record) = context.idempotency {
             self.keys.insert(record.scope.clone(), record);
         }

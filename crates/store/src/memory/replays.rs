@@ -39,7 +39,7 @@ impl Contents {
         context: Context,
         allowed: impl Fn(Option<&ReplayJob>) -> bool,
     ) -> Result<Written<()>, StoreError> {
-        if let Some(record) = self.seen(&context) {
+        if let Some(record) = self.seen(&context)? {
             return Ok(Written::Seen(record));
         }
         let key = (job.handle.clone(), job.id);

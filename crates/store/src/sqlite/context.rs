@@ -1,10 +1,12 @@
 //! Writes that may come again: their keys and audit lines.
 
 use angarium_domain::idempotency::{Record, Scope};
+use angarium_domain::quota::Draw;
 use angarium_domain::time::Timestamp;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::accounts;
 use super::audit::append;
 use super::fault::{Fault, Tried};
 use crate::error::StoreError;
@@ -19,6 +21,7 @@ pub(super) struct SealedContext {
     /// When the write was made, which tells whether an older record still counts.
     made_at: Timestamp,
     audit: Option<AuditEntry>,
+    draw: Option<Draw>,
 }
 
 /// A record whose body is not readable.
@@ -38,7 +41,7 @@ pub(super) enum Outcome<T> {
 
 impl SealedContext {
     pub(super) fn new(context: Context, key: &MasterKey) -> SealedContext {
-        let Context { idempotency, audit } = context;
+        let Context { idempotency, audit, draw } = context;
         let made_at = idempotency.as_ref().map(Record::made_at).unwrap_or_default();
         let record = idempotency.map(|record| SealedRecord {
             sealed_body: key.seal(&row_name(&record.scope), &record.body),
@@ -47,7 +50,7 @@ impl SealedContext {
             status: record.status,
             expires_at: record.expires_at,
         });
-        SealedContext { record, made_at, audit }
+        SealedContext { record, made_at, audit, draw }
     }
 
     /// What was answered to the same write before.
@@ -58,7 +61,15 @@ impl SealedContext {
         }
     }
 
+    /// Whether the write can be paid for.
+    pub(super) fn check(&self, db: &Connection) -> Tried<()> {
+        self.draw.as_ref().map_or(Ok(()), |draw| accounts::check_draw(db, draw).map(drop))
+    }
+
     pub(super) fn note(&self, db: &Connection) -> Tried<()> {
+        if let Some(draw) = &self.draw {
+            accounts::take(db, draw)?;
+        }
         if let Some(record) = &self.record {
             db.prepare_cached(statements::REMEMBER)?.execute(params![
                 record.scope.as_str(),

@@ -16,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::SqliteStore;
+use super::accounts;
 use super::context::SealedContext;
 use super::event_log::version;
 use super::fault::{Fault, Tried};
@@ -160,6 +161,7 @@ enum SealedChange {
     RevokeToken(TokenId),
     PutEventType { event_type: EventType, entry: Vec<u8> },
     RemoveEventType(EventType),
+    SetAccount { account: Vec<u8>, removal: i64 },
 }
 
 impl SealedChange {
@@ -175,6 +177,9 @@ impl SealedChange {
                 SealedChange::PutEventType { event_type: entry.event_type.clone(), entry: json(&entry) }
             }
             Change::RemoveEventType(event_type) => SealedChange::RemoveEventType(event_type),
+            Change::SetAccount(account) => {
+                SealedChange::SetAccount { account: json(&account), removal: accounts::removal(&account) }
+            }
         }
     }
 
@@ -206,6 +211,9 @@ impl SealedChange {
                 let row = params![handle, event_type.as_str()];
                 db.prepare_cached(statements::REMOVE_EVENT_TYPE)?.execute(row)?;
                 db.prepare_cached(statements::PUT_CATALOG)?.execute(params![handle, version as i64])?;
+            }
+            SealedChange::SetAccount { account, removal } => {
+                db.prepare_cached(statements::PUT_ACCOUNT)?.execute(params![handle, account, removal])?;
             }
         }
         Ok(())
@@ -262,6 +270,7 @@ fn snapshot(db: &Connection, handle: &Handle, key: &MasterKey) -> Tried<Snapshot
             .query_and_then([handle.as_str()], |row| token(row).map(Arc::new))?
             .collect::<Tried<_>>()?,
         catalog_version: catalog_version(db, handle)?,
+        account: accounts::account(db, handle)?,
     })
 }
 

@@ -3,6 +3,7 @@
 //! Everything acknowledged is on stable storage (write-ahead log, `synchronous = FULL`). Writes of
 //! many callers share one commit; reads never wait for a write. One process has the file at a time.
 
+mod accounts;
 mod audit;
 mod backup;
 mod conditions;
@@ -137,9 +138,12 @@ impl SqliteStore {
         T: Send + 'static,
         F: Fn(&Connection, &SealedContext) -> fault::Tried<T> + Send + 'static,
     {
-        let outcome = self.write(move |db| match context.seen(db)? {
-            Some(record) => Ok(Outcome::Seen(record)),
-            None => work(db, &context).map(Outcome::Done),
+        let outcome = self.write(move |db| {
+            if let Some(record) = context.seen(db)? {
+                return Ok(Outcome::Seen(record));
+            }
+            context.check(db)?;
+            work(db, &context).map(Outcome::Done)
         });
         outcome.await?.open(&self.parts.key)
     }

@@ -496,3 +496,28 @@ async fn a_migration_that_was_cut_short_is_done_at_the_next_start() {
     let store = open(&path_in(&folder)).expect("it goes on");
     assert!(tables.len() > 8 && store.probe().await.is_ok());
 }
+
+#[test]
+fn of_a_handle_that_is_cleared_every_table_is() {
+    // What outlives a handle, on purpose.
+    const KEPT: [&str; 2] = ["accounts", "audit"];
+    let (folder, store) = open_empty();
+    drop(store);
+    let db = Connection::open(path_in(&folder)).expect("the database");
+    let mut tables = db
+        .prepare(
+            "SELECT m.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c
+             WHERE m.type = 'table' AND c.name = 'handle'",
+        )
+        .expect("a query");
+    let tables = tables.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+    let clears: Vec<&str> =
+        statements::ALL.iter().filter(|(name, _)| name.starts_with("CLEAR")).map(|(_, sql)| *sql).collect();
+    let mut seen = 0;
+    for table in tables.map(|name| name.expect("a name")) {
+        let cleared = clears.iter().any(|sql| sql.contains(&format!(" FROM {table} ")));
+        assert!(cleared || KEPT.contains(&table.as_str()), "nothing clears {table} of a handle");
+        seen += 1;
+    }
+    assert!(seen >= 7, "{seen} tables belong to handles");
+}

@@ -10,6 +10,7 @@ pub(super) mod deliveries;
 mod event_types;
 pub(super) mod events;
 mod filters;
+mod handles;
 mod notifications;
 mod public_keys;
 mod replays;
@@ -86,6 +87,11 @@ pub(crate) fn table() -> Table {
         .route(POST, "/api-keys", owners, api_keys::create, api_keys::docs::create)
         .route(GET, "/api-keys", owners, api_keys::list, api_keys::docs::list)
         .route(DELETE, "/api-keys/{id}", owners, api_keys::revoke, api_keys::docs::revoke)
+        .admin(POST, "/handles", handles::create, handles::docs::create)
+        .admin(GET, "/handles", handles::list, handles::docs::list)
+        .admin(GET, "/handles/{handle}", handles::get, handles::docs::get)
+        .admin(PATCH, "/handles/{handle}", handles::patch, handles::docs::patch)
+        .admin(DELETE, "/handles/{handle}", handles::delete, handles::docs::delete)
 }
 
 const fn token_or(role: Role, scope: Scope) -> Need {

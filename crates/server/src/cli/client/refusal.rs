@@ -54,9 +54,14 @@ impl Refusal {
         })
     }
 
-    /// Whether the same request may be answered otherwise in a moment.
-    pub(crate) fn is_passing(&self) -> bool {
-        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE)
+    /// Whether the same request may be answered otherwise in a moment. A caller who is to wait for
+    /// longer than `most` is told so instead.
+    pub(crate) fn is_passing(&self, most: Duration) -> bool {
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => true,
+            StatusCode::TOO_MANY_REQUESTS => self.retry_after.is_some_and(|asked| asked <= most),
+            _ => false,
+        }
     }
 
     /// What whoever reads this can do about it.
@@ -72,6 +77,7 @@ impl Refusal {
                 "ask an owner of the handle for that role, or do it with a token of somebody who has it"
             }
             "insufficient_scope" => "make a token with that scope: `angarium token create --scope …`",
+            "handle_suspended" => "ask whoever runs the service; `angarium handles resume` lets it go on",
             "handle_not_found" => "check --handle",
             "not_found" => {
                 "check the id, and that --handle is whose it is; old entries are forgotten after a while"
@@ -80,6 +86,7 @@ impl Refusal {
             "temporarily_unavailable" => {
                 "nothing was stored: try again; if it goes on, `angarium doctor` looks at the service"
             }
+            "rate_limited" => "wait as long as it says, or ask its operator for more",
             "internal_error" => "the service's log has the reason under the request id",
             _ => return None,
         })
@@ -135,8 +142,11 @@ mod tests {
     #[test]
     fn only_an_overloaded_service_is_asked_again_and_after_the_wait_it_names() {
         let body = r#"{"error":"x","message":"y","requestId":"z"}"#;
-        let passing = |status| refusal(status, body).expect("a refusal").is_passing();
-        assert_eq!([400, 409, 500, 503].map(passing), [false, false, false, true]);
+        let passing =
+            |status, most| refusal(status, body).expect("a refusal").is_passing(Duration::from_secs(most));
+        assert_eq!([400, 409, 500, 503].map(|status| passing(status, 1)), [false, false, false, true]);
+        // It is to wait for 2 s.
+        assert_eq!([1, 2].map(|most| passing(429, most)), [false, true]);
         assert_eq!(refusal(503, body).expect("a refusal").retry_after, Some(Duration::from_secs(2)));
     }
 

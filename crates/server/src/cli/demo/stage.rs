@@ -189,7 +189,13 @@ fn service_settings(demo: &Settings, folder: &Folder) -> settings::Settings {
 /// A token as `angarium token mint` makes it.
 fn token(settings: &settings::Settings) -> anyhow::Result<SecretString> {
     let secret = keyring::own_jwt_secret(&settings.store, &RandomIds::default())?;
-    let grant = Grant { handle: HANDLE, role: Role::Owner, ttl: TOKEN_TTL, subject: "angarium-demo" };
+    let grant = Grant {
+        handle: Some(HANDLE),
+        platform_admin: false,
+        role: Role::Owner,
+        ttl: TOKEN_TTL,
+        subject: "angarium-demo",
+    };
     Ok(mint(&grant, &settings.auth, &secret, SystemClock.now())?.into())
 }
 

@@ -1,0 +1,105 @@
+//! What the operator says of handles, and their end, in memory.
+
+use std::ops::Bound::{Excluded, Unbounded};
+
+use angarium_domain::account::Presence;
+use angarium_domain::handle::Handle;
+use angarium_domain::quota::{Day, Draw, Exhausted};
+use async_trait::async_trait;
+
+use super::deliveries::Key;
+use super::{Contents, MemoryStore};
+use crate::accounts::{Accounts, Known};
+use crate::error::StoreError;
+
+#[async_trait]
+impl Accounts for MemoryStore {
+    async fn accounts(&self, after: Option<Handle>, limit: u32) -> Result<Vec<Known>, StoreError> {
+        let contents = self.lock();
+        let from = after.as_ref().map_or(Unbounded, Excluded);
+        let known = contents.accounts.range::<Handle, _>((from, Unbounded)).map(|(handle, stored)| Known {
+            handle: handle.clone(),
+            version: stored.version,
+            account: stored.account.clone(),
+        });
+        let there = known.filter(|known| !matches!(known.account.presence, Presence::Gone { .. }));
+        Ok(there.take(limit as usize).collect())
+    }
+
+    async fn drawn(&self, handle: &Handle, day: Day) -> Result<u32, StoreError> {
+        Ok(self.lock().drawn(handle, day))
+    }
+
+    async fn leaving(&self) -> Result<Vec<Handle>, StoreError> {
+        let contents = self.lock();
+        let leaving = contents
+            .accounts
+            .iter()
+            .filter(|(_, stored)| matches!(stored.account.presence, Presence::Leaving { .. }));
+        Ok(leaving.map(|(handle, _)| handle.clone()).collect())
+    }
+
+    async fn clear(&self, handle: &Handle, limit: u32) -> Result<u64, StoreError> {
+        let mut contents = self.lock();
+        let limit = limit as usize;
+        let deliveries: Vec<Key> =
+            contents.deliveries.of(handle).map(|row| (handle.clone(), row.delivery.id)).take(limit).collect();
+        for key in &deliveries {
+            contents.deliveries.remove(key);
+            contents.attempts.remove(key);
+        }
+        let mut cleared = deliveries.len();
+        if let Some(stored) = contents.accounts.get_mut(handle) {
+            cleared += stored.subscriptions.len() + stored.outages.len() + stored.tokens.len();
+            stored.subscriptions.clear();
+            stored.outages.clear();
+            stored.tokens.clear();
+            cleared += stored.event_types.len() + usize::from(stored.catalog_version > 0);
+            stored.event_types.clear();
+            stored.catalog_version = 0;
+        }
+        let endings = contents.endings.len();
+        contents.endings.retain(|(owner, _)| owner != handle);
+        cleared += endings - contents.endings.len();
+        let tenant = format!("{handle}\n");
+        cleared += remove_some(&mut contents.replays, limit, |(owner, _)| owner == handle);
+        cleared += remove_some(&mut contents.drawn, limit, |(owner, _)| owner == handle);
+        // A delivery is never without its event.
+        let events = if deliveries.len() < limit { limit } else { 0 };
+        cleared += remove_some(&mut contents.events, events, |(owner, _)| owner == handle);
+        cleared += remove_some(&mut contents.keys, limit, |scope| scope.as_str().starts_with(&tenant));
+        Ok(cleared as u64)
+    }
+}
+
+/// Removes the first entries that match, and answers how many there were.
+fn remove_some<K: Ord + Clone, V>(
+    map: &mut std::collections::BTreeMap<K, V>,
+    limit: usize,
+    matches: impl Fn(&K) -> bool,
+) -> usize {
+    let keys: Vec<K> = map.keys().filter(|key| matches(key)).take(limit).cloned().collect();
+    for key in &keys {
+        map.remove(key);
+    }
+    keys.len()
+}
+
+impl Contents {
+    fn drawn(&self, handle: &Handle, day: Day) -> u32 {
+        self.drawn.get(&(handle.clone(), day)).copied().unwrap_or(0)
+    }
+
+    /// How many writes there are with this one, if there is room for it.
+    pub(super) fn check_draw(&self, draw: &Draw) -> Result<u32, Exhausted> {
+        draw.take(self.drawn(&draw.handle, draw.day))
+    }
+
+    pub(super) fn take(&mut self, draw: &Draw) {
+        if let Ok(used) = self.check_draw(draw) {
+            self.drawn.insert((draw.handle.clone(), draw.day), used);
+            let old = draw.day.a_year_earlier();
+            self.drawn.retain(|(handle, day), _| *handle != draw.handle || *day >= old);
+        }
+    }
+}
