@@ -107,7 +107,7 @@ fn operation(dialect: Dialect, route: &Route, components: &Map<String, Value>) -
         .collect();
     assert!(!operation.answers.is_empty(), "{} does not say what it answers", route.path);
     for answer in &operation.answers {
-        responses.insert(answer.status.to_string(), success(answer, writes, components));
+        responses.insert(answer.status.to_string(), success(answer, access.is_some(), writes, components));
     }
     let mut shown = json!({
         "operationId": id_of(route),
@@ -146,8 +146,11 @@ fn request_body(body: &Body, components: &Map<String, Value>) -> Value {
     })
 }
 
-fn success(answer: &Answer, writes: bool, components: &Map<String, Value>) -> Value {
+fn success(answer: &Answer, limited: bool, writes: bool, components: &Map<String, Value>) -> Value {
     let mut headers = json!({ "x-request-id": { "$ref": "#/components/headers/RequestId" } });
+    if limited {
+        problems::say_how_the_caller_stands(&mut headers);
+    }
     if writes {
         headers["idempotent-replayed"] = json!({ "$ref": "#/components/headers/IdempotentReplayed" });
     }
@@ -249,6 +252,16 @@ fn headers() -> Value {
         "IdempotentReplayed": {
             "description": "`true` if this is the answer that was given to the same write before.",
             "schema": { "type": "string", "const": "true" },
+        },
+        "RateLimitPolicy": {
+            "description": "Of a route that has a limit: which bucket, how many requests a full one holds (`q`), \
+                            and after how many seconds an empty one is full (`w`).",
+            "schema": { "type": "string", "examples": ["\"read\";q=6000;w=60"] },
+        },
+        "RateLimit": {
+            "description": "How many requests are left (`r`), and in how many seconds the bucket is full again \
+                            or, on a 429, when there is one (`t`).",
+            "schema": { "type": "string", "examples": ["\"read\";r=5999;t=1"] },
         },
         "RetryAfter": {
             "description": "After how many seconds asking again makes sense.",

@@ -312,6 +312,7 @@ fn refusals(operation: &Operation, need: Need, door: Door) -> Vec<Shared> {
 
 fn response(dialect: Dialect, status: u16, codes: &[(&'static str, &str)]) -> Value {
     let mut headers = json!({ "x-request-id": { "$ref": "#/components/headers/RequestId" } });
+    say_how_the_caller_stands(&mut headers);
     match status {
         401 => {
             headers["www-authenticate"] =
@@ -377,6 +378,12 @@ fn shape(dialect: Dialect, status: u16, codes: &[(&'static str, &str)]) -> (Valu
             )
         }
     }
+}
+
+/// The headers that every answer of a route with a limit may have.
+pub(super) fn say_how_the_caller_stands(headers: &mut Value) {
+    headers["ratelimit-policy"] = json!({ "$ref": "#/components/headers/RateLimitPolicy" });
+    headers["ratelimit"] = json!({ "$ref": "#/components/headers/RateLimit" });
 }
 
 /// What a route asks of its caller, in a sentence.
