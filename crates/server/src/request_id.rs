@@ -65,7 +65,7 @@ pub(crate) async fn observe(State(sources): State<Sources>, mut request: Request
     let standing = response.extensions().get::<Standing>().copied();
     let mut response = rendered(response, dialect, &id);
     if let Some(standing) = standing {
-        standing.write(response.headers_mut());
+        dialect.write_standing(&standing, sources.clock.now(), response.headers_mut());
     }
     let value = HeaderValue::from_str(id.as_str()).expect("an id is visible ASCII");
     response.headers_mut().insert(REQUEST_ID, value);

@@ -1,9 +1,13 @@
 //! Which API an address belongs to, and what the two say differently whatever the route.
 
-use http::HeaderName;
+use std::time::Duration;
+
+use angarium_domain::time::Timestamp;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::api::v1::envelope;
-use crate::problem::Problem;
+use crate::problem::{Problem, whole_seconds};
+use crate::rate::Standing;
 
 /// What every address of the v1 API begins with.
 pub(crate) const V1_ROOT: &str = "/api/v1";
@@ -33,6 +37,23 @@ impl Dialect {
         match self {
             Dialect::V2 => HeaderName::from_static("idempotency-key"),
             Dialect::V1 => HeaderName::from_static("x-idempotency-key"),
+        }
+    }
+
+    /// Says how a caller stands with its limit. v1 has headers of its own besides the standard ones.
+    pub(crate) fn write_standing(self, standing: &Standing, now: Timestamp, headers: &mut HeaderMap) {
+        standing.write(headers);
+        if self == Dialect::V1 {
+            let since_epoch = Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or_default());
+            // The second at which it is so, and no earlier one.
+            let reset_at = whole_seconds(since_epoch + standing.reset);
+            for (name, value) in [
+                ("x-ratelimit-limit", u64::from(standing.quota)),
+                ("x-ratelimit-remaining", u64::from(standing.remaining)),
+                ("x-ratelimit-reset", reset_at),
+            ] {
+                headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+            }
         }
     }
 

@@ -107,7 +107,10 @@ fn operation(dialect: Dialect, route: &Route, components: &Map<String, Value>) -
         .collect();
     assert!(!operation.answers.is_empty(), "{} does not say what it answers", route.path);
     for answer in &operation.answers {
-        responses.insert(answer.status.to_string(), success(answer, access.is_some(), writes, components));
+        responses.insert(
+            answer.status.to_string(),
+            success(dialect, answer, access.is_some(), writes, components),
+        );
     }
     let mut shown = json!({
         "operationId": id_of(route),
@@ -146,10 +149,16 @@ fn request_body(body: &Body, components: &Map<String, Value>) -> Value {
     })
 }
 
-fn success(answer: &Answer, limited: bool, writes: bool, components: &Map<String, Value>) -> Value {
+fn success(
+    dialect: Dialect,
+    answer: &Answer,
+    limited: bool,
+    writes: bool,
+    components: &Map<String, Value>,
+) -> Value {
     let mut headers = json!({ "x-request-id": { "$ref": "#/components/headers/RequestId" } });
     if limited {
-        problems::say_how_the_caller_stands(&mut headers);
+        problems::say_how_the_caller_stands(dialect, &mut headers);
     }
     if writes {
         headers["idempotent-replayed"] = json!({ "$ref": "#/components/headers/IdempotentReplayed" });
@@ -262,6 +271,18 @@ fn headers() -> Value {
             "description": "How many requests are left (`r`), and in how many seconds the bucket is full again \
                             or, on a 429, when there is one (`t`).",
             "schema": { "type": "string", "examples": ["\"read\";r=5999;t=1"] },
+        },
+        "XRateLimitLimit": {
+            "description": "How many requests a key has after a silence.",
+            "schema": { "type": "integer", "minimum": 1 },
+        },
+        "XRateLimitRemaining": {
+            "description": "How many of them are left.",
+            "schema": { "type": "integer", "minimum": 0 },
+        },
+        "XRateLimitReset": {
+            "description": "The Unix second at which all of them are there again or, on a 429, at which there is one.",
+            "schema": { "type": "integer", "minimum": 0 },
         },
         "RetryAfter": {
             "description": "After how many seconds asking again makes sense.",

@@ -86,7 +86,8 @@ const NOTHING_THERE: (&str, &str) =
     ("not_found", "there is no such thing; what belongs to another handle answers the same");
 const NO_SUCH_HANDLE: (&str, &str) =
     ("handle_not_found", "the handle in the path cannot be one, was deleted, or was never made");
-const NO_HANDLE_OF_KEY: (&str, &str) = ("handle_not_found", "the key's handle was deleted, or was never made");
+const NO_HANDLE_OF_KEY: (&str, &str) =
+    ("handle_not_found", "the key's handle was deleted, or was never made");
 const NOT_FOUND: Shared = Shared { name: "NotFound", status: 404, codes: &[NOTHING_THERE, NO_SUCH_HANDLE] };
 const NO_HANDLE: Shared = Shared { name: "HandleNotFound", status: 404, codes: &[NO_SUCH_HANDLE] };
 const NO_THING: Shared = Shared { name: "NotFound", status: 404, codes: &[NOTHING_THERE, NO_HANDLE_OF_KEY] };
@@ -312,7 +313,7 @@ fn refusals(operation: &Operation, need: Need, door: Door) -> Vec<Shared> {
 
 fn response(dialect: Dialect, status: u16, codes: &[(&'static str, &str)]) -> Value {
     let mut headers = json!({ "x-request-id": { "$ref": "#/components/headers/RequestId" } });
-    say_how_the_caller_stands(&mut headers);
+    say_how_the_caller_stands(dialect, &mut headers);
     match status {
         401 => {
             headers["www-authenticate"] =
@@ -381,9 +382,18 @@ fn shape(dialect: Dialect, status: u16, codes: &[(&'static str, &str)]) -> (Valu
 }
 
 /// The headers that every answer of a route with a limit may have.
-pub(super) fn say_how_the_caller_stands(headers: &mut Value) {
+pub(super) fn say_how_the_caller_stands(dialect: Dialect, headers: &mut Value) {
     headers["ratelimit-policy"] = json!({ "$ref": "#/components/headers/RateLimitPolicy" });
     headers["ratelimit"] = json!({ "$ref": "#/components/headers/RateLimit" });
+    if dialect == Dialect::V1 {
+        for (name, component) in [
+            ("x-ratelimit-limit", "XRateLimitLimit"),
+            ("x-ratelimit-remaining", "XRateLimitRemaining"),
+            ("x-ratelimit-reset", "XRateLimitReset"),
+        ] {
+            headers[name] = json!({ "$ref": format!("#/components/headers/{component}") });
+        }
+    }
 }
 
 /// What a route asks of its caller, in a sentence.

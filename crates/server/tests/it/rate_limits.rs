@@ -140,3 +140,63 @@ async fn behind_a_proxy_each_caller_answers_for_itself() {
     }
     world.owner().get("/webhooks").await.expect(StatusCode::OK);
 }
+
+/// The headers of the v1 API about the limit: limit, remaining, reset.
+fn told_v1(answer: &Answer) -> [Option<&str>; 3] {
+    ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"].map(|name| answer.header(name))
+}
+
+#[tokio::test]
+async fn a_key_of_the_v1_api_has_a_thousand_requests_an_hour_for_all_that_it_asks() {
+    let (world, clock) = world(|settings| settings.limits.reads_per_minute = 1).await;
+    let start = in_whole_seconds(&clock);
+    let key = world.organization().await;
+    let read = key.get("/webhooks").await;
+    read.data(200);
+    // One place comes back every 3.6 s.
+    let reset = (start + 4).to_string();
+    assert_eq!(told_v1(&read), [Some("1000"), Some("999"), Some(reset.as_str())]);
+    assert_eq!(told(&read), [Some("\"v1\";q=1000;w=3600"), Some("\"v1\";r=999;t=4"), None]);
+    let published = key.post("/events", &json!({ "type": "a", "payload": {} })).await;
+    published.data(202);
+    assert_eq!(told_v1(&published)[1], Some("998"));
+    let unknown = key.get("/webhooks/wh_01arz3ndektsv4rrffq69g5fav").await;
+    assert_eq!(told_v1(unknown.expect_refusal(404, "NOT_FOUND"))[1], Some("997"));
+    // v2 says it in the standard headers alone.
+    assert_eq!(told_v1(&world.owner().get("/webhooks").await), [None; 3]);
+}
+
+#[tokio::test]
+async fn a_key_that_asks_too_often_is_refused_in_the_words_of_v1() {
+    let (world, clock) = world(|settings| settings.limits.v1_per_hour = 2).await;
+    let start = in_whole_seconds(&clock);
+    let (key, other) = (world.organization().await, world.organization().await);
+    for remaining in ["1", "0"] {
+        let answer = key.post("/webhooks", &json!({})).await;
+        assert_eq!(told_v1(answer.expect_refusal(400, "BAD_REQUEST"))[1], Some(remaining));
+    }
+    let refused = key.get("/webhooks").await;
+    refused.expect_refusal(429, "RATE_LIMITED");
+    assert_eq!(refused.header("retry-after"), Some("1800"));
+    assert_eq!(told_v1(&refused), [Some("2"), Some("0"), Some((start + 1800).to_string().as_str())]);
+    other.get("/webhooks").await.data(200);
+
+    clock.advance(Duration::from_secs(1799));
+    let early = key.get("/webhooks").await;
+    assert_eq!(early.expect_refusal(429, "RATE_LIMITED").header("retry-after"), Some("1"));
+    clock.advance(Duration::from_secs(1));
+    key.get("/webhooks").await.data(200);
+}
+
+#[tokio::test]
+async fn v1_without_a_limit_says_nothing_of_one() {
+    let (world, _) = world(|settings| settings.limits.v1_per_hour = 0).await;
+    let answer = world.organization().await.get("/webhooks").await;
+    answer.data(200);
+    assert_eq!((told_v1(&answer), told(&answer)), ([None; 3], [None; 3]));
+}
+
+fn in_whole_seconds(clock: &HandClock) -> i64 {
+    use angarium_engine::Clock;
+    clock.now().as_millis() / 1000
+}
