@@ -56,16 +56,19 @@ pub fn master_key(settings: &StoreSettings) -> Result<MasterKey, KeyError> {
     let (place, text) = match (&settings.key, &settings.key_file) {
         (Some(key), _) => ("the setting store.key".to_owned(), key.0.clone()),
         (None, Some(path)) => (path.display().to_string(), read(path)?),
-        (None, None) => {
-            let path = beside(&settings.path, MASTER_KEY);
-            let text = read_or_make(
-                &path,
-                "master key: without it the stored secrets are lost, so back it up",
-                || MasterKey::generate().1,
-            )?;
-            (path.display().to_string(), text)
-        }
+        (None, None) => return master_key_in(&beside(&settings.path, MASTER_KEY)),
     };
+    parsed(place, &text)
+}
+
+/// The key in a file, which is made if it is not there.
+pub(crate) fn master_key_in(path: &Path) -> Result<MasterKey, KeyError> {
+    let what = "master key: without it the stored secrets are lost, so back it up";
+    let text = read_or_make(path, what, || MasterKey::generate().1)?;
+    parsed(path.display().to_string(), &text)
+}
+
+fn parsed(place: String, text: &SecretString) -> Result<MasterKey, KeyError> {
     MasterKey::parse(text.expose_secret()).map_err(|source| KeyError::MasterKey { place, source })
 }
 

@@ -39,6 +39,11 @@ statements! {
     META = "SELECT value FROM meta WHERE name = $1";
     PUT_META = "INSERT INTO meta (name, value) VALUES ($1, $2)
         ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    SEALED_SUBSCRIPTIONS = "SELECT handle, id, subscription, keys FROM subscriptions
+        WHERE (handle, id) > ($1, $2) ORDER BY handle, id LIMIT $3";
+    RESEAL_SUBSCRIPTION = "UPDATE subscriptions SET subscription = $1, keys = $2 WHERE handle = $3 AND id = $4";
+    SEALED_ANSWERS = "SELECT scope, body FROM idempotency WHERE scope > $1 ORDER BY scope LIMIT $2";
+    RESEAL_ANSWER = "UPDATE idempotency SET body = $1 WHERE scope = $2";
     SEEN = "SELECT fingerprint, status, body, expires_at FROM idempotency WHERE scope = $1 AND expires_at > $2";
     REMEMBER = "INSERT INTO idempotency (scope, fingerprint, status, body, expires_at) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (scope) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status,

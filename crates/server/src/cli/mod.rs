@@ -15,6 +15,7 @@ mod migrate;
 mod openapi;
 mod publish;
 mod replay;
+mod reseal;
 mod restore;
 mod serve;
 mod settings;
@@ -72,6 +73,7 @@ commands! {
     Backup => backup::BackupArgs,
     Restore => restore::RestoreArgs,
     Migrate => migrate::MigrateArgs,
+    Reseal => reseal::ResealArgs,
     Openapi => openapi::OpenapiArgs,
 }
 

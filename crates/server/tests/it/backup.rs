@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::credentials::SECRET;
 use crate::receiver::Receiver;
+use crate::webhooks::signature;
 use crate::world::{World, settings};
 
 fn on_disk(folder: &Path) -> Settings {
@@ -84,4 +85,32 @@ async fn where_there_is_no_store_there_is_nothing_to_copy_and_nothing_to_migrate
     assert!(complains(folder.path(), &["migrate"]).await.contains("there is no store"));
     let found: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
     assert!(found.is_empty(), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_gets_another_master_key_and_its_receivers_notice_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let receiver = Receiver::start().await;
+    let mut settings = on_disk(folder.path());
+    let world = World { service: Service::start(&settings).await.expect("a running service") };
+    let webhook = world.owner().subscribe(&receiver, "/hook", &["*"]).await;
+    let new_key = folder.path().join("second.key");
+    let new_key = new_key.to_str().expect("text");
+    let words = ["reseal", "--new-key-file", new_key];
+    assert!(complains(folder.path(), &words).await.contains("another process has it open"));
+    world.service.stop().await;
+
+    let told = prints(folder.path(), &words).await;
+    assert!(told.contains("1 subscriptions") && told.contains(new_key), "{told}");
+    assert!(complains(folder.path(), &words).await.contains("it was sealed with the master key"));
+    let refused = Service::start(&settings).await.err().expect("another key");
+    assert!(refused.to_string().contains("it was sealed with the master key"), "{refused}");
+
+    settings.store.key_file = Some(new_key.into());
+    let world = World { service: Service::start(&settings).await.expect("a running service") };
+    world.owner().publish("a").await;
+    let arrival = receiver.received(1).await.remove(0);
+    let secret = webhook["secret"].as_str().expect("a secret");
+    assert_eq!(arrival.header("webhook-signature"), signature(secret, &arrival));
+    world.service.stop().await;
 }

@@ -44,7 +44,7 @@ impl SealedContext {
         let Context { idempotency, audit, draw } = context;
         let made_at = idempotency.as_ref().map(Record::made_at).unwrap_or_default();
         let record = idempotency.map(|record| SealedRecord {
-            sealed_body: key.seal(&row_name(&record.scope), &record.body),
+            sealed_body: key.seal(&answer_row(record.scope.as_str()), &record.body),
             scope: record.scope,
             fingerprint: record.fingerprint,
             status: record.status,
@@ -104,7 +104,7 @@ pub(super) fn remembered(db: &Connection, scope: &Scope, now: Timestamp) -> Trie
 impl SealedRecord {
     pub(super) fn open(self, key: &MasterKey) -> Tried<Record> {
         let body = key
-            .open(&row_name(&self.scope), &self.sealed_body)
+            .open(&answer_row(self.scope.as_str()), &self.sealed_body)
             .map_err(|error| Fault::corrupt(&format!("the answer to {:?}", self.scope.as_str()), error))?;
         Ok(Record {
             scope: self.scope,
@@ -125,6 +125,7 @@ impl<T> Outcome<T> {
     }
 }
 
-fn row_name(scope: &Scope) -> String {
-    format!("idempotency\n{}", scope.as_str())
+/// The row that an answer is sealed for.
+pub(super) fn answer_row(scope: &str) -> String {
+    format!("idempotency\n{scope}")
 }

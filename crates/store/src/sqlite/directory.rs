@@ -311,10 +311,10 @@ fn token(row: &Row<'_>) -> Tried<Token> {
     Ok(Token { last_used_at, ..token })
 }
 
-fn subscription_row(handle: &Handle, id: SubscriptionId) -> String {
+pub(super) fn subscription_row(handle: &Handle, id: SubscriptionId) -> String {
     format!("subscription\n{handle}\n{id}")
 }
 
-fn keys_row(handle: &Handle, id: SubscriptionId) -> String {
+pub(super) fn keys_row(handle: &Handle, id: SubscriptionId) -> String {
     format!("keys\n{handle}\n{id}")
 }

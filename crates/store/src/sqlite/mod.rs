@@ -15,6 +15,7 @@ mod fault;
 mod history;
 mod readers;
 mod replays;
+mod reseal;
 mod row;
 mod schema;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use writer::{Limits, Writer};
 
 pub use audit::{Walked, walk_audit};
 pub use backup::{Copied, Migrated, back_up, migrate, pending_migration, restore};
+pub use reseal::{Resealed, reseal};
 pub use writer::{EndObserver, Observer};
 
 /// How a store uses its machine.

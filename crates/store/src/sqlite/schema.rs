@@ -17,7 +17,7 @@ refinery::embed_migrations!("src/sqlite/migrations");
 /// The first release of `SQLite` that cannot lose committed rows when a write meets a checkpoint.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// The row that says which master key the store was sealed with.
-const KEY_CHECK: &str = "key check";
+pub(super) const KEY_CHECK: &str = "key check";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages of 4 KiB in the log of writes before they are moved to the database. Many: a page that was
 /// written often meanwhile is moved once.
