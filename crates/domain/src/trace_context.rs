@@ -105,6 +105,8 @@ fn is_state(state: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -183,5 +185,29 @@ mod tests {
             assert_eq!(TraceContext::from_bytes(&context.to_bytes()), Some(context));
         }
         assert_eq!(TraceContext::from_bytes(&[1; 24]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_caller_sends_what_is_kept_names_a_span_and_is_stored_as_it_was_read(
+            version in prop_oneof![8 => "00", 1 => "[0-9a-f]{2}", 1 => "[0-9a-zA-Z+]{0,3}"],
+            trace in prop_oneof![8 => "[0-9a-f]{32}", 1 => "0{32}", 1 => "\\PC{0,34}"],
+            span in prop_oneof![8 => "[0-9a-f]{16}", 1 => "0{16}", 1 => "\\PC{0,18}"],
+            flags in prop_oneof![8 => "[0-9a-f]{2}", 1 => "\\PC{0,3}"],
+            more in prop_oneof![8 => "", 1 => "-\\PC{0,4}"],
+            state in "([a-z@]{1,3}=[ -~]{1,5},){0,40}|\\PC{0,600}",
+        ) {
+            let parent = format!("{version}-{trace}-{span}-{flags}{more}");
+            if let Some(context) = TraceContext::of_headers(&parent, Some(&state)) {
+                prop_assert!(context.names_a_span() && parent.contains(&context.to_string()));
+                let kept = context.state.as_deref().unwrap_or_default();
+                prop_assert!(kept.len() <= STATE_BYTES_MAX && kept.split(',').count() <= STATE_MEMBERS_MAX);
+                prop_assert!(state.contains(kept) && kept.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+                prop_assert_eq!(TraceContext::from_bytes(&context.to_bytes()), Some(context.clone()));
+                // What vendors say to each other changes nothing in what the parent says.
+                let alone = TraceContext { state: None, ..context };
+                prop_assert_eq!(TraceContext::of_headers(&parent, None), Some(alone));
+            }
+        }
     }
 }
