@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Event, Origin};
 use crate::event_type::EventType;
 use crate::handle::Handle;
-use crate::ids::{DeliveryId, EventId, SubscriptionId};
+use crate::ids::{DeliveryId, EventId, ReplayId, SubscriptionId};
 use crate::outcome::{Class, Failure, Outcome};
 use crate::retry::{Delay, RetryPolicy};
 use crate::subscription::EndpointUrl;
@@ -82,6 +82,8 @@ pub struct Delivery {
     pub ordering_key: Option<OrderingKey>,
     /// The delivery that this one repeats on request.
     pub replay_of: Option<DeliveryId>,
+    /// The replay job that made it; none if it was made in any other way.
+    pub replay_id: Option<ReplayId>,
     /// Where a replay "to the original" goes instead of the subscription's address of today.
     pub endpoint_override: Option<EndpointUrl>,
     /// Changes by settlement, release and withdrawal.
@@ -284,6 +286,19 @@ pub enum Status {
 }
 
 impl Status {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Pending => "pending",
+            Status::InFlight => "in_flight",
+            Status::Retrying => "retrying",
+            Status::Delivered => "delivered",
+            Status::Dead => "dead",
+            Status::Cancelled => "cancelled",
+            Status::Held => "held",
+        }
+    }
+
     /// The word for a delivery, given whether its subscription holds its deliveries.
     pub fn of(delivery: &Delivery, held: bool) -> Status {
         match delivery.state {
@@ -317,6 +332,7 @@ mod tests {
             subscription_id: SubscriptionId::from_bytes([3; 16]),
             ordering_key: None,
             replay_of: None,
+            replay_id: None,
             endpoint_override: None,
             state: State::InFlight { lease_until: NOON },
             attempts_made,

@@ -1,5 +1,7 @@
 //! Delivering past events again, on request.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::{Delivery, State, Status};
@@ -30,6 +32,65 @@ pub struct DeliveryFilter {
     /// Made before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+}
+
+/// Which finished deliveries a job replays, as its caller names them: one word, or a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Finished {
+    /// The dead letters. What a caller means who names nothing: replaying what was delivered sends
+    /// it twice.
+    #[default]
+    Dead,
+    /// Those that were delivered.
+    Delivered,
+    /// All of them.
+    Both,
+}
+
+impl Finished {
+    /// Both, or one, or nothing that can be replayed.
+    pub fn of(statuses: &[Status]) -> Result<Finished, NotFinished> {
+        if let Some(other) = statuses.iter().find(|s| !matches!(s, Status::Dead | Status::Delivered)) {
+            return Err(NotFinished { status: Some(*other) });
+        }
+        match (statuses.contains(&Status::Dead), statuses.contains(&Status::Delivered)) {
+            (true, true) => Ok(Finished::Both),
+            (true, false) => Ok(Finished::Dead),
+            (false, true) => Ok(Finished::Delivered),
+            (false, false) => Err(NotFinished { status: None }),
+        }
+    }
+
+    /// The condition in a [`DeliveryFilter`], of which a job takes the finished only.
+    pub fn condition(self) -> Option<Status> {
+        match self {
+            Finished::Dead => Some(Status::Dead),
+            Finished::Delivered => Some(Status::Delivered),
+            Finished::Both => None,
+        }
+    }
+
+    /// The words for the condition of a job.
+    pub fn words(condition: Option<Status>) -> Vec<Status> {
+        condition.map_or_else(|| vec![Status::Dead, Status::Delivered], |status| vec![status])
+    }
+}
+
+/// What is not finished cannot be replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub struct NotFinished {
+    /// The word that stands in the way; none if there was no word.
+    pub status: Option<Status>,
+}
+
+impl std::fmt::Display for NotFinished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a replay takes dead and delivered")?;
+        match self.status {
+            Some(status) => write!(f, ", and not {}", status.as_str()),
+            None => f.write_str(", one of them at least"),
+        }
+    }
 }
 
 /// Which endpoint settings a replay uses.
@@ -87,12 +148,53 @@ pub struct ReplayJob {
     pub skipped: u64,
     /// The last delivery looked at; the job goes from old to new.
     pub cursor: Option<DeliveryId>,
+    /// When it made its last batch: a job that goes on after a restart keeps to its rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_at: Option<Timestamp>,
     /// Where the job stands.
     pub status: JobStatus,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+}
+
+/// Batches a second, where the rate is no lower than that.
+const BATCHES_PER_SECOND: u32 = 5;
+/// The most deliveries in one batch, which is one commit.
+const BATCH_MAX: u32 = 200;
+
+impl ReplayJob {
+    /// How many deliveries are made in one commit at most.
+    pub fn batch(&self) -> u32 {
+        (self.rate_per_second / BATCHES_PER_SECOND).clamp(1, BATCH_MAX)
+    }
+
+    /// The time from one batch to the next.
+    pub fn pause(&self) -> Duration {
+        Duration::from_secs(1) * self.batch() / self.rate_per_second.max(1)
+    }
+
+    /// When the next batch may be made. Never further ahead than one pause, or else the clock was
+    /// put back.
+    pub fn next_batch_at(&self, now: Timestamp) -> Timestamp {
+        let pause = self.pause();
+        self.moved_at.map_or(now, |moved_at| (moved_at + pause).clamp(now, now + pause))
+    }
+
+    /// How many of those that matched are still to be looked at; 0 once it has ended.
+    pub fn remaining(&self) -> u64 {
+        match self.status {
+            JobStatus::Running => self.matched.saturating_sub(self.replayed + self.skipped),
+            JobStatus::Completed | JobStatus::Cancelled => 0,
+        }
+    }
+
+    /// When a running job will have made the rest at its rate, if nothing holds it up.
+    pub fn expected_end(&self, now: Timestamp) -> Option<Timestamp> {
+        let millis = self.remaining().saturating_mul(1_000) / u64::from(self.rate_per_second.max(1));
+        (self.status == JobStatus::Running).then(|| now + Duration::from_millis(millis))
+    }
 }
 
 /// Where a replay job stands.
@@ -105,4 +207,77 @@ pub enum JobStatus {
     Completed,
     /// Ended by its owner.
     Cancelled,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::from_seconds(12 * 3600);
+
+    fn job(rate_per_second: u32) -> ReplayJob {
+        ReplayJob {
+            id: ReplayId::from_bytes([1; 16]),
+            handle: "acme".parse().expect("a handle"),
+            filter: DeliveryFilter::default(),
+            to: Target::Current,
+            rate_per_second,
+            matched: 100,
+            replayed: 0,
+            skipped: 0,
+            cursor: None,
+            moved_at: None,
+            status: JobStatus::Running,
+            created_at: NOON,
+            finished_at: None,
+        }
+    }
+
+    #[test]
+    fn a_replay_is_of_the_dead_the_delivered_or_both() {
+        use Status::{Dead, Delivered, Pending};
+        for (words, finished) in [
+            (vec![Dead], Finished::Dead),
+            (vec![Delivered, Delivered], Finished::Delivered),
+            (vec![Delivered, Dead], Finished::Both),
+        ] {
+            assert_eq!(Finished::of(&words), Ok(finished));
+            assert_eq!(Finished::of(&Finished::words(finished.condition())), Ok(finished));
+        }
+        let refused = |words: &[Status]| Finished::of(words).expect_err("nothing finished").to_string();
+        assert_eq!(refused(&[Dead, Pending]), "a replay takes dead and delivered, and not pending");
+        assert_eq!(refused(&[]), "a replay takes dead and delivered, one of them at least");
+    }
+
+    #[test]
+    fn batches_and_pauses_come_to_the_rate_and_no_batch_is_large() {
+        for rate in [1, 4, 5, 7, 50, 999, 1_000] {
+            let job = job(rate);
+            let made_a_second = f64::from(job.batch()) / job.pause().as_secs_f64();
+            assert!((made_a_second / f64::from(rate) - 1.0).abs() < 1e-6, "{rate}: {made_a_second}");
+            assert!((1..=200).contains(&job.batch()), "{rate}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_goes_on_waits_for_what_is_left_of_its_pause() {
+        let at = |millis| NOON + Duration::from_millis(millis);
+        let moved = ReplayJob { moved_at: Some(NOON), ..job(1) };
+        assert_eq!(job(1).next_batch_at(NOON), NOON);
+        assert_eq!(moved.next_batch_at(at(400)), at(1_000));
+        assert_eq!(moved.next_batch_at(at(5_000)), at(5_000));
+        // The clock was put back by an hour.
+        let ahead = ReplayJob { moved_at: Some(at(3_600_000)), ..job(1) };
+        assert_eq!(ahead.next_batch_at(NOON), at(1_000));
+    }
+
+    #[test]
+    fn what_remains_is_told_with_its_end_until_the_job_ends() {
+        let half = ReplayJob { replayed: 30, skipped: 20, ..job(10) };
+        assert_eq!((half.remaining(), half.expected_end(NOON)), (50, Some(NOON + Duration::from_secs(5))));
+        let more_than_matched = ReplayJob { replayed: 130, ..job(10) };
+        assert_eq!(more_than_matched.remaining(), 0);
+        let ended = ReplayJob { status: JobStatus::Cancelled, ..half };
+        assert_eq!((ended.remaining(), ended.expected_end(NOON)), (0, None));
+    }
 }

@@ -7,7 +7,8 @@ use crate::time::Timestamp;
 /// How long finished things are kept. Nothing unfinished is ever forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Delivered and cancelled deliveries, their attempts, and events with nothing left to point at.
+    /// Delivered and cancelled deliveries, their attempts, events with nothing left to point at, and
+    /// replay jobs that have ended.
     pub finished: Duration,
     /// Dead letters that were neither replayed nor discarded.
     pub dead: Duration,

@@ -10,7 +10,7 @@ use angarium_domain::delivery::{Delivery, OrderingKey, State};
 use angarium_domain::dispatch::{Head, Input, LaneRules, Ticket};
 use angarium_domain::event::Event;
 use angarium_domain::fan_out::{self, Candidate};
-use angarium_domain::ids::{DeliveryId, SubscriptionId};
+use angarium_domain::ids::{DeliveryId, ReplayId, SubscriptionId};
 use angarium_domain::subscription::{EndpointUrl, Subscription};
 use angarium_domain::time::Timestamp;
 use angarium_store::delivery_queue::{Lease, Leased};
@@ -44,6 +44,8 @@ pub(crate) struct Plan {
 #[derive(Default)]
 pub(crate) struct Again {
     pub(crate) replay_of: Option<DeliveryId>,
+    /// The job that asks for it.
+    pub(crate) replay_id: Option<ReplayId>,
     pub(crate) endpoint_override: Option<EndpointUrl>,
 }
 
@@ -142,6 +144,7 @@ impl Planner {
             subscription_id: to.id,
             ordering_key,
             replay_of: again.replay_of,
+            replay_id: again.replay_id,
             endpoint_override: again.endpoint_override,
             state,
             attempts_made: 0,

@@ -5,10 +5,9 @@
 //! last commit left it: no delivery is replayed twice, none is skipped.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use angarium_domain::audit::changed;
-use angarium_domain::delivery::Delivery;
+use angarium_domain::delivery::{Delivery, Status};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::ReplayId;
 use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob, Target};
@@ -17,14 +16,15 @@ use angarium_store::StoreError;
 use angarium_store::directory::Snapshot;
 use angarium_store::event_log::Append;
 use angarium_store::history::LogFilter;
+use angarium_store::page::{Page, PageRequest};
 use angarium_store::write::{Context, Written};
 use serde_json::json;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::deliveries::{paused_in, repetition};
 use crate::ids::new_id;
 use crate::once::{Once, RepeatError, Reply};
-use crate::planner::Plan;
+use crate::planner::{Again, Plan};
 use crate::snapshots::find;
 use crate::{Caller, Desk};
 
@@ -95,6 +95,11 @@ impl ReplayJobs {
         self.desk.store.replay(handle, id).await
     }
 
+    /// A handle's jobs, newest first.
+    pub async fn list(&self, handle: &Handle, page: PageRequest) -> Result<Page<ReplayJob>, StoreError> {
+        self.desk.store.replays(handle, page).await
+    }
+
     /// Begins a job.
     pub async fn create(
         &self,
@@ -121,6 +126,7 @@ impl ReplayJobs {
             replayed: 0,
             skipped: 0,
             cursor: None,
+            moved_at: None,
             status: JobStatus::Running,
             created_at: now,
             finished_at: None,
@@ -173,7 +179,9 @@ impl ReplayJobs {
         let paused = paused_in(&*self.desk.snapshots.get(handle).await?);
         let until = conditions.until.map_or(made_before, |until| until.min(made_before));
         let conditions = DeliveryFilter { until: Some(until), ..conditions };
-        Ok(LogFilter { conditions, dead_letters: false, paused })
+        // Of the dead, only dead letters can be replayed; saying so finds them by their index.
+        let dead_letters = conditions.status == Some(Status::Dead);
+        Ok(LogFilter { conditions, dead_letters, paused })
     }
 
     fn spawn(&self, job: ReplayJob) {
@@ -187,9 +195,10 @@ impl ReplayJobs {
     }
 
     async fn run(&self, mut job: ReplayJob) -> Result<(), StoreError> {
-        // Five batches a second, or one delivery at a time where the rate is lower than that.
-        let batch = (job.rate_per_second / 5).clamp(1, 200);
-        let mut ticks = tokio::time::interval(Duration::from_secs(1) * batch / job.rate_per_second.max(1));
+        let now = self.desk.clock.now();
+        // A restart is no reason to be faster than the rate.
+        let first = Instant::now() + job.next_batch_at(now).since(now);
+        let mut ticks = tokio::time::interval_at(first, job.pause());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stopped = self.desk.tasks.stopped();
         loop {
@@ -198,10 +207,10 @@ impl ReplayJobs {
                 () = stopped.cancelled() => return Ok(()),
                 _ = ticks.tick() => {}
             }
-            job = match self.advance(job.clone(), batch).await {
+            job = match self.advance(job.clone()).await {
                 Ok(Some(job)) => job,
                 Ok(None) => return Ok(()),
-                // Somebody changed the handle, or ended the job.
+                // Somebody changed the handle, replayed one of these, or ended the job.
                 Err(StoreError::Conflict) => match self.look_up(&job).await {
                     Ok(Some(job)) => job,
                     Ok(None) => return Ok(()),
@@ -223,7 +232,7 @@ impl ReplayJobs {
     }
 
     /// Makes one batch, and answers the job as it is after it; none when it is done.
-    async fn advance(&self, mut job: ReplayJob, batch: u32) -> Result<Option<ReplayJob>, StoreError> {
+    async fn advance(&self, mut job: ReplayJob) -> Result<Option<ReplayJob>, StoreError> {
         let account = self.desk.snapshots.get(&job.handle).await?.account.clone();
         if account.is_removed() {
             return Ok(None);
@@ -233,7 +242,7 @@ impl ReplayJobs {
             return Ok(Some(job));
         }
         let filter = self.log_filter(&job.handle, job.filter.clone(), job.created_at).await?;
-        let originals = self.desk.store.replayable(&job.handle, filter, job.cursor, batch).await?;
+        let originals = self.desk.store.replayable(&job.handle, filter, job.cursor, job.batch()).await?;
         let Some(last) = originals.last() else {
             job.status = JobStatus::Completed;
             job.finished_at = Some(self.desk.clock.now());
@@ -243,6 +252,7 @@ impl ReplayJobs {
             return Ok(None);
         };
         job.cursor = Some(last.id);
+        job.moved_at = Some(self.desk.clock.now());
         let snapshot = self.desk.snapshots.get(&job.handle).await?;
         let mut plan = self.desk.planner.plan();
         for original in &originals {
@@ -272,7 +282,7 @@ impl ReplayJobs {
             job.skipped += 1;
             return Ok(());
         };
-        let again = repetition(original, &entry.subscription, job.to);
+        let again = Again { replay_id: Some(job.id), ..repetition(original, &entry.subscription, job.to) };
         let now = self.desk.clock.now();
         self.desk.planner.add(plan, &snapshot.account, &entry.subscription, &event, again, now);
         job.replayed += 1;

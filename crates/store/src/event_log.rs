@@ -32,7 +32,8 @@ pub struct Append {
     /// scheduled, and waits behind the unfinished ones of its key in its lane. One that replays
     /// another takes that one off the list of dead letters.
     pub deliveries: Vec<Delivery>,
-    /// The progress of the replay job that made them. Refused if the job is no longer running.
+    /// The progress of the replay job that made them. Refused if the job is no longer running, or if
+    /// somebody else came first: see [`EventLog::append`].
     pub job: Option<ReplayJob>,
     /// The new state of a subscription that the events tell of. Makes a new version of its handle,
     /// which must be in `decided_upon`.
@@ -61,8 +62,11 @@ pub trait EventLog: Send + Sync {
     ///
     /// [`StoreError::Conflict`] if a handle's snapshot is no longer the one named in
     /// `decided_upon`, the job is no longer running, the event of a delivery is not in the log any
-    /// more, or an id is taken. A key that was seen before is no error:
-    /// it is [`Written::Seen`], and wins over a conflict.
+    /// more, or an id is taken. With a job also if the original of one of its deliveries was replayed,
+    /// discarded or forgotten meanwhile: jobs that meet each other, or a person, replay it once. A
+    /// replay without a job is somebody's word about one delivery, and may come again.
+    ///
+    /// A key that was seen before is no error: it is [`Written::Seen`], and wins over a conflict.
     async fn append(&self, append: Append) -> Result<Written<()>, StoreError>;
 
     /// One event of a handle.

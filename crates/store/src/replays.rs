@@ -6,6 +6,7 @@ use angarium_domain::replay::ReplayJob;
 use async_trait::async_trait;
 
 use crate::error::StoreError;
+use crate::page::{Page, PageRequest};
 use crate::write::{Context, Written};
 
 /// Replay jobs. Their progress is written by [`crate::EventLog::append`].
@@ -20,6 +21,9 @@ pub trait Replays: Send + Sync {
 
     /// One job of a handle.
     async fn replay(&self, handle: &Handle, id: ReplayId) -> Result<Option<ReplayJob>, StoreError>;
+
+    /// A handle's jobs, newest first.
+    async fn replays(&self, handle: &Handle, page: PageRequest) -> Result<Page<ReplayJob>, StoreError>;
 
     /// Every job that is running: what to go on with after a restart.
     async fn running_replays(&self) -> Result<Vec<ReplayJob>, StoreError>;

@@ -9,7 +9,7 @@ macro_rules! delivery_columns {
     () => {
         "handle, id, event_id, event_type, origin, subscription_id, ordered, replay_of, endpoint_override, \
          state, state_at, cause, attempts_made, interruptions, last_outcome, discarded_at, token, replayed_by, \
-         ordering_key, place"
+         ordering_key, place, replay_id"
     };
 }
 
@@ -62,10 +62,12 @@ statements! {
     EVENT_EXISTS = "SELECT 1 FROM events WHERE handle = $1 AND id = $2";
     REFER_TO_EVENT = "UPDATE events SET unreferenced = 0 WHERE handle = $1 AND id = $2 AND unreferenced = 1";
     INSERT_DELIVERY = "INSERT INTO deliveries (", delivery_columns!(), ")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
     LAST_PLACE = "SELECT place FROM deliveries INDEXED BY deliveries_in_order
         WHERE handle = $1 AND subscription_id = $2 AND ordering_key = $3 AND ordered = 1 AND state <= 1
         ORDER BY place DESC LIMIT 1";
+    UNTOUCHED = "SELECT 1 FROM deliveries
+        WHERE handle = $1 AND id = $2 AND replayed_by IS NULL AND discarded_at IS NULL";
     MARK_REPLAYED = "UPDATE deliveries SET replayed_by = $1, state = CASE state WHEN 4 THEN 5 ELSE state END
         WHERE handle = $2 AND id = $3";
 
@@ -174,11 +176,12 @@ statements! {
         (SELECT scope FROM idempotency WHERE scope >= $1 AND scope < $2 LIMIT $3)";
 
     // Replay jobs.
-    INSERT_REPLAY = "INSERT INTO replays (handle, id, running, job) VALUES ($1, $2, $3, $4)";
+    INSERT_REPLAY = "INSERT INTO replays (handle, id, running, finished_at, job) VALUES ($1, $2, $3, $4, $5)";
     REPLAY = "SELECT job FROM replays WHERE handle = $1 AND id = $2";
     REPLAY_RUNS = "SELECT 1 FROM replays WHERE handle = $1 AND id = $2 AND running = 1";
     RUNNING_REPLAYS = "SELECT job FROM replays WHERE running = 1 ORDER BY handle, id";
-    MOVE_REPLAY = "UPDATE replays SET running = $1, job = $2 WHERE handle = $3 AND id = $4 AND running = 1";
+    MOVE_REPLAY = "UPDATE replays SET running = $1, finished_at = $2, job = $3
+        WHERE handle = $4 AND id = $5 AND running = 1";
 
     // Upkeep.
     FINISHED = "SELECT handle, id, event_id FROM deliveries INDEXED BY deliveries_finished
@@ -193,6 +196,9 @@ statements! {
         (SELECT scope FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
     BACKLOG = "SELECT COUNT(*) FROM
         (SELECT 1 FROM deliveries INDEXED BY deliveries_due WHERE state = 0 LIMIT $1)";
+    FORGET_REPLAYS = "DELETE FROM replays WHERE (handle, id) IN
+        (SELECT handle, id FROM replays INDEXED BY replays_ended
+        WHERE running = 0 AND finished_at < $1 ORDER BY finished_at LIMIT $2)";
     COUNT_EVENTS = "SELECT COUNT(*) FROM events";
     COUNT_DELIVERIES = "SELECT state, COUNT(*) FROM deliveries GROUP BY state";
 }
@@ -206,6 +212,9 @@ pub(crate) const SELECT_AUDIT: &str =
     concat!("SELECT ", audit_columns!(), " FROM audit INDEXED BY audit_by_handle");
 /// The beginning of a count of a handle's deliveries; conditions follow.
 pub(crate) const SELECT_COUNT: &str = "SELECT COUNT(*) FROM deliveries";
+
+/// The beginning of a query over a handle's replay jobs; conditions follow.
+pub(crate) const SELECT_REPLAYS: &str = "SELECT job FROM replays";
 
 /// Whether the parameters of a statement first appear as `$1`, `$2` and so on.
 #[cfg(test)]

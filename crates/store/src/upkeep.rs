@@ -15,12 +15,14 @@ pub struct Forgotten {
     pub events: u64,
     /// Idempotency records.
     pub keys: u64,
+    /// Replay jobs that had ended.
+    pub replays: u64,
 }
 
 impl Forgotten {
     /// How many rows in all.
     pub fn total(&self) -> u64 {
-        self.deliveries + self.events + self.keys
+        self.deliveries + self.events + self.keys + self.replays
     }
 }
 

@@ -73,6 +73,20 @@ impl<'a> Form<'a> {
         self.read(field, value)
     }
 
+    /// An object in a field that must be there: a form of its own, to be given to [`Form::close`].
+    pub(crate) fn object(&mut self, field: &'static str) -> Option<Form<'a>> {
+        let Some(value) = self.raw(field) else { return self.missing(field) };
+        let fields: Fields<'a> = self.read(field, value)?;
+        Some(Form { fields: fields.0, faults: Vec::new() })
+    }
+
+    /// Ends the reading of the object in a field: its faults are this form's, under their whole path.
+    pub(crate) fn close(&mut self, field: &'static str, mut inner: Form<'a>) {
+        inner.refuse_the_rest();
+        let faults = inner.faults.into_iter();
+        self.faults.extend(faults.map(|fault| Detail { field: format!("{field}.{}", fault.field), ..fault }));
+    }
+
     /// A field whose text has a grammar of its own.
     pub(crate) fn parsed<T>(&mut self, field: &'static str) -> Option<T>
     where
@@ -121,14 +135,18 @@ impl<'a> Form<'a> {
 
     /// Ends the reading: fields that nobody asked for are faults too.
     pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, Problem> {
+        self.refuse_the_rest();
+        match value {
+            Some(value) if self.faults.is_empty() => Ok(value),
+            _ => Err(Problem::invalid(self.faults)),
+        }
+    }
+
+    fn refuse_the_rest(&mut self) {
         for (field, _) in std::mem::take(&mut self.fields) {
             let field: String = field.chars().take(64).collect();
             let message = format!("{field:?} is not a field of this request");
             self.faults.push(Detail::new(field, "unknown", message));
-        }
-        match value {
-            Some(value) if self.faults.is_empty() => Ok(value),
-            _ => Err(Problem::invalid(self.faults)),
         }
     }
 
@@ -230,6 +248,20 @@ mod tests {
         assert_eq!(faults, [("a", "invalid"), ("c", "required"), ("odd", "unknown")]);
         assert_eq!(problem.code, "validation_error");
         assert!(!problem.details[0].message.contains("line"), "{}", problem.details[0].message);
+    }
+
+    #[test]
+    fn faults_of_an_object_inside_carry_its_path() {
+        let mut form = Form::parse(br#"{"filter":{"a":"x","odd":1},"b":3}"#).expect("an object");
+        let mut filter = form.object("filter").expect("an object inside");
+        assert_eq!(filter.optional::<u32>("a"), None);
+        form.close("filter", filter);
+        assert!(form.object("b").is_none() && form.object("c").is_none());
+        let problem = form.finish(Some(())).expect_err("four faults");
+        let faults: Vec<_> = problem.details.iter().map(|d| (d.field.as_str(), d.code)).collect();
+        let expected =
+            [("filter.a", "invalid"), ("filter.odd", "unknown"), ("b", "invalid"), ("c", "required")];
+        assert_eq!(faults, expected);
     }
 
     #[test]

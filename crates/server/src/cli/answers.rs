@@ -212,19 +212,6 @@ fn answer(status: Option<u16>, error: Option<Failure>) -> Option<String> {
     status.map(|status| status.to_string()).or_else(|| error.map(|error| error.as_str().to_owned()))
 }
 
-/// The word for a status on the wire.
-pub(crate) fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Pending => "pending",
-        Status::InFlight => "in_flight",
-        Status::Retrying => "retrying",
-        Status::Delivered => "delivered",
-        Status::Dead => "dead",
-        Status::Cancelled => "cancelled",
-        Status::Held => "held",
-    }
-}
-
 /// So many deliveries, in words.
 pub(crate) fn deliveries(count: u64) -> String {
     if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }

@@ -9,7 +9,7 @@ use angarium_engine::Clock;
 use angarium_engine::clock::SystemClock;
 use clap::Args;
 
-use crate::cli::answers::{Delivery, DeliveryLife, status_word, word};
+use crate::cli::answers::{Delivery, DeliveryLife, word};
 use crate::cli::client::ConnectionArgs;
 use crate::cli::filter::{FilterArgs, parameters};
 use crate::cli::span::in_words;
@@ -71,7 +71,7 @@ pub(crate) fn listed(deliveries: &[Delivery], now: Timestamp) -> String {
             delivery.delivery_id.to_string(),
             delivery.event_type.to_string(),
             delivery.subscription_id.to_string(),
-            status_word(delivery.status).to_owned(),
+            delivery.status.as_str().to_owned(),
             delivery.attempts.to_string(),
             delivery.last_answer().unwrap_or_else(|| "-".to_owned()),
             what_then(delivery, now),

@@ -192,15 +192,8 @@ words! {
     ReplayStatus = choices!(JobStatus: Running, Completed, Cancelled).such_as("completed");
     /// Which address a replay goes to: the webhook's of now, or the one of the original delivery.
     ReplayTarget = choices!(Target: Current, Original);
-    /// Which deliveries: every condition that is named must hold.
-    DeliveryFilter = object()
-        .sometimes("subscriptionId", word::<SubscriptionId>())
-        .sometimes("eventId", word::<EventId>())
-        .sometimes("eventType", word::<EventType>())
-        .sometimes("status", word::<DeliveryStatus>().such_as("dead"))
-        .sometimes("since", word::<Time>())
-        .sometimes("until", word::<Time>())
-        .schema();
+    /// What a replay takes.
+    FinishedStatus = choice(&[Status::Dead, Status::Delivered]).such_as("dead");
     /// The wait after an attempt, with what went into it.
     Delay = object()
         .required("scheduledMs", milliseconds().about("The policy's wait.").such_as(5000))

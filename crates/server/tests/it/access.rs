@@ -40,6 +40,7 @@ const TABLE: &[Row] = &[
     ("GET", "/dead-letters/dlv_01arz3ndektsv4rrffq69g5fav", "CREATOR", Some("deliveries.read")),
     ("DELETE", "/dead-letters/dlv_01arz3ndektsv4rrffq69g5fav", "OPERATOR", Some("deliveries.write")),
     ("POST", "/replays", "OPERATOR", Some("deliveries.write")),
+    ("GET", "/replays", "CREATOR", Some("deliveries.read")),
     ("GET", "/replays/rpl_01arz3ndektsv4rrffq69g5fav", "CREATOR", Some("deliveries.read")),
     ("POST", "/replays/rpl_01arz3ndektsv4rrffq69g5fav/cancel", "OPERATOR", Some("deliveries.write")),
     ("GET", "/audit", "OWNER", Some("audit.read")),

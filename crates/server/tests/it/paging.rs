@@ -35,6 +35,7 @@ async fn every_list_is_walked_newest_first_without_gaps_or_repeats() {
             .post("/tokens", &json!({ "name": format!("t{n}"), "scopes": ["events.read"] }))
             .await
             .expect(StatusCode::CREATED);
+        owner.post("/replays", &json!({ "filter": {} })).await.expect(StatusCode::ACCEPTED);
     }
     owner.subscribe(&receiver, "/hook", &["a"]).await;
     for _ in 0..5 {
@@ -46,6 +47,7 @@ async fn every_list_is_walked_newest_first_without_gaps_or_repeats() {
         ("/deliveries?", "items", "deliveryId", 5),
         ("/webhooks?", "webhooks", "subscriptionId", 6),
         ("/tokens?", "items", "tokenId", 5),
+        ("/replays?", "items", "replayId", 5),
     ] {
         let ids = walk(&owner, list, named, id).await;
         let mut sorted = ids.clone();
@@ -76,6 +78,42 @@ async fn what_is_added_meanwhile_does_not_disturb_a_walk() {
     assert_eq!(second.json()["nextCursor"], Value::Null);
 }
 
+/// What an operator walks through to reconcile: the dead since a time, while others die.
+#[tokio::test]
+async fn deaths_meanwhile_do_not_disturb_a_walk_through_the_dead() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    owner.subscribe(&receiver, "/hook", &["a"]).await;
+    receiver.answer(404);
+    for _ in 0..5 {
+        owner.publish("a").await;
+        a_later_millisecond().await;
+    }
+    let dead = owner.deliveries_when("?status=dead", 5).await;
+    let since = dead[4]["createdAt"].as_str().expect("a time").to_owned();
+    let expected: Vec<_> = dead.iter().map(|d| d["deliveryId"].as_str().expect("an id").to_owned()).collect();
+    for list in [format!("/deliveries?status=dead&since={since}&"), format!("/dead-letters?since={since}&")] {
+        let mut walked = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = owner.get(&format!("{list}limit=2{cursor}")).await.expect(StatusCode::OK).json();
+            let items = page["items"].as_array().expect("items");
+            walked.extend(items.iter().map(|item| item["deliveryId"].as_str().expect("an id").to_owned()));
+            let known = owner.get("/dead-letters?limit=100").await.items().len();
+            owner.publish("a").await;
+            owner.deliveries_when("?status=dead&limit=100", known + 1).await;
+            match &page["nextCursor"] {
+                Value::Null => break,
+                next => cursor = format!("&cursor={}", next.as_str().expect("a cursor")),
+            }
+        }
+        let those_from_before: Vec<_> = walked.iter().filter(|id| expected.contains(id)).cloned().collect();
+        let mut once = walked.clone();
+        once.dedup();
+        assert_eq!((&those_from_before, &once), (&expected, &walked), "{list}");
+    }
+}
+
 #[tokio::test]
 async fn a_cursor_belongs_to_its_filters() {
     let world = World::start().await;
@@ -83,7 +121,15 @@ async fn a_cursor_belongs_to_its_filters() {
     owner.publish("a").await;
     owner.publish("a").await;
     let cursor = owner.get("/events?type=a&limit=1").await.text_of("nextCursor");
-    for list in ["/events?", "/events?type=b&", "/deliveries?", "/dead-letters?", "/webhooks?", "/tokens?"] {
+    for list in [
+        "/events?",
+        "/events?type=b&",
+        "/deliveries?",
+        "/dead-letters?",
+        "/webhooks?",
+        "/tokens?",
+        "/replays?",
+    ] {
         owner.get(&format!("{list}cursor={cursor}")).await.expect_problem(400, "invalid_cursor");
     }
     owner.get("/events?cursor=nonsense").await.expect_problem(400, "invalid_cursor");

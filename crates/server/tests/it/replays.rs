@@ -20,7 +20,7 @@ async fn a_replay_delivers_again_what_its_filter_names() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let owner = world.owner();
     three_delivered(&owner, &receiver).await;
-    let wish = json!({ "filter": { "eventType": "a" }, "ratePerSecond": 1000 });
+    let wish = json!({ "filter": { "eventType": "a", "status": ["delivered"] }, "ratePerSecond": 1000 });
     let made = owner.post("/replays", &wish).await;
     assert_eq!(made.expect(StatusCode::ACCEPTED).json()["matched"], 2);
     let path = format!("/replays/{}", made.text_of("replayId"));
@@ -33,7 +33,10 @@ async fn a_replay_delivers_again_what_its_filter_names() {
         (&done["replayed"], &done["skipped"], &done["filter"]),
         (&json!(2), &json!(0), &wish["filter"])
     );
-    assert!(done["finishedAt"].is_string(), "{done}");
+    assert!(done["finishedAt"].is_string() && done["expectedEndAt"].is_null(), "{done}");
+    assert_eq!(done["remaining"], 0);
+    let again = owner.deliveries_when("?status=delivered&eventType=a", 4).await;
+    assert_eq!(again.iter().filter(|d| d["replayId"] == done["replayId"]).count(), 2, "{again:?}");
     assert_eq!(
         receiver.received(5).await[3..].iter().filter(|a| a.header("x-arjun-event-type") == "a").count(),
         2
@@ -46,10 +49,97 @@ async fn a_dry_run_counts_and_changes_nothing() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let owner = world.owner();
     three_delivered(&owner, &receiver).await;
-    let counted = owner.post("/replays", &json!({ "filter": {}, "dryRun": true })).await;
+    let counted =
+        owner.post("/replays", &json!({ "filter": { "status": "delivered" }, "dryRun": true })).await;
     let body = counted.expect(StatusCode::ACCEPTED).json();
     assert_eq!((&body["matched"], &body["replayId"]), (&json!(3), &Value::Null));
     assert_eq!(owner.deliveries("").await.len(), 3);
+}
+
+/// Two that were delivered, and two dead letters.
+async fn two_of_each(owner: &Client, receiver: &Receiver) {
+    owner.subscribe(receiver, "/hook", &["a"]).await;
+    for (answer, status) in [(200, "delivered"), (404, "dead")] {
+        receiver.answer(answer);
+        owner.publish("a").await;
+        owner.publish("a").await;
+        owner.deliveries_when(&format!("?status={status}"), 2).await;
+    }
+    receiver.answer(200);
+}
+
+#[tokio::test]
+async fn only_dead_letters_are_replayed_unless_more_is_asked_for() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    two_of_each(&owner, &receiver).await;
+    for (filter, matched) in [
+        (json!({}), 2),
+        (json!({ "status": "dead" }), 2),
+        (json!({ "status": ["delivered"] }), 2),
+        (json!({ "status": ["dead", "delivered"] }), 4),
+    ] {
+        let counted = owner.post("/replays", &json!({ "filter": filter, "dryRun": true })).await;
+        assert_eq!(counted.expect(StatusCode::ACCEPTED).json()["matched"], matched, "{filter}");
+    }
+    let made = owner.post("/replays", &json!({ "filter": {}, "ratePerSecond": 1000 })).await;
+    let job = owner.get(&format!("/replays/{}", made.text_of("replayId"))).await.json();
+    assert_eq!(job["filter"], json!({ "status": ["dead"] }));
+    owner.deliveries_when("?status=delivered", 4).await;
+    assert_eq!(receiver.count(), 6);
+}
+
+/// Many jobs over the same dead letters, and a person beside them: one of them replays each.
+#[tokio::test]
+async fn jobs_that_meet_replay_each_dead_letter_once() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    owner.subscribe(&receiver, "/hook", &["a"]).await;
+    receiver.answer(404);
+    for _ in 0..40 {
+        owner.publish("a").await;
+    }
+    let dead = owner.deliveries_when("?status=dead&limit=100", 40).await;
+    receiver.answer(200);
+    let wish = json!({ "filter": {}, "ratePerSecond": 1000 });
+    let jobs = futures_util::future::join_all((0..5).map(|_| owner.post("/replays", &wish))).await;
+    let mut replayed = 0;
+    for job in jobs {
+        let path = format!("/replays/{}", job.expect(StatusCode::ACCEPTED).text_of("replayId"));
+        let ended = eventually(|| async {
+            let job = owner.get(&path).await.json();
+            (job["status"] == "completed").then_some(job)
+        })
+        .await;
+        replayed += ended["replayed"].as_u64().expect("a number");
+    }
+    assert_eq!(replayed, 40);
+    let delivered = owner.deliveries_when("?status=delivered&limit=100", 40).await;
+    let mut originals: Vec<_> =
+        delivered.iter().map(|d| d["replayOf"].as_str().expect("an original")).collect();
+    originals.sort_unstable();
+    originals.dedup();
+    assert_eq!((originals.len(), dead.len()), (40, 40));
+    assert!(owner.get("/dead-letters").await.items().is_empty());
+}
+
+#[tokio::test]
+async fn running_and_ended_replays_are_listed_newest_first() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    three_delivered(&owner, &receiver).await;
+    let slow = json!({ "filter": { "status": "delivered" }, "ratePerSecond": 1 });
+    let first = owner.post("/replays", &slow).await.expect(StatusCode::ACCEPTED).text_of("replayId");
+    owner.post(&format!("/replays/{first}/cancel"), &json!({})).await.expect(StatusCode::OK);
+    let second = owner.post("/replays", &slow).await.expect(StatusCode::ACCEPTED).text_of("replayId");
+    let listed = owner.get("/replays").await.items();
+    let told = |job: &Value| (job["replayId"].clone(), job["status"].clone());
+    assert_eq!(
+        listed.iter().map(told).collect::<Vec<_>>(),
+        [(json!(second), json!("running")), (json!(first), json!("cancelled"))]
+    );
+    assert!(listed[0]["expectedEndAt"].is_string() && listed[1]["remaining"] == 0, "{listed:?}");
+    assert!(world.person("beta", "OWNER").get("/replays").await.items().is_empty());
 }
 
 #[tokio::test]
@@ -57,7 +147,8 @@ async fn a_slow_replay_can_be_cancelled() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let owner = world.owner();
     three_delivered(&owner, &receiver).await;
-    let made = owner.post("/replays", &json!({ "filter": {}, "ratePerSecond": 1 })).await;
+    let made =
+        owner.post("/replays", &json!({ "filter": { "status": "delivered" }, "ratePerSecond": 1 })).await;
     let path = format!("/replays/{}", made.expect(StatusCode::ACCEPTED).text_of("replayId"));
     let cancelled = owner.post(&format!("{path}/cancel"), &json!({})).await;
     assert_eq!(cancelled.expect(StatusCode::OK).text_of("status"), "cancelled");
@@ -74,7 +165,7 @@ async fn a_handle_has_no_more_running_replays_than_keep_to_a_rate_together() {
         owner.publish("a").await;
     }
     owner.deliveries_when("?status=delivered&limit=100", 60).await;
-    let slow = json!({ "filter": {}, "ratePerSecond": 1 });
+    let slow = json!({ "filter": { "status": "delivered" }, "ratePerSecond": 1 });
     let mut paths = Vec::new();
     for _ in 0..5 {
         let made = owner.post("/replays", &slow).await;
@@ -91,6 +182,9 @@ async fn a_replay_that_is_not_valid_is_refused() {
     for (body, code) in [
         (json!({ "filter": { "color": "red" } }), "invalid_filter"),
         (json!({ "filter": { "status": "lost" } }), "invalid_filter"),
+        (json!({ "filter": { "status": ["dead", "pending"] } }), "invalid_filter"),
+        (json!({ "filter": { "status": [] } }), "invalid_filter"),
+        (json!({ "filter": 3 }), "invalid_filter"),
         (json!({}), "invalid_filter"),
         (json!({ "filter": {}, "ratePerSecond": 0 }), "invalid_ratePerSecond"),
         (json!({ "filter": {}, "to": "x" }), "invalid_to"),

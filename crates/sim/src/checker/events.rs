@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use angarium_domain::delivery::State;
+use angarium_domain::delivery::{Delivery, State};
 use angarium_domain::event::{Event, Origin};
 use angarium_domain::ids::{DeliveryId, SubscriptionId};
 use angarium_domain::replay::JobStatus;
@@ -219,6 +219,30 @@ pub(super) fn replays(evidence: &Evidence) -> Vec<String> {
             "{made} replays were made, {} were told and {by_jobs} made by jobs",
             evidence.replays_told
         ));
+    }
+    broken.extend(replayed_too_late(evidence));
+    broken
+}
+
+/// A job replays what nobody has replayed before it, itself included.
+fn replayed_too_late(evidence: &Evidence) -> Vec<String> {
+    let mut replays: BTreeMap<DeliveryId, Vec<&Delivery>> = BTreeMap::new();
+    for delivery in evidence.kept.iter().map(|kept| &kept.delivery) {
+        if let Some(original) = delivery.replay_of {
+            replays.entry(original).or_default().push(delivery);
+        }
+    }
+    let mut broken = Vec::new();
+    for (original, replays) in replays {
+        let appended = |delivery: &Delivery| evidence.appended.get(&delivery.id);
+        for by_job in replays.iter().filter(|replay| replay.replay_id.is_some()) {
+            let earlier = replays.iter().filter(|other| other.id != by_job.id).any(|other| {
+                appended(other) < appended(by_job) || (other.replay_id.is_some() && other.id < by_job.id)
+            });
+            if earlier {
+                broken.push(format!("{original} had been replayed when a job made {} of it", by_job.id));
+            }
+        }
     }
     broken
 }

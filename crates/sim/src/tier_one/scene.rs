@@ -130,6 +130,7 @@ pub(super) fn delivery(
         subscription_id: lane,
         ordering_key,
         replay_of: None,
+        replay_id: None,
         endpoint_override: None,
         state,
         attempts_made: 0,

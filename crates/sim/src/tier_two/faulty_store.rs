@@ -13,7 +13,7 @@ use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
 use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SubscriptionId, TokenId};
 use angarium_domain::quota::Day;
-use angarium_domain::replay::ReplayJob;
+use angarium_domain::replay::{ReplayJob, replayable};
 use angarium_domain::retention::Cutoffs;
 use angarium_domain::time::Timestamp;
 use angarium_engine::Clock;
@@ -79,6 +79,33 @@ impl FaultyStore {
         entered
     }
 
+    /// Writes an append; a liar, without looking whether its job comes first.
+    async fn write(&self, append: Append) -> Result<Written<()>, StoreError> {
+        if !self.lies(Lie::ForgetReplays) {
+            return self.inner.append(append).await;
+        }
+        let job = append.job.clone();
+        let written = self.inner.append(Append { job: None, ..append }).await?;
+        if job.is_some() {
+            self.inner.append(Append { job, ..Append::default() }).await?;
+        }
+        Ok(written)
+    }
+
+    /// What is finished, replayed or not, from old to new.
+    async fn finished(
+        &self,
+        handle: &Handle,
+        filter: LogFilter,
+        after: Option<DeliveryId>,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let everything = LogFilter { dead_letters: false, ..filter };
+        let page = PageRequest { before: None, limit: u32::MAX - 1 };
+        let found = self.inner.deliveries(handle, everything, page).await?.items.into_iter().rev();
+        let finished = found.map(|logged| logged.delivery).filter(|delivery| replayable(delivery).is_ok());
+        Ok(finished.filter(|delivery| after.is_none_or(|after| delivery.id > after)).collect())
+    }
+
     fn lies(&self, lie: Lie) -> bool {
         self.stage.ledgers().lie == Some(lie)
     }
@@ -136,7 +163,7 @@ impl EventLog for FaultyStore {
         }
         let ids = ids_of(&append);
         let forgets = self.lies_now_and_then(Lie::ForgetCommit);
-        let written = if forgets { Written::Done(()) } else { self.inner.append(append).await? };
+        let written = if forgets { Written::Done(()) } else { self.write(append).await? };
         if let Written::Done(()) = written {
             self.appended(&ids);
         }
@@ -251,6 +278,10 @@ impl History for FaultyStore {
         after: Option<DeliveryId>,
         limit: u32,
     ) -> Result<Vec<Delivery>, StoreError> {
+        if self.lies(Lie::ForgetReplays) {
+            let finished = self.finished(handle, filter, after).await?;
+            return Ok(finished.into_iter().take(limit as usize).collect());
+        }
         self.inner.replayable(handle, filter, after, limit).await
     }
 
@@ -344,6 +375,10 @@ impl Replays for FaultyStore {
 
     async fn replay(&self, handle: &Handle, id: ReplayId) -> Result<Option<ReplayJob>, StoreError> {
         self.inner.replay(handle, id).await
+    }
+
+    async fn replays(&self, handle: &Handle, page: PageRequest) -> Result<Page<ReplayJob>, StoreError> {
+        self.inner.replays(handle, page).await
     }
 
     async fn running_replays(&self) -> Result<Vec<ReplayJob>, StoreError> {

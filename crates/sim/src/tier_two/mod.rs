@@ -56,6 +56,8 @@ pub enum Lie {
     ForgetKeys,
     /// The store forgets what stays in order.
     Disorder,
+    /// The store forgets what was replayed, and lets it be replayed again.
+    ForgetReplays,
     /// The store takes its time to say that it has written.
     Dawdle,
 }

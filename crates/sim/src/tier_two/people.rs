@@ -33,6 +33,8 @@ pub(super) struct People {
 
 /// Replays of single deliveries after which nobody asks for many: a replayed death is a death more.
 const REPLAYS_MAX: usize = 12;
+/// Jobs in one world: enough that some meet each other.
+const JOBS_MAX: usize = 4;
 
 impl People {
     /// Makes a receiver and wants a subscription for it.
@@ -54,9 +56,9 @@ impl People {
         match dice {
             0..=3 => self.think_of_a_delivery(handle, true).await,
             4..=5 => self.think_of_a_delivery(handle, false).await,
-            6 => self.stage.ledgers().think_of_many_replays(handle, now),
-            7 => Some(self.think_of_a_subscription(handle)),
-            8..=24 => self.stage.ledgers().think_of_a_change(handle, now),
+            6..=8 => self.stage.ledgers().think_of_many_replays(handle, now),
+            9 => Some(self.think_of_a_subscription(handle)),
+            10..=26 => self.stage.ledgers().think_of_a_change(handle, now),
             _ => Some(self.stage.ledgers().think_of_events(handle, now)),
         }
     }
@@ -147,11 +149,12 @@ impl Ledgers {
     }
 
     fn think_of_many_replays(&mut self, handle: &Handle, now: Timestamp) -> Option<Errand> {
-        if self.replays_told > REPLAYS_MAX || self.jobs_wanted > 1 {
+        if self.replays_told > REPLAYS_MAX || self.jobs_wanted >= JOBS_MAX {
             return None;
         }
         self.jobs_wanted += 1;
-        let filter = DeliveryFilter { status: Some(Status::Dead), ..DeliveryFilter::default() };
+        let status = if self.chance.percent(70) { Some(Status::Dead) } else { None };
+        let filter = DeliveryFilter { status, ..DeliveryFilter::default() };
         let rate_per_second = self.chance.within(1..=50) as u32;
         Some(self.errand(handle, now, What::ReplayMany { filter: Box::new(filter), rate_per_second }))
     }

@@ -42,6 +42,7 @@ fn a_store_that_forgets_is_caught() {
     is_caught(Lie::ForgetKeys, "I10 idempotency");
     is_caught(Lie::Dawdle, "I8 isolation");
     is_caught(Lie::Disorder, "order");
+    is_caught(Lie::ForgetReplays, "replays");
 }
 
 #[test]

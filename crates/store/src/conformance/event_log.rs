@@ -181,9 +181,9 @@ pub async fn a_delivery_that_is_born_finished_is_never_claimed(store: &dyn Store
     }
     assert_eq!(store.event(&acme(), event.id).await.expect("it reads"), Some(event));
     assert_eq!(store.lanes().await.expect("it reads"), []);
-    let cutoffs = Cutoffs { finished_before: at(2), dead_before: at(0), keys_ended_by: at(0) };
+    let cutoffs = Cutoffs { finished_before: at(2), ..Cutoffs::default() };
     let forgotten = store.forget(cutoffs, 100).await.expect("it writes");
-    assert_eq!(forgotten, Forgotten { deliveries: 2, events: 1, keys: 0 });
+    assert_eq!(forgotten, Forgotten { deliveries: 2, events: 1, ..Forgotten::default() });
 }
 
 /// The trace that an event was published in is kept with it, and an event without one has none.
@@ -237,4 +237,49 @@ pub async fn a_subscription_changes_with_the_events_that_tell_of_it(store: &dyn 
     assert!(is_conflict(&store.append(told(2, 1)).await));
     assert_eq!(store.snapshot(&acme()).await.expect("it reads").version, 2);
     assert_eq!(store.event(&acme(), event(&acme(), 2).id).await.expect("it reads"), None);
+}
+
+/// Jobs that meet each other, a person, or retention: an original is replayed by one of them.
+pub async fn a_job_does_not_replay_what_somebody_has_replayed_or_discarded_meanwhile(store: &dyn Store) {
+    let mut originals = Vec::new();
+    for n in 1..=4 {
+        originals.push(finished(store, n, lane(1), dead_at(at(5))).await);
+    }
+    let [mine, theirs] = [1, 2].map(|n| job(&acme(), n));
+    for job in [&mine, &theirs] {
+        assert!(matches!(store.create_replay(job.clone(), Context::default()).await, Ok(Written::Done(()))));
+    }
+    let by = |job: &ReplayJob, originals: &[&Delivery], n: u64| {
+        let again = |(offset, original): (usize, &&Delivery)| Delivery {
+            replay_id: Some(job.id),
+            ..repeat(original, n + offset as u64, at(10))
+        };
+        let moved = ReplayJob { replayed: originals.len() as u64, ..job.clone() };
+        let deliveries = originals.iter().enumerate().map(again).collect();
+        Append { job: Some(moved), ..appending(vec![], deliveries) }
+    };
+    let [first, second, third, fourth] = originals.as_slice() else { unreachable!("there are four") };
+    append(store, by(&theirs, &[first], 10)).await;
+    append(store, appending(vec![], vec![repeat(second, 20, at(10))])).await;
+    let discarded = store.discard(&acme(), third.id, at(10), Context::default()).await;
+    assert!(matches!(discarded, Ok(Written::Done(true))));
+    let unknown = delivery(&event(&acme(), 4), lane(9));
+
+    for taken in [first, second, third, &unknown] {
+        assert!(is_conflict(&store.append(by(&mine, &[fourth, taken], 30)).await), "{taken:?}");
+        assert_eq!(logged(store, fourth.id).await.replayed_by, None);
+        assert_eq!(store.replay(&acme(), mine.id).await.expect("it reads"), Some(mine.clone()));
+    }
+    append(store, by(&mine, &[fourth], 30)).await;
+    let made = logged(store, logged(store, fourth.id).await.replayed_by.expect("it was replayed")).await;
+    assert_eq!((made.delivery.replay_of, made.delivery.replay_id), (Some(fourth.id), Some(mine.id)));
+}
+
+/// A replay without a job is somebody's word about one delivery.
+pub async fn somebody_may_replay_one_delivery_again(store: &dyn Store) {
+    let original = finished(store, 1, lane(1), dead_at(at(2))).await;
+    for n in 1..=2 {
+        append(store, appending(vec![], vec![repeat(&original, n, at(10))])).await;
+    }
+    assert_eq!(listed(store, LogFilter::default()).await.len(), 3);
 }

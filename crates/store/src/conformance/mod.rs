@@ -47,7 +47,9 @@ macro_rules! conformance_suite {
                     a_delivery_that_is_born_finished_is_never_claimed
                     an_event_keeps_the_trace_that_it_was_published_in
                     a_job_moves_with_the_deliveries_that_it_made
-                    a_subscription_changes_with_the_events_that_tell_of_it;
+                    a_subscription_changes_with_the_events_that_tell_of_it
+                    a_job_does_not_replay_what_somebody_has_replayed_or_discarded_meanwhile
+                    somebody_may_replay_one_delivery_again;
                 delivery_queue:
                     lanes_with_scheduled_deliveries_are_listed
                     a_claimed_delivery_comes_with_its_event_and_its_lease
@@ -111,6 +113,7 @@ macro_rules! conformance_suite {
                 replays:
                     a_job_is_read_back_by_its_own_handle
                     a_repeated_job_is_made_once
+                    pages_of_jobs_have_neither_gaps_nor_duplicates
                     running_jobs_of_all_handles_are_listed
                     a_job_ends_once;
                 audit:
@@ -128,6 +131,7 @@ macro_rules! conformance_suite {
                     an_event_that_is_delivered_again_is_kept
                     dead_letters_are_kept_longer
                     keys_that_have_ended_are_forgotten
+                    jobs_that_ended_long_ago_are_forgotten_and_running_ones_are_not
                     forgetting_goes_in_bounded_batches
                     the_oldest_due_delivery_of_all_lanes_is_known
                     the_backlog_of_all_lanes_is_counted_up_to_a_limit

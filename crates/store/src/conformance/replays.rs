@@ -2,8 +2,9 @@
 
 use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob};
 
-use super::fixture::{acme, at, beta, is_conflict, is_seen, job, lane, replay_id, under_key};
+use super::fixture::{acme, at, beta, first_page, is_conflict, is_seen, job, lane, replay_id, under_key};
 use crate::Store;
+use crate::page::{Page, PageRequest};
 use crate::write::{Context, Written};
 
 async fn create(store: &dyn Store, job: &ReplayJob) {
@@ -28,6 +29,24 @@ pub async fn a_repeated_job_is_made_once(store: &dyn Store) {
     assert!(is_seen(store.create_replay(job(&acme(), 2), under_key("k", at(1))).await, "k", at(1)));
     assert_eq!(store.replay(&acme(), replay_id(2)).await.expect("it reads"), None);
     assert!(is_conflict(&store.create_replay(job(&acme(), 1), Context::default()).await));
+}
+
+/// Newest first, each handle its own, whatever comes in between.
+pub async fn pages_of_jobs_have_neither_gaps_nor_duplicates(store: &dyn Store) {
+    for n in 1..=7 {
+        let handle = if n == 4 { beta() } else { acme() };
+        create(store, &job(&handle, n)).await;
+    }
+    let mut seen = Vec::new();
+    let mut page = first_page(2);
+    loop {
+        let Page { items, next } = store.replays(&acme(), page).await.expect("it reads");
+        seen.extend(items.iter().map(|job| job.id));
+        create(store, &job(&acme(), 100 + seen.len() as u64)).await;
+        let Some(before) = next else { break };
+        page = PageRequest { before: Some(before), limit: 2 };
+    }
+    assert_eq!(seen, [7, 6, 5, 3, 2, 1].map(replay_id));
 }
 
 /// After a restart, every handle's running jobs go on.

@@ -1,12 +1,13 @@
 //! Promises of upkeep.
 
 use angarium_domain::delivery::State;
+use angarium_domain::replay::{JobStatus, ReplayJob};
 use angarium_domain::retention::Cutoffs;
 use angarium_domain::time::Timestamp;
 
 use super::fixture::{
-    acme, answer, append, appending, at, born, change, dead_at, event, finished, lane, listed, repeat,
-    scheduled, under_key,
+    acme, answer, append, appending, at, born, change, dead_at, event, finished, first_page, job, lane,
+    listed, repeat, replay_id, scheduled, under_key,
 };
 use crate::Store;
 use crate::directory::Change;
@@ -28,7 +29,7 @@ pub async fn what_is_finished_and_old_is_forgotten_whole(store: &dyn Store) {
     let old = finished(store, 1, lane(1), State::Delivered { at: at(10) }).await;
     let young = finished(store, 2, lane(1), State::Delivered { at: at(20) }).await;
     assert_eq!(forget(store, cutoffs(at(10), at(10))).await, Forgotten::default());
-    let expected = Forgotten { deliveries: 1, events: 1, keys: 0 };
+    let expected = Forgotten { deliveries: 1, events: 1, keys: 0, replays: 0 };
     assert_eq!(forget(store, cutoffs(at(20), at(0))).await, expected);
     assert_eq!(listed(store, LogFilter::default()).await, [young.id]);
     assert_eq!(store.attempts(&acme(), old.id).await.expect("it reads"), []);
@@ -49,13 +50,13 @@ pub async fn an_event_outlives_its_deliveries(store: &dyn Store) {
     append(store, appending(vec![], vec![repeat(&original, 1, at(12))])).await;
     append(store, appending(vec![event(&acme(), 2), event(&acme(), 50)], vec![])).await;
 
-    let expected = Forgotten { deliveries: 1, events: 1, keys: 0 };
+    let expected = Forgotten { deliveries: 1, events: 1, keys: 0, replays: 0 };
     assert_eq!(forget(store, cutoffs(at(50), at(50))).await, expected);
     assert!(store.event(&acme(), original.event_id).await.expect("it reads").is_some());
     assert!(store.event(&acme(), event(&acme(), 2).id).await.expect("it reads").is_none());
 
     change(store, 0, Change::Remove(lane(1))).await;
-    let expected = Forgotten { deliveries: 1, events: 2, keys: 0 };
+    let expected = Forgotten { deliveries: 1, events: 2, keys: 0, replays: 0 };
     assert_eq!(forget(store, cutoffs(at(501), at(501))).await, expected);
     assert_eq!(store.census().await.expect("it counts"), Census::default());
 }
@@ -71,7 +72,7 @@ pub async fn an_event_that_is_delivered_again_is_kept(store: &dyn Store) {
     append(store, appending(vec![], vec![late])).await;
     assert_eq!(
         forget(store, cutoffs(at(100), at(100))).await,
-        Forgotten { deliveries: 1, events: 1, keys: 0 }
+        Forgotten { deliveries: 1, events: 1, keys: 0, replays: 0 }
     );
     assert!(store.event(&acme(), event(&acme(), 2).id).await.expect("it reads").is_some());
     assert!(store.event(&acme(), original.event_id).await.expect("it reads").is_none());
@@ -102,6 +103,30 @@ pub async fn keys_that_have_ended_are_forgotten(store: &dyn Store) {
     assert_eq!(forget(store, keys(early)).await.keys, 0);
     assert_eq!(forget(store, keys(ends)).await.keys, 1);
     assert_eq!(forget(store, keys(ends)).await.keys, 0);
+}
+
+/// A job is forgotten by the time of its end; one that runs is kept, however old it is.
+pub async fn jobs_that_ended_long_ago_are_forgotten_and_running_ones_are_not(store: &dyn Store) {
+    for n in 1..=4 {
+        let made = store.create_replay(job(&acme(), n), Context::default()).await;
+        assert!(matches!(made, Ok(Written::Done(()))));
+    }
+    for (n, status, ended_at) in [
+        (1, JobStatus::Completed, at(10)),
+        (2, JobStatus::Cancelled, at(11)),
+        (3, JobStatus::Completed, at(20)),
+    ] {
+        let ended = ReplayJob { status, finished_at: Some(ended_at), ..job(&acme(), n) };
+        let written = store.finish_replay(ended, Context::default()).await;
+        assert!(matches!(written, Ok(Written::Done(()))));
+    }
+    assert_eq!(forget(store, cutoffs(at(10), at(10))).await, Forgotten::default());
+    assert_eq!(
+        forget(store, cutoffs(at(20), at(10))).await,
+        Forgotten { replays: 2, ..Forgotten::default() }
+    );
+    let left = store.replays(&acme(), first_page(10)).await.expect("it reads").items;
+    assert_eq!(left.iter().map(|job| job.id).collect::<Vec<_>>(), [4, 3].map(replay_id));
 }
 
 /// A batch is bounded for each kind, and batches come to an end.

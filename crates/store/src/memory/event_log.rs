@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
@@ -76,8 +77,15 @@ impl Contents {
             self.events.contains_key(&key)
                 || append.events.iter().any(|e| e.handle == d.handle && e.id == d.event_id)
         });
-        let holds = current && running && new_events && new_deliveries && known_events;
+        let first = append.job.is_none() || append.deliveries.iter().all(|d| self.is_first_replay(d));
+        let holds = current && running && first && new_events && new_deliveries && known_events;
         if holds { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+
+    /// Whether a job may replay what this delivery replays: nobody has done so, or discarded it.
+    fn is_first_replay(&self, delivery: &Delivery) -> bool {
+        let original = delivery.replay_of.map(|id| self.deliveries.get(&delivery.handle, id));
+        original.is_none_or(|original| original.is_some_and(Row::is_untouched))
     }
 
     /// Writes an append that was checked.

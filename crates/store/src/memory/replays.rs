@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::{Contents, MemoryStore};
 use crate::error::StoreError;
+use crate::page::{Page, PageRequest};
 use crate::replays::Replays;
 use crate::write::{Context, Written};
 
@@ -18,6 +19,15 @@ impl Replays for MemoryStore {
 
     async fn replay(&self, handle: &Handle, id: ReplayId) -> Result<Option<ReplayJob>, StoreError> {
         Ok(self.lock().replays.get(&(handle.clone(), id)).cloned())
+    }
+
+    async fn replays(&self, handle: &Handle, page: PageRequest) -> Result<Page<ReplayJob>, StoreError> {
+        let contents = self.lock();
+        let first = (handle.clone(), ReplayId::from_bytes([0; 16]));
+        let end = (handle.clone(), ReplayId::from_bytes(page.before.unwrap_or([0xFF; 16])));
+        let older = contents.replays.range(first..end).rev().map(|(_, job)| job.clone());
+        let items = older.take(page.limit as usize + 1).collect();
+        Ok(Page::cut(items, page.limit, |job: &ReplayJob| *job.id.as_bytes()))
     }
 
     async fn running_replays(&self) -> Result<Vec<ReplayJob>, StoreError> {

@@ -22,6 +22,7 @@ impl Upkeep for MemoryStore {
             deliveries: contents.forget_deliveries(cutoffs, limit),
             events: contents.forget_events(cutoffs, limit),
             keys: contents.forget_keys(cutoffs, limit),
+            replays: contents.forget_replays(cutoffs, limit),
         })
     }
 
@@ -87,6 +88,18 @@ impl Contents {
             self.keys.remove(scope);
         }
         scopes.len() as u64
+    }
+
+    fn forget_replays(&mut self, cutoffs: Cutoffs, limit: u32) -> u64 {
+        let ended = self
+            .replays
+            .iter()
+            .filter(|(_, job)| job.finished_at.is_some_and(|at| at < cutoffs.finished_before));
+        let keys: Vec<_> = ended.map(|(key, _)| key.clone()).take(limit as usize).collect();
+        for key in &keys {
+            self.replays.remove(key);
+        }
+        keys.len() as u64
     }
 }
 

@@ -195,7 +195,8 @@ fn index_for(filter: &LogFilter) -> Option<&'static str> {
         _ if filter.dead_letters => Some("deliveries_dead_letters"),
         Some(Status::Pending | Status::Retrying | Status::Held) => Some("deliveries_due"),
         Some(Status::InFlight) => Some("deliveries_in_flight"),
-        Some(Status::Delivered | Status::Dead | Status::Cancelled) | None => {
+        Some(Status::Dead) => Some("deliveries_dead"),
+        Some(Status::Delivered | Status::Cancelled) | None => {
             wanted.subscription_id.map(|_| "deliveries_by_subscription")
         }
     }

@@ -99,6 +99,9 @@ impl Effect {
         }
         if let Some(job) = &self.job {
             require(replay_runs(db, job)?)?;
+            for delivery in &self.deliveries {
+                require(is_first_replay(db, delivery)?)?;
+            }
         }
         for delivery in self.of_older_events() {
             let mut exists = db.prepare_cached(statements::EVENT_EXISTS)?;
@@ -139,6 +142,13 @@ impl Effect {
     fn of_older_events(&self) -> impl Iterator<Item = &Delivery> {
         self.of_older_events.iter().map(|at| &self.deliveries[*at])
     }
+}
+
+/// Whether a job may replay what this delivery replays: nobody has done so, or discarded it.
+fn is_first_replay(db: &Connection, delivery: &Delivery) -> Tried<bool> {
+    let Some(original) = delivery.replay_of else { return Ok(true) };
+    let mut untouched = db.prepare_cached(statements::UNTOUCHED)?;
+    Ok(untouched.exists(params![delivery.handle.as_str(), original.as_bytes()])?)
 }
 
 fn require(holds: bool) -> Tried<()> {

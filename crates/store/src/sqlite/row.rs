@@ -103,6 +103,7 @@ pub(super) fn insert_delivery(db: &Connection, delivery: &Delivery) -> Tried<()>
         None::<&[u8]>,
         ordering_key,
         ordering_key.map(|_| last_place.unwrap_or(0) + 1),
+        delivery.replay_id.as_ref().map(Id::as_bytes),
     ])?;
     Ok(())
 }
@@ -138,6 +139,7 @@ pub(super) fn delivery(row: &Row<'_>) -> Tried<DeliveryRow> {
         subscription_id: id(row, 5)?,
         ordering_key: row.get::<_, Option<String>>(18)?.map(OrderingKey::from_stored),
         replay_of: row.get::<_, Option<[u8; 16]>>(7)?.map(Id::from_bytes),
+        replay_id: row.get::<_, Option<[u8; 16]>>(20)?.map(Id::from_bytes),
         endpoint_override: row.get_ref(8)?.as_str_or_null()?.map(EndpointUrl::vetted),
         state: state(row)?,
         attempts_made: row.get(12)?,

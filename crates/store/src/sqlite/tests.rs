@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
+use angarium_domain::delivery::Status;
 use angarium_domain::event::{Event, Origin};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{EventId, SubscriptionId};
@@ -360,11 +361,23 @@ async fn pages_of_the_log_search_the_index_of_their_filter_and_sort_nothing() {
     let any = DeliveryFilter::default;
     let of_subscription =
         DeliveryFilter { subscription_id: Some(SubscriptionId::from_bytes([1; 16])), ..any() };
+    let dead_of = |n| DeliveryFilter {
+        subscription_id: Some(SubscriptionId::from_bytes([n; 16])),
+        status: Some(Status::Dead),
+        ..any()
+    };
     let of_event = DeliveryFilter { event_id: Some(EventId::from_bytes([1; 16])), ..any() };
     for (conditions, dead_letters, index) in [
         (any(), true, "deliveries_dead_letters"),
         (of_subscription, false, "deliveries_by_subscription"),
         (of_event, false, "deliveries_by_event"),
+        (DeliveryFilter { status: Some(Status::Dead), ..any() }, false, "deliveries_dead"),
+        (DeliveryFilter { since: Some(Timestamp::from_seconds(5)), ..dead_of(1) }, false, "deliveries_dead"),
+        (
+            DeliveryFilter { since: Some(Timestamp::from_seconds(5)), ..dead_of(1) },
+            true,
+            "deliveries_dead_letters",
+        ),
     ] {
         let filter = LogFilter { conditions, dead_letters, ..LogFilter::default() };
         let page = Conditions::of_deliveries(statements::SELECT_DELIVERIES, &acme(), &filter);
@@ -379,10 +392,28 @@ async fn pages_of_the_log_search_the_index_of_their_filter_and_sort_nothing() {
     }
 }
 
+/// What a batch of a job costs does not grow with the log, and neither does forgetting jobs.
+#[tokio::test]
+async fn batches_of_a_replay_search_the_dead_letters_from_where_the_last_one_ended() {
+    let (folder, _store) = open_empty();
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    let conditions = DeliveryFilter { status: Some(Status::Dead), ..DeliveryFilter::default() };
+    let filter = LogFilter { conditions, dead_letters: true, ..LogFilter::default() };
+    let batch = Conditions::of_deliveries(statements::SELECT_DELIVERIES, &acme(), &filter).replayable();
+    let batch = batch.and("id >", vec![9; 16]).first("id", 200);
+    check_plan(&db, batch.sql(), "deliveries_dead_letters");
+    let found = plan(&db, batch.sql());
+    assert!(found.contains("(handle=? AND id>?)"), "{found}");
+    let forgetting = plan(&db, statements::FORGET_REPLAYS);
+    assert!(
+        forgetting.contains("replays_ended (finished_at<?)") && !forgetting.contains("TEMP"),
+        "{forgetting}"
+    );
+}
+
 /// An index that a query names must be one that it can use.
 #[tokio::test]
 async fn every_combination_of_conditions_can_be_searched_for() {
-    use angarium_domain::delivery::Status;
     let (folder, _store) = open_empty();
     let db = Connection::open(path_in(&folder)).expect("it opens");
     let statuses = [

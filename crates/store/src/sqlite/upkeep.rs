@@ -23,6 +23,7 @@ impl Upkeep for SqliteStore {
                 deliveries: forget_deliveries(db, cutoffs, limit)?,
                 events: forget_events(db, cutoffs, limit)?,
                 keys: forget_keys(db, cutoffs, limit)?,
+                replays: forget_replays(db, cutoffs, limit)?,
             })
         })
         .await
@@ -100,6 +101,11 @@ fn forget_events(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
 fn forget_keys(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
     let ended_by = cutoffs.keys_ended_by.as_millis();
     Ok(db.prepare_cached(statements::FORGET_KEYS)?.execute(params![ended_by, limit])? as u64)
+}
+
+fn forget_replays(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
+    let ended_before = cutoffs.finished_before.as_millis();
+    Ok(db.prepare_cached(statements::FORGET_REPLAYS)?.execute(params![ended_before, limit])? as u64)
 }
 
 fn census(db: &Connection) -> Tried<Census> {

@@ -8,7 +8,7 @@ use angarium_domain::delivery::{DeathCause, Delivery, State as DeliveryState, St
 use angarium_domain::event::Origin;
 use angarium_domain::event_type::EventType;
 use angarium_domain::handle::Handle;
-use angarium_domain::ids::{DeliveryId, DeliveryKind, EventId, SubscriptionId};
+use angarium_domain::ids::{DeliveryId, DeliveryKind, EventId, ReplayId, SubscriptionId};
 use angarium_domain::outcome::{Class, Failure, Outcome, RetryOn};
 use angarium_domain::replay::DeliveryFilter;
 use angarium_domain::retry::Delay;
@@ -61,6 +61,9 @@ pub(super) struct DeliveryView {
     reason: Option<DeathCause>,
     #[schema(value_type = Option<words::DeliveryId>, example = json!(null))]
     replay_of: Option<DeliveryId>,
+    /// The replay job that made it.
+    #[schema(value_type = Option<words::ReplayId>, example = json!(null))]
+    replay_id: Option<ReplayId>,
     #[schema(value_type = Option<words::DeliveryId>, example = json!(null))]
     replayed_by: Option<DeliveryId>,
     #[schema(value_type = Option<words::Time>, example = json!(null))]
@@ -224,6 +227,7 @@ impl From<Shown> for DeliveryView {
             last_error,
             reason,
             replay_of: delivery.replay_of,
+            replay_id: delivery.replay_id,
             replayed_by: shown.logged.replayed_by,
             discarded_at: delivery.discarded_at,
             handle: delivery.handle,

@@ -78,6 +78,7 @@ pub(crate) fn table() -> Table {
         .route(GET, "/dead-letters/{id}", deliveries_read, dead_letters::get, dead_letters::docs::get)
         .route(DELETE, "/dead-letters/{id}", deliveries_write, dead_letters::discard, dead_letters::docs::discard)
         .route(POST, "/replays", deliveries_write, replays::create, replays::docs::create)
+        .route(GET, "/replays", deliveries_read, replays::list, replays::docs::list)
         .route(GET, "/replays/{id}", deliveries_read, replays::get, replays::docs::get)
         .route(POST, "/replays/{id}/cancel", deliveries_write, replays::cancel, replays::docs::cancel)
         .route(GET, "/audit", audit_read, audit::list, audit::docs::list)

@@ -2,8 +2,10 @@
 
 pub(super) mod docs;
 
-use angarium_domain::ids::{ReplayId, ReplayKind};
-use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob, Target};
+use angarium_domain::delivery::Status;
+use angarium_domain::event_type::EventType;
+use angarium_domain::ids::{EventId, ReplayId, ReplayKind, SubscriptionId};
+use angarium_domain::replay::{DeliveryFilter, Finished, JobStatus, ReplayJob, Target};
 use angarium_domain::time::Timestamp;
 use angarium_engine::{NewReplay, ReplayJobs};
 use axum::Json;
@@ -13,11 +15,12 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::answer::{Answered, carried_out, found, json};
+use crate::api::answer::{Answered, Items, carried_out, found, items, json};
 use crate::api::form::Form;
 use crate::api::request::{PathId, Read, Write};
 use crate::openapi::words;
 use crate::problem::Problem;
+use crate::state::Sources;
 
 /// The rates that a caller may name, in deliveries a second.
 const RATE_PER_SECOND: std::ops::RangeInclusive<u32> = 1..=1_000;
@@ -48,8 +51,7 @@ pub(super) struct ReplayView {
     replay_id: ReplayId,
     #[schema(value_type = words::ReplayStatus)]
     status: JobStatus,
-    #[schema(value_type = words::DeliveryFilter)]
-    filter: DeliveryFilter,
+    filter: FilterView,
     #[schema(value_type = words::ReplayTarget)]
     to: Target,
     #[schema(example = 50)]
@@ -59,10 +61,40 @@ pub(super) struct ReplayView {
     #[schema(example = 11)]
     replayed: u64,
     skipped: u64,
+    /// What is still to be looked at, while it runs.
+    #[schema(example = 0)]
+    remaining: u64,
     #[schema(value_type = words::Time)]
     created_at: Timestamp,
+    /// When the rest is made at this rate, while it runs.
+    #[schema(value_type = Option<words::Time>, example = json!(null))]
+    expected_end_at: Option<Timestamp>,
     #[schema(value_type = Option<words::Time>)]
     finished_at: Option<Timestamp>,
+}
+
+/// The filter as it is used, with what was not said.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReplayedFilter)]
+#[serde(rename_all = "camelCase")]
+struct FilterView {
+    #[schema(value_type = Vec<words::DeliveryStatus>)]
+    status: Vec<Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::SubscriptionId>)]
+    subscription_id: Option<SubscriptionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::EventId>)]
+    event_id: Option<EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::EventType>)]
+    event_type: Option<EventType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::Time>)]
+    since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::Time>)]
+    until: Option<Timestamp>,
 }
 
 pub(super) async fn create(State(replays): State<ReplayJobs>, write: Write) -> Result<Response, Problem> {
@@ -80,28 +112,43 @@ pub(super) async fn create(State(replays): State<ReplayJobs>, write: Write) -> R
     carried_out(async move { replays.create(caller, new, once).await }).await.map(IntoResponse::into_response)
 }
 
+pub(super) async fn list(
+    State(replays): State<ReplayJobs>,
+    State(sources): State<Sources>,
+    read: Read,
+) -> Result<Json<Items<ReplayView>>, Problem> {
+    let list = format!("{} replays", read.handle);
+    let page = replays.list(&read.handle, read.query().page(&list)?).await?;
+    let now = sources.clock.now();
+    Ok(items(page, &list, |job| ReplayView::at(now, job)))
+}
+
 pub(super) async fn get(
     State(replays): State<ReplayJobs>,
+    State(sources): State<Sources>,
     PathId(id): PathId<ReplayKind>,
     read: Read,
 ) -> Result<Json<ReplayView>, Problem> {
-    found(replays.get(&read.handle, id).await?.map(ReplayView::from))
+    let job = replays.get(&read.handle, id).await?;
+    found(job.map(|job| ReplayView::at(sources.clock.now(), job)))
 }
 
 pub(super) async fn cancel(
     State(replays): State<ReplayJobs>,
+    State(sources): State<Sources>,
     PathId(id): PathId<ReplayKind>,
     write: Write,
 ) -> Result<Answered, Problem> {
     write.no_fields()?;
+    let now = sources.clock.now();
     let (caller, once) =
-        write.into_parts(|job: &ReplayJob| json(StatusCode::OK, &ReplayView::from(job.clone())));
+        write.into_parts(move |job: &ReplayJob| json(StatusCode::OK, &ReplayView::at(now, job.clone())));
     carried_out(async move { replays.cancel(caller, id, once).await }).await
 }
 
 fn new_replay(mut form: Form<'_>) -> Result<(NewReplay, bool), Problem> {
     // Named even when it is empty: a body that was forgotten must not replay everything.
-    let filter = form.required("filter");
+    let filter = filter(&mut form);
     let to = form.optional("to").unwrap_or_default();
     let rate = form.optional("ratePerSecond").unwrap_or(RATE_DEFAULT);
     let rate_per_second = form.within("ratePerSecond", RATE_PER_SECOND, Some(rate)).unwrap_or(RATE_DEFAULT);
@@ -109,12 +156,53 @@ fn new_replay(mut form: Form<'_>) -> Result<(NewReplay, bool), Problem> {
     form.finish(filter.map(|filter| (NewReplay { filter, to, rate_per_second }, dry_run)))
 }
 
-impl From<ReplayJob> for ReplayView {
-    fn from(job: ReplayJob) -> ReplayView {
+fn filter(form: &mut Form<'_>) -> Option<DeliveryFilter> {
+    let mut fields = form.object("filter")?;
+    let finished = finished(&mut fields);
+    let filter = DeliveryFilter {
+        subscription_id: fields.optional("subscriptionId"),
+        event_id: fields.optional("eventId"),
+        event_type: fields.optional("eventType"),
+        status: finished.condition(),
+        since: fields.optional("since"),
+        until: fields.optional("until"),
+    };
+    form.close("filter", fields);
+    Some(filter)
+}
+
+/// One word or a list of them; the dead letters if there is none.
+fn finished(fields: &mut Form<'_>) -> Finished {
+    let Some(value) = fields.raw("status") else { return Finished::default() };
+    let statuses = if value.get().starts_with('[') {
+        fields.read::<Vec<Status>>("status", value)
+    } else {
+        fields.read::<Status>("status", value).map(|status| vec![status])
+    };
+    let finished = statuses.map(|statuses| Finished::of(&statuses)).transpose();
+    finished
+        .unwrap_or_else(|error| {
+            fields.fault("status", error.to_string());
+            None
+        })
+        .unwrap_or_default()
+}
+
+impl From<DeliveryFilter> for FilterView {
+    fn from(filter: DeliveryFilter) -> FilterView {
+        let DeliveryFilter { subscription_id, event_id, event_type, status, since, until } = filter;
+        FilterView { status: Finished::words(status), subscription_id, event_id, event_type, since, until }
+    }
+}
+
+impl ReplayView {
+    fn at(now: Timestamp, job: ReplayJob) -> ReplayView {
         ReplayView {
             replay_id: job.id,
             status: job.status,
-            filter: job.filter,
+            remaining: job.remaining(),
+            expected_end_at: job.expected_end(now),
+            filter: job.filter.into(),
             to: job.to,
             rate_per_second: job.rate_per_second,
             matched: job.matched,

@@ -7,7 +7,7 @@ use angarium_domain::delivery::Status;
 use angarium_domain::retry::Delay;
 use angarium_domain::time::Timestamp;
 
-use crate::cli::answers::{Attempt, Delivery, DeliveryLife, Timing, status_word};
+use crate::cli::answers::{Attempt, Delivery, DeliveryLife, Timing};
 use crate::cli::span::in_words;
 use crate::cli::table::harmless;
 
@@ -94,7 +94,7 @@ impl Page {
 }
 
 fn standing(delivery: &Delivery, now: Timestamp) -> String {
-    let status = status_word(delivery.status);
+    let status = delivery.status.as_str();
     let reason = delivery.reason.map(|reason| format!("{status}: {}", reason.as_str()));
     let next = delivery.next_attempt_at.map(|at| {
         let wait = if at > now { format!("in {}", in_words(at.since(now))) } else { "now".to_owned() };

@@ -5,12 +5,22 @@ use serde_json::json;
 
 use crate::api::v2::replays::{CreatedView, RATE_DEFAULT, RATE_PER_SECOND, ReplayView};
 use crate::openapi::Operation;
-use crate::openapi::schema::{flag, object, whole, word};
-use crate::openapi::words::{DeliveryFilter, ReplayId, ReplayTarget};
+use crate::openapi::schema::{either, flag, list as list_of, object, whole, word};
+use crate::openapi::words::{
+    EventId, EventType, FinishedStatus, ReplayId, ReplayTarget, SubscriptionId, Time,
+};
 
 pub(in crate::api::v2) fn create() -> Operation {
-    let filter = word::<DeliveryFilter>()
-        .about("Which deliveries; `{}` for all.")
+    let statuses = [word::<FinishedStatus>(), list_of(word::<FinishedStatus>(), 1..=2)];
+    let filter = object()
+        .optional("subscriptionId", word::<SubscriptionId>())
+        .optional("eventId", word::<EventId>())
+        .optional("eventType", word::<EventType>())
+        .optional("status", either(statuses).about("`dead`, `delivered`, or a list of both."))
+        .optional("since", word::<Time>())
+        .optional("until", word::<Time>())
+        .schema()
+        .about("Which deliveries; `{}` for all dead letters.")
         .such_as(json!({ "status": "dead" }));
     let rate =
         whole(RATE_PER_SECOND).or(RATE_DEFAULT).about("How many deliveries a second are made at most.");
@@ -24,6 +34,12 @@ pub(in crate::api::v2) fn create() -> Operation {
         .body("NewReplay", fields)
         .answer::<CreatedView>(202, "Begun, or counted.")
         .conflict("the handle has as many running replays as it may have")
+}
+
+pub(in crate::api::v2) fn list() -> Operation {
+    Operation::new("listReplays", "List replays")
+        .about("Those that run and those that have ended, until retention forgets them.")
+        .page_of::<ReplayView>("A page of them.")
 }
 
 pub(in crate::api::v2) fn get() -> Operation {
