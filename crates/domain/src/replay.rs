@@ -5,9 +5,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::{Delivery, State, Status};
+use crate::event::{Event, Origin};
 use crate::event_type::EventType;
+use crate::fan_out::Candidate;
 use crate::handle::Handle;
 use crate::ids::{DeliveryId, EventId, ReplayId, SubscriptionId};
+use crate::retention::Cutoffs;
+use crate::subscription::Subscription;
 use crate::time::Timestamp;
 
 /// Which deliveries: every named condition must hold. Also the filter of the delivery log.
@@ -135,6 +139,10 @@ pub struct ReplayJob {
     pub handle: Handle,
     /// Which deliveries. Those made after the job are not included.
     pub filter: DeliveryFilter,
+    /// Whether it makes the first deliveries of what one subscription missed, and repeats none. The
+    /// filter then names the subscription and the earliest acceptance, and no state.
+    #[serde(default)]
+    pub missing: bool,
     /// Which endpoint settings.
     pub to: Target,
     /// How many deliveries a second are made at most.
@@ -148,6 +156,9 @@ pub struct ReplayJob {
     pub skipped: u64,
     /// The last delivery looked at; the job goes from old to new.
     pub cursor: Option<DeliveryId>,
+    /// The last event looked at, by a job for what is missing; it, too, goes from old to new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<EventId>,
     /// When it made its last batch: a job that goes on after a restart keeps to its rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_at: Option<Timestamp>,
@@ -163,6 +174,36 @@ pub struct ReplayJob {
 const BATCHES_PER_SECOND: u32 = 5;
 /// The most deliveries in one batch, which is one commit.
 const BATCH_MAX: u32 = 200;
+
+/// Events that are so much younger than the oldest delivery that may have been forgotten are safe
+/// from it while they are looked at.
+const FORGETTING_MARGIN: Duration = Duration::from_hours(1);
+
+/// The earliest acceptance of what a subscription can be said to have missed. An event may outlive
+/// its delivery to one subscription by its delivery to another; of those that are older than the
+/// retention of finished deliveries nobody knows any more whether they arrived.
+pub fn missed_since(since: Timestamp, cutoffs: Cutoffs) -> Timestamp {
+    since.max(cutoffs.finished_before + FORGETTING_MARGIN)
+}
+
+/// Whether an event without a delivery to a subscription was missed by it: it is wanted, and it was
+/// kept from the subscription neither as a test nor as something told about itself.
+pub fn is_missed(event: &Event, subscription: &Subscription, filter: &DeliveryFilter) -> bool {
+    let candidate = Candidate::new(event);
+    filter.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type)
+        && candidate.is_wanted_by(subscription)
+        && match event.origin {
+            Origin::Live => true,
+            Origin::System => !tells_of(&candidate, subscription.id),
+            // Of another subscription, and what is never sent.
+            Origin::Test | Origin::Sandbox => false,
+        }
+}
+
+/// Whether one of our own events is about this subscription.
+fn tells_of(event: &Candidate<'_>, id: SubscriptionId) -> bool {
+    event.payload()["subscriptionId"].as_str() == Some(id.to_string().as_str())
+}
 
 impl ReplayJob {
     /// How many deliveries are made in one commit at most.
@@ -212,6 +253,7 @@ pub enum JobStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::payload::Payload;
 
     const NOON: Timestamp = Timestamp::from_seconds(12 * 3600);
 
@@ -220,12 +262,14 @@ mod tests {
             id: ReplayId::from_bytes([1; 16]),
             handle: "acme".parse().expect("a handle"),
             filter: DeliveryFilter::default(),
+            missing: false,
             to: Target::Current,
             rate_per_second,
             matched: 100,
             replayed: 0,
             skipped: 0,
             cursor: None,
+            looked_at: None,
             moved_at: None,
             status: JobStatus::Running,
             created_at: NOON,
@@ -269,6 +313,53 @@ mod tests {
         // The clock was put back by an hour.
         let ahead = ReplayJob { moved_at: Some(at(3_600_000)), ..job(1) };
         assert_eq!(ahead.next_batch_at(NOON), at(1_000));
+    }
+
+    #[test]
+    fn what_retention_may_have_made_look_missed_is_not() {
+        let cutoffs = Cutoffs { finished_before: NOON, dead_before: NOON, keys_ended_by: NOON };
+        let safe = NOON + FORGETTING_MARGIN;
+        assert_eq!(missed_since(Timestamp::from_seconds(0), cutoffs), safe);
+        assert_eq!(missed_since(NOON, cutoffs), safe);
+        assert_eq!(missed_since(safe + Duration::from_secs(1), cutoffs), safe + Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_was_kept_from_a_subscription_was_not_missed() {
+        let subscription: Subscription = serde_json::from_value(serde_json::json!({
+            "id": SubscriptionId::from_bytes([2; 16]), "handle": "acme",
+            "endpointUrl": "https://hooks.example.com/in", "eventTypes": ["a", "webhook.*"],
+            "description": null, "signingProfile": "arjun", "payloadFormat": "native",
+            "retryPolicy": "fast", "headers": {}, "rateLimitPerSecond": null, "maxConcurrency": null,
+            "timeoutSeconds": 10, "ordered": false, "status": "active", "secretHint": "abcd",
+            "createdAt": NOON, "updatedAt": NOON,
+        }))
+        .expect("a subscription as it is stored");
+        let about = |n| serde_json::json!({ "subscriptionId": SubscriptionId::from_bytes([n; 16]) });
+        let is_missed = |origin, event_type: &str, payload: serde_json::Value, filter: &DeliveryFilter| {
+            let event = Event {
+                id: EventId::from_bytes([1; 16]),
+                handle: subscription.handle.clone(),
+                event_type: event_type.parse().expect("a type"),
+                occurred_at: NOON.into(),
+                accepted_at: NOON,
+                origin,
+                ordering_key: None,
+                trace: None,
+                payload: Payload::of_our_own(&payload),
+            };
+            is_missed(&event, &subscription, filter)
+        };
+        let any = DeliveryFilter::default();
+        assert!(is_missed(Origin::Live, "a", about(2), &any));
+        assert!(!is_missed(Origin::Live, "b", about(2), &any));
+        assert!(!is_missed(Origin::Test, "a", about(2), &any));
+        assert!(!is_missed(Origin::Sandbox, "a", about(2), &any));
+        assert!(is_missed(Origin::System, "webhook.subscription.gone", about(3), &any));
+        assert!(!is_missed(Origin::System, "webhook.subscription.gone", about(2), &any));
+        let others = DeliveryFilter { event_type: Some("webhook.x".parse().expect("a type")), ..any };
+        assert!(!is_missed(Origin::Live, "a", about(2), &others));
+        assert!(is_missed(Origin::Live, "webhook.x", about(2), &others));
     }
 
     #[test]

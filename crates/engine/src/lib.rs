@@ -21,6 +21,7 @@ mod intake;
 mod lanes;
 pub mod live;
 pub mod metrics;
+mod missed;
 mod notices;
 pub mod once;
 mod outages;
@@ -246,7 +247,7 @@ impl Engine {
             repeats,
             tasks: tasks.clone(),
         };
-        let replays = ReplayJobs::new(desk.clone());
+        let replays = ReplayJobs::new(desk.clone(), settings.retention);
         let handles = Handles::new(desk.clone(), lanes.clone());
         let engine = Engine {
             intake: Intake::new(desk.clone(), metrics.clone(), parts.traces.clone()),

@@ -11,9 +11,10 @@ use angarium_domain::delivery::{Delivery, Status};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::ReplayId;
 use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob, Target};
+use angarium_domain::retention::Retention;
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
-use angarium_store::directory::Snapshot;
+use angarium_store::directory::{Entry, Snapshot};
 use angarium_store::event_log::Append;
 use angarium_store::history::LogFilter;
 use angarium_store::page::{Page, PageRequest};
@@ -23,6 +24,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::deliveries::{paused_in, repetition};
 use crate::ids::new_id;
+use crate::missed;
 use crate::once::{Once, RepeatError, Reply};
 use crate::planner::{Again, Plan};
 use crate::snapshots::find;
@@ -34,8 +36,10 @@ const RUNNING_PER_HANDLE_MAX: usize = 5;
 /// A replay job as it is asked for.
 #[derive(Debug, Clone)]
 pub struct NewReplay {
-    /// Which deliveries.
+    /// Which deliveries; with `missing`, which subscription, and events accepted since when.
     pub filter: DeliveryFilter,
+    /// Whether to deliver what one subscription missed, instead of repeating what is finished.
+    pub missing: bool,
     /// Which endpoint settings.
     pub to: Target,
     /// How many deliveries a second are made at most; at least 1.
@@ -48,6 +52,9 @@ pub enum ReplayError {
     /// The handle has no such job.
     #[error("there is no such replay")]
     NotFound,
+    /// What one subscription missed was asked for, and the handle has no such subscription.
+    #[error("there is no such subscription")]
+    NoSuchSubscription,
     /// It has ended already.
     #[error("the replay has ended already")]
     Finished,
@@ -69,11 +76,12 @@ pub enum ReplayError {
 #[derive(Clone)]
 pub struct ReplayJobs {
     desk: Desk,
+    retention: Retention,
 }
 
 impl ReplayJobs {
-    pub(crate) fn new(desk: Desk) -> ReplayJobs {
-        ReplayJobs { desk }
+    pub(crate) fn new(desk: Desk, retention: Retention) -> ReplayJobs {
+        ReplayJobs { desk, retention }
     }
 
     /// Goes on with the jobs of the process before us.
@@ -84,10 +92,9 @@ impl ReplayJobs {
         Ok(())
     }
 
-    /// How many deliveries a job would replay. Changes nothing.
-    pub async fn dry_run(&self, handle: &Handle, filter: DeliveryFilter) -> Result<u64, StoreError> {
-        let filter = self.log_filter(handle, filter, self.desk.clock.now()).await?;
-        self.desk.store.count_replayable(handle, filter).await
+    /// How many deliveries a job would make. Changes nothing.
+    pub async fn dry_run(&self, handle: &Handle, new: NewReplay) -> Result<u64, ReplayError> {
+        Ok(self.draft(handle, new).await?.matched)
     }
 
     /// One job of a handle, with its progress.
@@ -115,24 +122,10 @@ impl ReplayJobs {
         if running.iter().filter(|job| job.handle == caller.handle).count() >= RUNNING_PER_HANDLE_MAX {
             return Err(ReplayError::TooMany { limit: RUNNING_PER_HANDLE_MAX });
         }
-        let now = self.desk.clock.now();
-        let job = ReplayJob {
-            id: new_id(&*self.desk.ids, now),
-            handle: caller.handle.clone(),
-            matched: self.dry_run(&caller.handle, new.filter.clone()).await?,
-            filter: new.filter,
-            to: new.to,
-            rate_per_second: new.rate_per_second,
-            replayed: 0,
-            skipped: 0,
-            cursor: None,
-            moved_at: None,
-            status: JobStatus::Running,
-            created_at: now,
-            finished_at: None,
-        };
+        let job = self.draft(&caller.handle, new).await?;
+        let now = job.created_at;
         let (answer, idempotency) = once.answer_to(&job, now);
-        let asked = json!({ "filter": job.filter, "to": job.to, "ratePerSecond": job.rate_per_second,
+        let asked = json!({ "filter": job.filter, "missing": job.missing, "to": job.to, "ratePerSecond": job.rate_per_second,
             "matched": job.matched });
         let told = changed(None, Some(&asked));
         let audit = caller.audit_of(now, "replay.created", job.id.to_string(), told);
@@ -168,6 +161,41 @@ impl ReplayJobs {
             Err(StoreError::Conflict) => Err(ReplayError::Finished),
             written => Ok(once.reply(written?, answer)?),
         }
+    }
+
+    /// A job that does not run yet, with the number of those that match.
+    async fn draft(&self, handle: &Handle, new: NewReplay) -> Result<ReplayJob, ReplayError> {
+        let now = self.desk.clock.now();
+        let NewReplay { filter, missing, to, rate_per_second } = new;
+        let job = ReplayJob {
+            id: new_id(&*self.desk.ids, now),
+            handle: handle.clone(),
+            filter,
+            missing,
+            to,
+            rate_per_second,
+            matched: 0,
+            replayed: 0,
+            skipped: 0,
+            cursor: None,
+            looked_at: None,
+            moved_at: None,
+            status: JobStatus::Running,
+            created_at: now,
+            finished_at: None,
+        };
+        Ok(ReplayJob { matched: self.count(&job, now).await?, ..job })
+    }
+
+    async fn count(&self, job: &ReplayJob, now: Timestamp) -> Result<u64, ReplayError> {
+        let store = &*self.desk.store;
+        if job.missing {
+            let snapshot = self.desk.snapshots.get(&job.handle).await?;
+            let entry = subscription_of(job, &snapshot).ok_or(ReplayError::NoSuchSubscription)?;
+            return Ok(missed::count(store, job, &entry.subscription, self.retention, now).await?);
+        }
+        let filter = self.log_filter(&job.handle, job.filter.clone(), now).await?;
+        Ok(store.count_replayable(&job.handle, filter).await?)
     }
 
     async fn log_filter(
@@ -232,7 +260,7 @@ impl ReplayJobs {
     }
 
     /// Makes one batch, and answers the job as it is after it; none when it is done.
-    async fn advance(&self, mut job: ReplayJob) -> Result<Option<ReplayJob>, StoreError> {
+    async fn advance(&self, job: ReplayJob) -> Result<Option<ReplayJob>, StoreError> {
         let account = self.desk.snapshots.get(&job.handle).await?.account.clone();
         if account.is_removed() {
             return Ok(None);
@@ -241,23 +269,62 @@ impl ReplayJobs {
             // It goes on when the handle does.
             return Ok(Some(job));
         }
+        if job.missing { self.make_up(job).await } else { self.repeat(job).await }
+    }
+
+    /// One batch of deliveries again.
+    async fn repeat(&self, mut job: ReplayJob) -> Result<Option<ReplayJob>, StoreError> {
         let filter = self.log_filter(&job.handle, job.filter.clone(), job.created_at).await?;
         let originals = self.desk.store.replayable(&job.handle, filter, job.cursor, job.batch()).await?;
         let Some(last) = originals.last() else {
-            job.status = JobStatus::Completed;
-            job.finished_at = Some(self.desk.clock.now());
-            // What was matched and is not there any more was replayed, discarded or forgotten by others.
-            job.skipped = job.matched.saturating_sub(job.replayed);
-            self.desk.store.finish_replay(job, Context::default()).await?;
-            return Ok(None);
+            return self.complete(job).await;
         };
         job.cursor = Some(last.id);
-        job.moved_at = Some(self.desk.clock.now());
         let snapshot = self.desk.snapshots.get(&job.handle).await?;
         let mut plan = self.desk.planner.plan();
         for original in &originals {
             self.add(&mut plan, &mut job, &snapshot, original).await?;
         }
+        self.write(job, plan, &snapshot).await
+    }
+
+    /// One batch of first deliveries of what the subscription missed.
+    async fn make_up(&self, mut job: ReplayJob) -> Result<Option<ReplayJob>, StoreError> {
+        let snapshot = self.desk.snapshots.get(&job.handle).await?;
+        let Some(entry) = subscription_of(&job, &snapshot) else { return self.complete(job).await };
+        let (now, wanted) = (self.desk.clock.now(), job.batch() as usize);
+        let found =
+            missed::look(&*self.desk.store, &job, &entry.subscription, self.retention, now, wanted).await?;
+        if found.events.is_empty() && found.is_end {
+            return self.complete(job).await;
+        }
+        job.looked_at = found.looked_at;
+        let mut plan = self.desk.planner.plan();
+        for event in &found.events {
+            let first = Again { replay_id: Some(job.id), ..Again::default() };
+            self.desk.planner.add(&mut plan, &snapshot.account, &entry.subscription, event, first, now);
+            job.replayed += 1;
+        }
+        self.write(job, plan, &snapshot).await
+    }
+
+    async fn complete(&self, mut job: ReplayJob) -> Result<Option<ReplayJob>, StoreError> {
+        job.status = JobStatus::Completed;
+        job.finished_at = Some(self.desk.clock.now());
+        // What was matched and is not there any more was replayed, discarded or forgotten by others.
+        job.skipped = job.matched.saturating_sub(job.replayed);
+        self.desk.store.finish_replay(job, Context::default()).await?;
+        Ok(None)
+    }
+
+    /// Writes a batch and the job's progress in one commit.
+    async fn write(
+        &self,
+        mut job: ReplayJob,
+        plan: Plan,
+        snapshot: &Snapshot,
+    ) -> Result<Option<ReplayJob>, StoreError> {
+        job.moved_at = Some(self.desk.clock.now());
         let append = Append {
             decided_upon: vec![(job.handle.clone(), snapshot.version)],
             deliveries: plan.deliveries(),
@@ -288,4 +355,9 @@ impl ReplayJobs {
         job.replayed += 1;
         Ok(())
     }
+}
+
+/// The subscription whose missed events a job delivers, if it is still there.
+fn subscription_of<'a>(job: &ReplayJob, snapshot: &'a Snapshot) -> Option<&'a Arc<Entry>> {
+    find(snapshot, job.filter.subscription_id?)
 }

@@ -389,6 +389,9 @@ impl From<ReplayError> for Problem {
     fn from(error: ReplayError) -> Problem {
         match error {
             ReplayError::NotFound => Problem::not_found(),
+            ReplayError::NoSuchSubscription => {
+                Problem::invalid_field("filter.subscriptionId", "the handle has no such webhook")
+            }
             ReplayError::Finished => Problem::conflict("the replay has ended"),
             ReplayError::TooMany { .. } => Problem::conflict(error.to_string()),
             ReplayError::Repeat(error) => error.into(),

@@ -7,7 +7,7 @@ use angarium_domain::event::Event;
 use angarium_domain::event_type::EventType;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::Record;
-use angarium_domain::ids::EventId;
+use angarium_domain::ids::{EventId, SubscriptionId};
 use angarium_domain::replay::ReplayJob;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
@@ -53,6 +53,35 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
 }
 
+/// A subscription of a handle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    /// Whose it is.
+    pub handle: Handle,
+    /// Which subscription.
+    pub subscription_id: SubscriptionId,
+}
+
+/// A part of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Accepted at this time or later.
+    pub since: Timestamp,
+    /// Accepted before this time.
+    pub until: Timestamp,
+    /// After this event, if one is named.
+    pub after: Option<EventId>,
+}
+
+/// What was found in a part of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Undelivered {
+    /// The events without a delivery, from old to new.
+    pub events: Vec<Arc<Event>>,
+    /// The last event looked at, delivered or not; none if there was nothing to look at.
+    pub last: Option<EventId>,
+}
+
 /// The log of accepted events.
 #[async_trait]
 pub trait EventLog: Send + Sync {
@@ -63,8 +92,9 @@ pub trait EventLog: Send + Sync {
     /// [`StoreError::Conflict`] if a handle's snapshot is no longer the one named in
     /// `decided_upon`, the job is no longer running, the event of a delivery is not in the log any
     /// more, or an id is taken. With a job also if the original of one of its deliveries was replayed,
-    /// discarded or forgotten meanwhile: jobs that meet each other, or a person, replay it once. A
-    /// replay without a job is somebody's word about one delivery, and may come again.
+    /// discarded or forgotten meanwhile, or if a delivery without an original is not the first of its
+    /// event to its subscription: jobs that meet each other, or a person, deliver it once. A replay
+    /// without a job is somebody's word about one delivery, and may come again.
     ///
     /// A key that was seen before is no error: it is [`Written::Seen`], and wins over a conflict.
     async fn append(&self, append: Append) -> Result<Written<()>, StoreError>;
@@ -79,6 +109,11 @@ pub trait EventLog: Send + Sync {
         filter: EventFilter,
         page: PageRequest,
     ) -> Result<Page<Arc<Event>>, StoreError>;
+
+    /// Looks at the first `limit` events accepted since `since` and after the event `after`, and before
+    /// `until`, from old to new: which of them have no delivery to a subscription? In time
+    /// proportional to `limit`, whatever stands before and behind.
+    async fn undelivered(&self, to: &Lane, span: Span, limit: u32) -> Result<Undelivered, StoreError>;
 
     /// What was answered under an idempotency key, if it is still remembered at `now`.
     async fn seen(

@@ -68,6 +68,13 @@ statements! {
         ORDER BY place DESC LIMIT 1";
     UNTOUCHED = "SELECT 1 FROM deliveries
         WHERE handle = $1 AND id = $2 AND replayed_by IS NULL AND discarded_at IS NULL";
+    DELIVERED_TO = "SELECT 1 FROM deliveries INDEXED BY deliveries_by_event
+        WHERE event_id = $1 AND handle = $2 AND subscription_id = $3";
+    UNDELIVERED = "SELECT ", event_columns!(), ", EXISTS (
+            SELECT 1 FROM deliveries INDEXED BY deliveries_by_event
+            WHERE deliveries.event_id = events.id AND deliveries.handle = events.handle
+                AND deliveries.subscription_id = $1) AS delivered
+        FROM events INDEXED BY events_by_id WHERE handle = $2 AND id > $3 AND id < $4 ORDER BY id LIMIT $5";
     MARK_REPLAYED = "UPDATE deliveries SET replayed_by = $1, state = CASE state WHEN 4 THEN 5 ELSE state END
         WHERE handle = $2 AND id = $3";
 

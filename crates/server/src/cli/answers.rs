@@ -141,6 +141,7 @@ pub(crate) struct ReplayCreated {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Replay {
     pub(crate) status: JobStatus,
+    pub(crate) missing: bool,
     pub(crate) matched: u64,
     pub(crate) replayed: u64,
     pub(crate) skipped: u64,

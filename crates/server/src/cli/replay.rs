@@ -23,17 +23,21 @@ const POLL_EVERY: Duration = Duration::from_millis(250);
 /// Deliver past events again: one delivery by its id, or all that match
 ///
 /// The receiver gets the same event under the same id, and attempts count from 1. What was
-/// replayed or discarded already, or is not finished, does not match.
+/// replayed or discarded already, or is not finished, does not match. With --missing, a webhook gets
+/// for the first time what was accepted before it was made.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     /// Which delivery: dlv_…
-    #[arg(conflicts_with_all = ["status", "subscription", "event", "event_type", "since", "until", "dry_run", "rate"])]
+    #[arg(conflicts_with_all = ["status", "subscription", "event", "event_type", "since", "until", "missing", "dry_run", "rate"])]
     delivery_id: Option<DeliveryId>,
-    /// delivered or dead
+    /// dead or delivered, or both if given twice; the dead letters if not given
     #[arg(long, value_name = "STATUS", value_parser = word::<Status>)]
-    status: Option<Status>,
+    status: Vec<Status>,
     #[command(flatten)]
     filter: FilterArgs,
+    /// Deliver what the webhook wants and has no delivery of; needs --subscription and --since
+    #[arg(long, requires_all = ["subscription", "since"], conflicts_with_all = ["status", "event"])]
+    missing: bool,
     /// Only count what would be replayed
     #[arg(long)]
     dry_run: bool,
@@ -58,20 +62,27 @@ pub(crate) async fn run(args: ReplayArgs) -> anyhow::Result<()> {
         ));
         return Ok(());
     }
-    let filter = args.filter.conditions(args.status, SystemClock.now());
-    if filter == DeliveryFilter::default() {
+    let filter = args.filter.conditions(None, SystemClock.now());
+    if filter == DeliveryFilter::default() && args.status.is_empty() {
         bail!("say what to replay: the id of a delivery, or conditions such as --status dead --since 1h");
     }
     let ReplayCreated { replay_id, matched } = client.post("/replays", &request(&args, &filter)).await?;
     if let Some(id) = replay_id {
         return follow(&client, id, matched).await;
     }
-    show(&format!("{} would be made again; nothing was replayed\n", deliveries(matched)));
+    let made = if args.missing { "made" } else { "made again" };
+    show(&format!("{} would be {made}; nothing was replayed\n", deliveries(matched)));
     Ok(())
 }
 
 fn request(args: &ReplayArgs, filter: &DeliveryFilter) -> serde_json::Value {
     let mut request = json!({ "filter": filter, "to": args.to, "dryRun": args.dry_run });
+    if !args.status.is_empty() {
+        request["filter"]["status"] = json!(args.status);
+    }
+    if args.missing {
+        request["missing"] = true.into();
+    }
     if let Some(rate) = args.rate {
         request["ratePerSecond"] = rate.into();
     }
@@ -125,7 +136,8 @@ fn progress(matched: u64) -> ProgressBar {
 }
 
 fn outcome(replay: &Replay) -> String {
-    let Replay { status, matched, replayed, skipped } = *replay;
+    let Replay { status, missing, matched, replayed, skipped } = *replay;
+    let made = if missing { "made" } else { "made again" };
     let rest = if skipped == 0 {
         String::new()
     } else {
@@ -138,7 +150,7 @@ fn outcome(replay: &Replay) -> String {
             format!("cancelled after {replayed} of {}{rest}; those go on", deliveries(matched))
         }
         JobStatus::Running | JobStatus::Completed => {
-            format!("made again: {replayed} of {}{rest}", deliveries(matched))
+            format!("{made}: {replayed} of {}{rest}", deliveries(matched))
         }
     }
 }
@@ -149,7 +161,8 @@ mod tests {
 
     #[test]
     fn the_end_of_a_replay_is_told_with_what_was_left_out() {
-        let ended = |status, skipped| outcome(&Replay { status, matched: 5, replayed: 3, skipped });
+        let ended =
+            |status, skipped| outcome(&Replay { status, missing: false, matched: 5, replayed: 3, skipped });
         assert_eq!(ended(JobStatus::Completed, 0), "made again: 3 of 5 deliveries");
         assert_eq!(ended(JobStatus::Cancelled, 0), "cancelled after 3 of 5 deliveries; those go on");
         assert_eq!(

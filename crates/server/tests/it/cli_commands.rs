@@ -8,7 +8,7 @@ use angarium_server::service::Service;
 use crate::credentials::jwt;
 use crate::receiver::{PATIENCE, Receiver};
 use crate::restart::on_disk;
-use crate::world::{World, eventually};
+use crate::world::{World, eventually, id_of};
 
 /// Somebody at a terminal.
 struct Terminal {
@@ -90,6 +90,23 @@ async fn a_dead_letter_is_found_understood_and_replayed() {
     assert_eq!(replayed, "made again: 1 of 1 delivery\n");
     world.owner().deliveries_when("?status=delivered", 1).await;
     assert_eq!(terminal.prints(&["dead-letters", "list"]).await, "no delivery matches\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_webhook_is_given_what_it_missed() {
+    let world = World::start().await;
+    let receiver = Receiver::start().await;
+    let terminal = Terminal::of(&world, jwt("acme", "OPERATOR"));
+    terminal.prints(&[&PUBLISH[..], &["--count", "3"]].concat()).await;
+    let webhook = id_of(&world.owner().subscribe(&receiver, "/hook", &["order.*"]).await);
+    let missing = ["replay", "--missing", "--subscription", &webhook, "--since", "1h"];
+    let counted = terminal.prints(&[&missing[..], &["--dry-run"]].concat()).await;
+    assert_eq!(counted, "3 deliveries would be made; nothing was replayed\n");
+    assert_eq!(terminal.prints(&missing).await, "made: 3 of 3 deliveries\n");
+    assert_eq!(receiver.received(3).await.len(), 3);
+    assert_eq!(terminal.prints(&missing).await, "made: 0 of 0 deliveries\n");
+    let both = ["replay", "--status", "dead", "--status", "delivered", "--dry-run"];
+    assert_eq!(terminal.prints(&both).await, "3 deliveries would be made again; nothing was replayed\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::receiver::Receiver;
-use crate::world::{World, eventually};
+use crate::world::{World, eventually, id_of};
 
 async fn three_delivered(owner: &Client, receiver: &Receiver) {
     owner.subscribe(receiver, "/hook", &["a", "b"]).await;
@@ -121,6 +121,101 @@ async fn jobs_that_meet_replay_each_dead_letter_once() {
     originals.dedup();
     assert_eq!((originals.len(), dead.len()), (40, 40));
     assert!(owner.get("/dead-letters").await.items().is_empty());
+}
+
+#[tokio::test]
+async fn a_new_webhook_gets_what_it_missed_once() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    let elder = owner.subscribe(&receiver, "/elder", &["a", "b"]).await;
+    for event_type in ["a", "b", "a", "c"] {
+        owner.publish(event_type).await;
+    }
+    owner.post(&format!("/webhooks/{}/test", id_of(&elder)), &json!({})).await.expect(StatusCode::ACCEPTED);
+    let webhook = id_of(&owner.subscribe(&receiver, "/new", &["a", "c", "webhook.*"]).await);
+    let after = owner.publish("a").await;
+    owner.deliveries_when("?status=delivered", 6).await;
+
+    let filter = json!({ "subscriptionId": webhook, "since": "2020-01-01T00:00:00Z" });
+    let wish = json!({ "filter": filter, "missing": true, "ratePerSecond": 1000 });
+    let mut dry = wish.clone();
+    dry["dryRun"] = true.into();
+    assert_eq!(owner.post("/replays", &dry).await.expect(StatusCode::ACCEPTED).json()["matched"], 3);
+    assert_eq!(owner.deliveries("").await.len(), 6);
+
+    let ended = async |path: String| {
+        eventually(|| async {
+            let job = owner.get(&path).await.json();
+            (job["status"] == "completed").then_some(job)
+        })
+        .await
+    };
+    let jobs = futures_util::future::join_all((0..3).map(|_| owner.post("/replays", &wish))).await;
+    let mut made = 0;
+    for job in &jobs {
+        let job = ended(format!("/replays/{}", job.expect(StatusCode::ACCEPTED).text_of("replayId"))).await;
+        made += job["replayed"].as_u64().expect("a number");
+        assert_eq!((&job["missing"], &job["filter"]), (&json!(true), &filter));
+    }
+    assert_eq!(made, 3);
+    let mine = owner.deliveries_when(&format!("?subscriptionId={webhook}&status=delivered"), 4).await;
+    let (live, by_jobs): (Vec<_>, Vec<_>) = mine.iter().partition(|d| d["replayId"].is_null());
+    assert_eq!((live.len(), by_jobs.len()), (1, 3));
+    assert_eq!(live[0]["eventId"], after.as_str());
+    assert!(by_jobs.iter().all(|d| d["replayOf"].is_null() && d["origin"] == "live"), "{by_jobs:?}");
+    assert_eq!(receiver.received(9).await.iter().filter(|arrival| arrival.path == "/new").count(), 4);
+}
+
+#[tokio::test]
+async fn what_its_filter_does_not_want_was_not_missed() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    for n in 0..4 {
+        let event = json!({ "type": "a", "payload": { "n": n } });
+        owner.post("/events", &event).await.expect(StatusCode::ACCEPTED);
+    }
+    let wish = json!({
+        "endpointUrl": receiver.url("/"), "eventTypes": ["a"], "filter": { "n": { "gt": 1 } },
+    });
+    let webhook = id_of(&owner.subscribe_with(&wish).await);
+    let filter = json!({ "subscriptionId": webhook, "since": "2020-01-01T00:00:00Z" });
+    let made = owner.post("/replays", &json!({ "filter": filter, "missing": true })).await;
+    assert_eq!(made.expect(StatusCode::ACCEPTED).json()["matched"], 2);
+    let arrived: Vec<_> =
+        receiver.received(2).await.iter().map(|a| a.json()["payload"]["n"].clone()).collect();
+    assert_eq!(arrived.len(), 2);
+    assert!(arrived.contains(&json!(2)) && arrived.contains(&json!(3)), "{arrived:?}");
+}
+
+#[tokio::test]
+async fn what_was_missed_is_asked_for_with_a_webhook_and_a_time() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    let webhook = id_of(&owner.subscribe(&receiver, "/hook", &["a"]).await);
+    let stranger = world.person("beta", "OWNER");
+    let theirs = id_of(&stranger.subscribe(&receiver, "/hook", &["a"]).await);
+    let since = "2026-01-01T00:00:00Z";
+    for (filter, more, fields) in [
+        (json!({ "subscriptionId": webhook }), json!({}), vec!["filter.since"]),
+        (json!({ "since": since }), json!({}), vec!["filter.subscriptionId"]),
+        (
+            json!({ "subscriptionId": webhook, "since": since, "status": "dead" }),
+            json!({}),
+            vec!["filter.status"],
+        ),
+        (json!({ "subscriptionId": webhook, "since": since }), json!({ "to": "original" }), vec!["to"]),
+        (json!({ "subscriptionId": theirs, "since": since }), json!({}), vec!["filter.subscriptionId"]),
+        (
+            json!({ "subscriptionId": theirs, "since": since }),
+            json!({ "dryRun": true }),
+            vec!["filter.subscriptionId"],
+        ),
+    ] {
+        let mut wish = json!({ "filter": filter, "missing": true });
+        wish.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let answer = owner.post("/replays", &wish).await;
+        assert_eq!((answer.status.as_u16(), answer.fields_at_fault()), (400, fields), "{}", answer.text);
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use angarium_domain::replay::JobStatus;
 use angarium_domain::time::Timestamp;
 use angarium_verify::{Received, TOLERANCE, Verdict, VerifyKey, header_in, verify};
 
-use crate::evidence::{Evidence, Lane, Published, Seen, Send, Span, Told};
+use crate::evidence::{Evidence, Kept, Lane, Published, Seen, Send, Span, Told};
 
 const TERMINAL_FAILURE: &str = "webhook.delivery.terminal_failure";
 
@@ -32,8 +32,11 @@ pub(super) fn durability(evidence: &Evidence) -> Vec<String> {
 /// Every lane in these runs wants every event of its handle.
 fn misdelivered(evidence: &Evidence, published: &Published, told: Told) -> Vec<String> {
     let of_event = evidence.kept.iter().map(|kept| &kept.delivery).filter(|d| d.event_id == told.event_id);
-    let lanes: Vec<SubscriptionId> =
-        of_event.filter(|d| d.replay_of.is_none()).map(|d| d.subscription_id).collect();
+    // Those of jobs are judged with the jobs.
+    let lanes: Vec<SubscriptionId> = of_event
+        .filter(|d| d.replay_of.is_none() && d.replay_id.is_none())
+        .map(|d| d.subscription_id)
+        .collect();
     let mut broken = Vec::new();
     if lanes.len() != told.deliveries {
         broken.push(format!(
@@ -212,7 +215,8 @@ pub(super) fn counters(evidence: &Evidence) -> Vec<String> {
 pub(super) fn replays(evidence: &Evidence) -> Vec<String> {
     let unfinished = evidence.jobs.iter().filter(|job| job.status != JobStatus::Completed);
     let mut broken: Vec<String> = unfinished.map(|job| format!("{} is {:?}", job.id, job.status)).collect();
-    let made = evidence.kept.iter().filter(|kept| kept.delivery.replay_of.is_some()).count();
+    let again = |kept: &&Kept| kept.delivery.replay_of.is_some() || kept.delivery.replay_id.is_some();
+    let made = evidence.kept.iter().filter(again).count();
     let by_jobs: u64 = evidence.jobs.iter().map(|job| job.replayed).sum();
     if made as u64 != evidence.replays_told as u64 + by_jobs {
         broken.push(format!(
@@ -221,6 +225,19 @@ pub(super) fn replays(evidence: &Evidence) -> Vec<String> {
         ));
     }
     broken.extend(replayed_too_late(evidence));
+    broken.extend(delivered_first_twice(evidence));
+    broken
+}
+
+/// A job delivers what a lane missed, and what nobody has delivered to it.
+fn delivered_first_twice(evidence: &Evidence) -> Vec<String> {
+    let mut broken = Vec::new();
+    for ((event, lane), way) in evidence.ways() {
+        let first = way.deliveries.iter().filter(|kept| kept.delivery.replay_of.is_none()).count();
+        if first > 1 {
+            broken.push(format!("{event} has {first} first deliveries to {lane}"));
+        }
+    }
     broken
 }
 

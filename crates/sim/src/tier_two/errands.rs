@@ -68,6 +68,7 @@ pub(super) enum What {
     },
     ReplayMany {
         filter: Box<DeliveryFilter>,
+        missing: bool,
         rate_per_second: u32,
     },
     Discard {
@@ -174,9 +175,10 @@ impl Errand {
                 let shown = |made: &Replayed| json!({ "deliveryId": made.delivery_id });
                 engine.deliveries.replay(caller, *delivery, *to, self.once(shown)).await?
             }
-            What::ReplayMany { filter, rate_per_second } => {
-                let rate_per_second = *rate_per_second;
-                let new = NewReplay { filter: (**filter).clone(), to: Target::Current, rate_per_second };
+            What::ReplayMany { filter, missing, rate_per_second } => {
+                let (missing, rate_per_second) = (*missing, *rate_per_second);
+                let filter = (**filter).clone();
+                let new = NewReplay { filter, missing, to: Target::Current, rate_per_second };
                 let shown = |job: &ReplayJob| json!({ "id": job.id });
                 engine.replays.create(caller, new, self.once(shown)).await?
             }
@@ -309,7 +311,10 @@ impl From<ReplayError> for Refusal {
         match &error {
             ReplayError::Repeat(error) => error.into(),
             ReplayError::Store(error) => error.into(),
-            ReplayError::NotFound | ReplayError::Finished | ReplayError::TooMany { .. } => Refusal::Never,
+            ReplayError::NotFound
+            | ReplayError::NoSuchSubscription
+            | ReplayError::Finished
+            | ReplayError::TooMany { .. } => Refusal::Never,
         }
     }
 }

@@ -21,7 +21,7 @@ use angarium_store::accounts::Known;
 use angarium_store::audit::AuditFilter;
 use angarium_store::delivery_queue::{ClaimedLane, Held, LaneClaim, LaneHead, Lease, Settle};
 use angarium_store::directory::{Change, Snapshot};
-use angarium_store::event_log::{Append, EventFilter};
+use angarium_store::event_log::{Append, EventFilter, Lane, Span, Undelivered};
 use angarium_store::history::{LogFilter, Logged};
 use angarium_store::memory::MemoryStore;
 use angarium_store::page::{Page, PageRequest};
@@ -185,6 +185,15 @@ impl EventLog for FaultyStore {
         page: PageRequest,
     ) -> Result<Page<Arc<Event>>, StoreError> {
         self.inner.events(handle, filter, page).await
+    }
+
+    async fn undelivered(&self, to: &Lane, span: Span, limit: u32) -> Result<Undelivered, StoreError> {
+        if self.lies(Lie::ForgetReplays) {
+            // To a subscription that there never was, everything is undelivered.
+            let nobody = Lane { subscription_id: SubscriptionId::from_bytes([0; 16]), ..to.clone() };
+            return self.inner.undelivered(&nobody, span, limit).await;
+        }
+        self.inner.undelivered(to, span, limit).await
     }
 
     async fn seen(&self, scope: &Scope, now: Timestamp) -> Result<Option<Record>, StoreError> {

@@ -153,10 +153,25 @@ impl Ledgers {
             return None;
         }
         self.jobs_wanted += 1;
-        let status = if self.chance.percent(70) { Some(Status::Dead) } else { None };
-        let filter = DeliveryFilter { status, ..DeliveryFilter::default() };
+        let missing = self.chance.percent(40);
+        let filter = if missing { self.what_a_lane_missed(handle)? } else { self.what_is_finished() };
         let rate_per_second = self.chance.within(1..=50) as u32;
-        Some(self.errand(handle, now, What::ReplayMany { filter: Box::new(filter), rate_per_second }))
+        Some(self.errand(handle, now, What::ReplayMany { filter: Box::new(filter), missing, rate_per_second }))
+    }
+
+    fn what_is_finished(&mut self) -> DeliveryFilter {
+        let status = if self.chance.percent(70) { Some(Status::Dead) } else { None };
+        DeliveryFilter { status, ..DeliveryFilter::default() }
+    }
+
+    /// Everything since the beginning, for one of the newer lanes as a rule: they missed more.
+    fn what_a_lane_missed(&mut self, handle: &Handle) -> Option<DeliveryFilter> {
+        let of_handle = self.lanes.iter().filter(|(_, lane)| lane.handle == *handle && lane.removed.is_none());
+        let lanes: Vec<SubscriptionId> = of_handle.map(|(id, _)| *id).collect();
+        let newest = *lanes.last()?;
+        let lane = if self.chance.percent(70) { newest } else { *self.chance.pick(&lanes) };
+        let since = Some(Timestamp::from_seconds(0));
+        Some(DeliveryFilter { subscription_id: Some(lane), since, ..DeliveryFilter::default() })
     }
 
     /// Something that changes a subscription which nobody else is changing.

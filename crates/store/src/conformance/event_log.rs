@@ -13,7 +13,7 @@ use super::fixture::{
 };
 use crate::Store;
 use crate::directory::Change;
-use crate::event_log::{Append, EventFilter};
+use crate::event_log::{Append, EventFilter, Lane, Span, Undelivered};
 use crate::history::LogFilter;
 use crate::page::{Page, PageRequest};
 use crate::upkeep::Forgotten;
@@ -282,4 +282,63 @@ pub async fn somebody_may_replay_one_delivery_again(store: &dyn Store) {
         append(store, appending(vec![], vec![repeat(&original, n, at(10))])).await;
     }
     assert_eq!(listed(store, LogFilter::default()).await.len(), 3);
+}
+
+/// Whatever has no delivery to the one subscription, whoever else had it.
+pub async fn what_a_subscription_missed_is_looked_for_from_old_to_new_in_bounded_parts(store: &dyn Store) {
+    for n in 1..=8 {
+        let to = match n {
+            1..=3 => vec![],
+            4 => vec![delivery(&event(&acme(), n), lane(1))],
+            5 => vec![delivery(&event(&acme(), n), lane(2))],
+            _ => vec![delivery(&event(&acme(), n), lane(1)), delivery(&event(&acme(), n), lane(2))],
+        };
+        append(store, appending(vec![event(&acme(), n)], to)).await;
+    }
+    let theirs = event(&beta(), 3);
+    append(store, appending(vec![theirs.clone()], vec![])).await;
+
+    let id = |n| event(&acme(), n).id;
+    let find = async |to: u8, since: i64, until: i64, after: Option<u64>, limit| {
+        let to = Lane { handle: acme(), subscription_id: lane(to) };
+        let span = Span { since: at(since), until: at(until), after: after.map(id) };
+        let Undelivered { events, last } = store.undelivered(&to, span, limit).await.expect("it reads");
+        (events.into_iter().map(|event| event.id).collect::<Vec<_>>(), last)
+    };
+    assert_eq!(find(2, 0, 99, None, 100).await, ([1, 2, 3, 4].map(id).to_vec(), Some(id(8))));
+    assert_eq!(find(1, 2, 6, None, 100).await, ([2, 3, 5].map(id).to_vec(), Some(id(5))));
+    assert_eq!(find(1, 0, 99, None, 4).await, ([1, 2, 3].map(id).to_vec(), Some(id(4))));
+    assert_eq!(find(1, 0, 99, Some(4), 2).await, (vec![id(5)], Some(id(6))));
+    // The later of the two begins it.
+    assert_eq!(find(9, 7, 99, Some(2), 100).await, ([7, 8].map(id).to_vec(), Some(id(8))));
+    assert_eq!(find(1, 0, 99, Some(8), 2).await, (vec![], None));
+    assert_eq!(find(1, 5, 5, None, 2).await, (vec![], None));
+    assert_eq!(find(1, 6, 5, None, 2).await, (vec![], None));
+}
+
+/// Two jobs, or a job and a publisher, that meet: the first delivery of an event to a subscription
+/// is made by one of them.
+pub async fn a_job_delivers_what_was_missed_once(store: &dyn Store) {
+    let [missed, other] = [event(&acme(), 1), event(&acme(), 2)];
+    append(store, appending(vec![missed.clone(), other.clone()], vec![])).await;
+    let by_job = |n: u64, events: &[&Arc<Event>]| {
+        let first = |event: &&Arc<Event>| Delivery {
+            replay_id: Some(job(&acme(), n).id),
+            ..repeat(&delivery(event, lane(1)), n * 10 + event.id.as_bytes()[15] as u64, at(9))
+        };
+        let deliveries = events.iter().map(first).map(|d| Delivery { replay_of: None, ..d }).collect();
+        Append { job: Some(job(&acme(), n)), ..appending(vec![], deliveries) }
+    };
+    for n in 1..=2 {
+        let made = store.create_replay(job(&acme(), n), Context::default()).await;
+        assert!(matches!(made, Ok(Written::Done(()))));
+    }
+    append(store, by_job(1, &[&missed])).await;
+    assert!(is_conflict(&store.append(by_job(2, &[&other, &missed])).await));
+    assert_eq!(listed(store, LogFilter::default()).await.len(), 1);
+    append(store, by_job(2, &[&other])).await;
+    let made = listed(store, LogFilter::default()).await;
+    assert_eq!(made.len(), 2);
+    let second = logged(store, made[0]).await.delivery;
+    assert_eq!((second.replay_of, second.replay_id, second.event_id), (None, Some(job(&acme(), 2).id), other.id));
 }

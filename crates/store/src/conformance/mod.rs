@@ -49,7 +49,9 @@ macro_rules! conformance_suite {
                     a_job_moves_with_the_deliveries_that_it_made
                     a_subscription_changes_with_the_events_that_tell_of_it
                     a_job_does_not_replay_what_somebody_has_replayed_or_discarded_meanwhile
-                    somebody_may_replay_one_delivery_again;
+                    somebody_may_replay_one_delivery_again
+                    what_a_subscription_missed_is_looked_for_from_old_to_new_in_bounded_parts
+                    a_job_delivers_what_was_missed_once;
                 delivery_queue:
                     lanes_with_scheduled_deliveries_are_listed
                     a_claimed_delivery_comes_with_its_event_and_its_lease

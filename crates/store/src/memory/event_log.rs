@@ -6,14 +6,14 @@ use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
-use angarium_domain::ids::EventId;
+use angarium_domain::ids::{EventId, SubscriptionId};
 use angarium_domain::replay::JobStatus;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 
 use super::{Contents, MemoryStore};
 use crate::error::StoreError;
-use crate::event_log::{Append, BIRTH_TOKEN, EventFilter, EventLog};
+use crate::event_log::{Append, BIRTH_TOKEN, EventFilter, EventLog, Lane, Span, Undelivered};
 use crate::page::{Page, PageRequest};
 use crate::write::Written;
 
@@ -40,6 +40,27 @@ impl EventLog for MemoryStore {
         let items =
             older.filter(|event| matches(&filter, event)).take(page.limit as usize + 1).cloned().collect();
         Ok(Page::cut(items, page.limit, |event| *event.id.as_bytes()))
+    }
+
+    async fn undelivered(&self, to: &Lane, span: Span, limit: u32) -> Result<Undelivered, StoreError> {
+        let contents = self.lock();
+        let Lane { handle, subscription_id } = to;
+        let Span { since, until, after } = span;
+        let first = (handle.clone(), EventId::floor(since));
+        let end = (handle.clone(), EventId::floor(until));
+        if first >= end {
+            return Ok(Undelivered::default());
+        }
+        let newer = contents.events.range(first..end).map(|(_, event)| event);
+        let looked_at: Vec<_> = newer
+            .filter(|event| after.is_none_or(|after| event.id > after))
+            .take(limit as usize)
+            .collect();
+        let undelivered = looked_at.iter().filter(|e| !contents.has_delivery(handle, e.id, *subscription_id));
+        Ok(Undelivered {
+            events: undelivered.map(|event| Arc::clone(event)).collect(),
+            last: looked_at.last().map(|event| event.id),
+        })
     }
 
     async fn seen(&self, scope: &Scope, now: Timestamp) -> Result<Option<Record>, StoreError> {
@@ -77,15 +98,25 @@ impl Contents {
             self.events.contains_key(&key)
                 || append.events.iter().any(|e| e.handle == d.handle && e.id == d.event_id)
         });
-        let first = append.job.is_none() || append.deliveries.iter().all(|d| self.is_first_replay(d));
+        let first = append.job.is_none() || append.deliveries.iter().all(|d| self.is_first(d));
         let holds = current && running && first && new_events && new_deliveries && known_events;
         if holds { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
-    /// Whether a job may replay what this delivery replays: nobody has done so, or discarded it.
-    fn is_first_replay(&self, delivery: &Delivery) -> bool {
-        let original = delivery.replay_of.map(|id| self.deliveries.get(&delivery.handle, id));
-        original.is_none_or(|original| original.is_some_and(Row::is_untouched))
+    /// Whether a job comes first with this delivery: nobody has replayed or discarded its original,
+    /// or nobody has delivered its event.
+    fn is_first(&self, delivery: &Delivery) -> bool {
+        match delivery.replay_of {
+            Some(original) => {
+                self.deliveries.get(&delivery.handle, original).is_some_and(Row::is_untouched)
+            }
+            None => !self.has_delivery(&delivery.handle, delivery.event_id, delivery.subscription_id),
+        }
+    }
+
+    fn has_delivery(&self, handle: &Handle, event_id: EventId, subscription_id: SubscriptionId) -> bool {
+        let mut all = self.deliveries.of(handle).map(|row| &row.delivery);
+        all.any(|known| known.event_id == event_id && known.subscription_id == subscription_id)
     }
 
     /// Writes an append that was checked.

@@ -21,7 +21,7 @@ use super::fault::{Fault, Tried};
 use super::replays::{move_replay, replay_runs};
 use super::row;
 use crate::error::StoreError;
-use crate::event_log::{Append, EventFilter, EventLog};
+use crate::event_log::{Append, EventFilter, EventLog, Lane, Span, Undelivered};
 use crate::page::{Page, PageRequest};
 use crate::statements;
 use crate::write::Written;
@@ -70,6 +70,11 @@ impl EventLog for SqliteStore {
         Ok(Page::cut(items, page.limit, |event| *event.id.as_bytes()))
     }
 
+    async fn undelivered(&self, to: &Lane, span: Span, limit: u32) -> Result<Undelivered, StoreError> {
+        let to = to.clone();
+        self.read(move |db| undelivered(db, &to, span, limit)).await
+    }
+
     async fn seen(&self, scope: &Scope, now: Timestamp) -> Result<Option<Record>, StoreError> {
         let scope = scope.clone();
         let record = self.read(move |db| remembered(db, &scope, now)).await?;
@@ -100,7 +105,7 @@ impl Effect {
         if let Some(job) = &self.job {
             require(replay_runs(db, job)?)?;
             for delivery in &self.deliveries {
-                require(is_first_replay(db, delivery)?)?;
+                require(is_first(db, delivery)?)?;
             }
         }
         for delivery in self.of_older_events() {
@@ -144,11 +149,38 @@ impl Effect {
     }
 }
 
-/// Whether a job may replay what this delivery replays: nobody has done so, or discarded it.
-fn is_first_replay(db: &Connection, delivery: &Delivery) -> Tried<bool> {
-    let Some(original) = delivery.replay_of else { return Ok(true) };
-    let mut untouched = db.prepare_cached(statements::UNTOUCHED)?;
-    Ok(untouched.exists(params![delivery.handle.as_str(), original.as_bytes()])?)
+/// Whether a job comes first with this delivery: nobody has replayed or discarded its original, or
+/// nobody has delivered its event.
+fn is_first(db: &Connection, delivery: &Delivery) -> Tried<bool> {
+    let Delivery { handle, event_id, subscription_id, replay_of, .. } = delivery;
+    if let Some(original) = replay_of {
+        let mut untouched = db.prepare_cached(statements::UNTOUCHED)?;
+        return Ok(untouched.exists(params![handle.as_str(), original.as_bytes()])?);
+    }
+    let mut delivered = db.prepare_cached(statements::DELIVERED_TO)?;
+    Ok(!delivered.exists(params![event_id.as_bytes(), handle.as_str(), subscription_id.as_bytes()])?)
+}
+
+fn undelivered(db: &Connection, to: &Lane, span: Span, limit: u32) -> Tried<Undelivered> {
+    let Span { since, until, after } = span;
+    // No event has the floor of its millisecond as its id.
+    let after = after.unwrap_or(EventId::floor(since)).max(EventId::floor(since));
+    let mut statement = db.prepare_cached(statements::UNDELIVERED)?;
+    let mut rows = statement.query(params![
+        to.subscription_id.as_bytes(),
+        to.handle.as_str(),
+        after.as_bytes(),
+        EventId::floor(until).as_bytes(),
+        limit,
+    ])?;
+    let mut found = Undelivered::default();
+    while let Some(row) = rows.next()? {
+        found.last = Some(row::id(row, 1)?);
+        if !row.get("delivered")? {
+            found.events.push(row::event(row)?);
+        }
+    }
+    Ok(found)
 }
 
 fn require(holds: bool) -> Tried<()> {

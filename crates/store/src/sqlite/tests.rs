@@ -411,6 +411,19 @@ async fn batches_of_a_replay_search_the_dead_letters_from_where_the_last_one_end
     );
 }
 
+/// A look for what was missed reads as many events as it may, and for each the deliveries of that event.
+#[tokio::test]
+async fn looking_for_what_was_missed_begins_where_the_last_look_ended() {
+    let (folder, _store) = open_empty();
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    let found = plan(&db, statements::UNDELIVERED);
+    for part in ["events_by_id (handle=? AND id>? AND id<?)", "deliveries_by_event (event_id=? AND handle=?)"] {
+        assert!(found.contains(part), "{found}");
+    }
+    assert!(!found.contains("SCAN") && !found.contains("TEMP B-TREE"), "{found}");
+    check_plan(&db, statements::DELIVERED_TO, "deliveries_by_event");
+}
+
 /// An index that a query names must be one that it can use.
 #[tokio::test]
 async fn every_combination_of_conditions_can_be_searched_for() {

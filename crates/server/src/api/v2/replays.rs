@@ -52,6 +52,7 @@ pub(super) struct ReplayView {
     #[schema(value_type = words::ReplayStatus)]
     status: JobStatus,
     filter: FilterView,
+    missing: bool,
     #[schema(value_type = words::ReplayTarget)]
     to: Target,
     #[schema(example = 50)]
@@ -78,22 +79,23 @@ pub(super) struct ReplayView {
 #[schema(as = ReplayedFilter)]
 #[serde(rename_all = "camelCase")]
 struct FilterView {
-    #[schema(value_type = Vec<words::DeliveryStatus>)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<words::DeliveryStatus>, required = false)]
     status: Vec<Status>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<words::SubscriptionId>)]
+    #[schema(value_type = words::SubscriptionId, required = false)]
     subscription_id: Option<SubscriptionId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<words::EventId>)]
+    #[schema(value_type = words::EventId, required = false)]
     event_id: Option<EventId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<words::EventType>)]
+    #[schema(value_type = words::EventType, required = false)]
     event_type: Option<EventType>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<words::Time>)]
+    #[schema(value_type = words::Time, required = false)]
     since: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<words::Time>)]
+    #[schema(value_type = words::Time, required = false)]
     until: Option<Timestamp>,
 }
 
@@ -101,7 +103,7 @@ pub(super) async fn create(State(replays): State<ReplayJobs>, write: Write) -> R
     let (new, dry_run) = new_replay(write.form()?)?;
     let request_id = write.request_id();
     if dry_run {
-        let matched = replays.dry_run(&write.caller.handle, new.filter).await?;
+        let matched = replays.dry_run(&write.caller.handle, new).await?;
         let view = CreatedView { replay_id: None, matched, dry_run, request_id: &request_id };
         return Ok((StatusCode::ACCEPTED, Json(view)).into_response());
     }
@@ -148,12 +150,16 @@ pub(super) async fn cancel(
 
 fn new_replay(mut form: Form<'_>) -> Result<(NewReplay, bool), Problem> {
     // Named even when it is empty: a body that was forgotten must not replay everything.
-    let filter = filter(&mut form);
+    let missing = form.optional("missing").unwrap_or_default();
+    let filter = if missing { missed(&mut form) } else { filter(&mut form) };
     let to = form.optional("to").unwrap_or_default();
+    if missing && to == Target::Original {
+        form.fault("to", "what was missed has no original: to is current, or left out");
+    }
     let rate = form.optional("ratePerSecond").unwrap_or(RATE_DEFAULT);
     let rate_per_second = form.within("ratePerSecond", RATE_PER_SECOND, Some(rate)).unwrap_or(RATE_DEFAULT);
     let dry_run = form.optional("dryRun").unwrap_or_default();
-    form.finish(filter.map(|filter| (NewReplay { filter, to, rate_per_second }, dry_run)))
+    form.finish(filter.map(|filter| (NewReplay { filter, missing, to, rate_per_second }, dry_run)))
 }
 
 fn filter(form: &mut Form<'_>) -> Option<DeliveryFilter> {
@@ -166,6 +172,21 @@ fn filter(form: &mut Form<'_>) -> Option<DeliveryFilter> {
         status: finished.condition(),
         since: fields.optional("since"),
         until: fields.optional("until"),
+    };
+    form.close("filter", fields);
+    Some(filter)
+}
+
+/// What one subscription missed: it and the time must be named, and there is no delivery yet that
+/// could have a state.
+fn missed(form: &mut Form<'_>) -> Option<DeliveryFilter> {
+    let mut fields = form.object("filter")?;
+    let filter = DeliveryFilter {
+        subscription_id: fields.required("subscriptionId"),
+        event_type: fields.optional("eventType"),
+        since: fields.required("since"),
+        until: fields.optional("until"),
+        ..DeliveryFilter::default()
     };
     form.close("filter", fields);
     Some(filter)
@@ -188,10 +209,11 @@ fn finished(fields: &mut Form<'_>) -> Finished {
         .unwrap_or_default()
 }
 
-impl From<DeliveryFilter> for FilterView {
-    fn from(filter: DeliveryFilter) -> FilterView {
+impl FilterView {
+    fn of(filter: DeliveryFilter, missing: bool) -> FilterView {
         let DeliveryFilter { subscription_id, event_id, event_type, status, since, until } = filter;
-        FilterView { status: Finished::words(status), subscription_id, event_id, event_type, since, until }
+        let status = if missing { Vec::new() } else { Finished::words(status) };
+        FilterView { status, subscription_id, event_id, event_type, since, until }
     }
 }
 
@@ -202,7 +224,8 @@ impl ReplayView {
             status: job.status,
             remaining: job.remaining(),
             expected_end_at: job.expected_end(now),
-            filter: job.filter.into(),
+            filter: FilterView::of(job.filter, job.missing),
+            missing: job.missing,
             to: job.to,
             rate_per_second: job.rate_per_second,
             matched: job.matched,

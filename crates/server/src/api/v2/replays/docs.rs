@@ -28,6 +28,7 @@ pub(in crate::api::v2) fn create() -> Operation {
         .required("filter", filter)
         .optional("to", word::<ReplayTarget>().or(Target::default()))
         .optional("ratePerSecond", rate)
+        .optional("missing", flag().or(false).about("Deliver what one webhook missed, and repeat nothing: the filter then names the webhook and the earliest acceptance, and no state."))
         .optional("dryRun", flag().or(false).about("Only count what matches."));
     Operation::new("createReplay", "Deliver many past events again")
         .about("Deliveries that are made after the replay was asked for are not included.")
