@@ -13,8 +13,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::account::Account;
 use crate::handle::Handle;
+use crate::health::Breaker;
 use crate::ids::SubscriptionId;
 use crate::outcome::Outcome;
 use crate::subscription::Subscription;
@@ -201,6 +204,35 @@ pub struct LaneCounts {
     pub paused: usize,
 }
 
+/// What a lane is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    /// Sending or waiting for its turn.
+    Active,
+    /// Without work that is due.
+    Idle,
+    /// Held back by the breaker.
+    Open,
+    /// Paused by its owner.
+    Paused,
+}
+
+/// A lane, as its dispatcher sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneReport {
+    /// What it is doing.
+    pub condition: Condition,
+    /// Attempts that may be under way at a time, as its receiver bears them.
+    pub limit: u32,
+    /// Attempts under way.
+    pub in_flight: u32,
+    /// Leased and waiting for their turn.
+    pub held: u32,
+    /// Whether its receiver is worth an attempt.
+    pub breaker: Breaker,
+}
+
 /// Wait before a claim that failed is made again.
 const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Lanes in one claim: bounds the time that a claim holds the store.
@@ -283,14 +315,19 @@ impl<W> Dispatcher<W> {
     pub fn lane_counts(&self, now: Timestamp) -> LaneCounts {
         let mut counts = LaneCounts::default();
         for lane in self.lanes.values() {
-            *match lane {
-                Lane { rules: LaneRules { paused: true, .. }, .. } => &mut counts.paused,
-                lane if !lane.breaker.is_closed() => &mut counts.open,
-                lane if lane.has_work(now) => &mut counts.active,
-                _ => &mut counts.idle,
+            *match lane.condition(now) {
+                Condition::Paused => &mut counts.paused,
+                Condition::Open => &mut counts.open,
+                Condition::Active => &mut counts.active,
+                Condition::Idle => &mut counts.idle,
             } += 1;
         }
         counts
+    }
+
+    /// One lane. None if nothing was heard of it since the dispatcher began.
+    pub fn report(&self, id: SubscriptionId, now: Timestamp) -> Option<LaneReport> {
+        self.lanes.get(&id).map(|lane| lane.report(now))
     }
 
     fn take(&mut self, input: Input<W>, now: Timestamp, commands: &mut Vec<Command<W>>) {

@@ -33,6 +33,7 @@ pub mod retry;
 pub mod secret;
 pub mod signature;
 pub mod standing;
+pub mod statistics;
 pub mod subscription;
 pub mod time;
 pub mod trace_context;

@@ -72,6 +72,18 @@ pub enum Class {
 }
 
 impl Outcome {
+    /// A status class or the word for a failure: few values, whatever receivers answer.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Outcome::Answered { status: 200..300, .. } => "2xx",
+            Outcome::Answered { status: 300..400, .. } => "3xx",
+            Outcome::Answered { status: 429, .. } => "429",
+            Outcome::Answered { status: 400..500, .. } => "4xx",
+            Outcome::Answered { .. } => "5xx",
+            Outcome::Failed { failure } => failure.as_str(),
+        }
+    }
+
     /// The class under a policy's rule (contract 3.3).
     pub fn class(self, retry_on: RetryOn) -> Class {
         match self {

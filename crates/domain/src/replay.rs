@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_retention_may_have_made_look_missed_is_not() {
-        let cutoffs = Cutoffs { finished_before: NOON, dead_before: NOON, keys_ended_by: NOON };
+        let cutoffs = Cutoffs { finished_before: NOON, ..Cutoffs::default() };
         let safe = NOON + FORGETTING_MARGIN;
         assert_eq!(missed_since(Timestamp::from_seconds(0), cutoffs), safe);
         assert_eq!(missed_since(NOON, cutoffs), safe);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::statistics::Grain;
 use crate::time::Timestamp;
 
 /// How long finished things are kept. Nothing unfinished is ever forgotten.
@@ -15,7 +16,7 @@ pub struct Retention {
 }
 
 /// The moments before which things may be forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cutoffs {
     /// For what is finished.
     pub finished_before: Timestamp,
@@ -23,6 +24,20 @@ pub struct Cutoffs {
     pub dead_before: Timestamp,
     /// For idempotency records: those that ended by then.
     pub keys_ended_by: Timestamp,
+    /// For what was counted in short spans: those that began before.
+    pub fine_tallies_before: Timestamp,
+    /// For what was counted in hours.
+    pub hourly_tallies_before: Timestamp,
+}
+
+impl Cutoffs {
+    /// For what was counted in spans of this grain.
+    pub fn tallies_before(&self, grain: Grain) -> Timestamp {
+        match grain {
+            Grain::Fine => self.fine_tallies_before,
+            Grain::Hourly => self.hourly_tallies_before,
+        }
+    }
 }
 
 impl Default for Retention {
@@ -40,6 +55,8 @@ impl Retention {
             finished_before: now.saturating_sub(self.finished),
             dead_before: now.saturating_sub(self.dead.max(self.finished)),
             keys_ended_by: now,
+            fine_tallies_before: now.saturating_sub(Grain::Fine.kept()),
+            hourly_tallies_before: now.saturating_sub(Grain::Hourly.kept()),
         }
     }
 }

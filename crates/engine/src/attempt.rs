@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::outages::Outages;
 use crate::planner::Planner;
 use crate::snapshots::{Snapshots, find};
+use crate::statistics::Counters;
 use crate::traces::{Span, Traces};
 use crate::{Parts, Settings};
 
@@ -51,6 +52,7 @@ pub(crate) struct Attempts {
     outages: Outages,
     live: Live,
     traces: Traces,
+    counters: Arc<Counters>,
     settings: Settings,
 }
 
@@ -65,6 +67,7 @@ impl Attempts {
         lanes: Lanes,
         outages: Outages,
         live: Live,
+        counters: Arc<Counters>,
     ) -> Attempts {
         let Parts { store, channel, clock, ids, metrics, traces } = parts.clone();
         Attempts {
@@ -80,6 +83,7 @@ impl Attempts {
             outages,
             live,
             traces,
+            counters,
             settings,
         }
     }
@@ -204,7 +208,7 @@ impl Attempts {
             })
             .await?
         };
-        self.count(leased, settlement);
+        self.count(leased, settlement, took);
         self.live.settled(&leased.delivery, &settlement, took);
         let due_at = match settlement.next {
             State::Scheduled { due_at } => Some(due_at),
@@ -300,7 +304,8 @@ impl Attempts {
         Ok(Ended { outcome: None, scheduled: Some(head(&leased.lease, entry, account, now)) })
     }
 
-    fn count(&self, leased: &Leased, settlement: Settlement) {
+    fn count(&self, leased: &Leased, settlement: Settlement, took: Option<Duration>) {
+        self.counters.settled(&leased.delivery, &settlement, took, self.clock.now());
         match settlement.next {
             // A replay begins with its own delivery, and not when its event was accepted.
             State::Delivered { at } => self.metrics.delivered(at.since(leased.delivery.id.made_at())),

@@ -30,6 +30,7 @@ mod replays;
 mod retention;
 mod rooms;
 mod snapshots;
+mod statistics;
 mod subscriptions;
 pub mod tasks;
 mod tokens;
@@ -58,6 +59,7 @@ pub use intake::{AcceptError, Accepted, Intake, NewEvent, Verdict};
 pub use metrics::Metrics;
 pub use once::{Answer, Once, RepeatError, RepeatKey, Reply};
 pub use replays::{NewReplay, ReplayError, ReplayJobs};
+pub use statistics::{Figures, SubscriptionStatistics};
 pub use subscriptions::{
     Described, LivePublicKey, NewSubscription, Patch, SubscriptionError, Subscriptions, Tested, WithSecret,
 };
@@ -75,6 +77,7 @@ use outages::Outages;
 use planner::Planner;
 use rooms::Rooms;
 use snapshots::Snapshots;
+use statistics::Counters;
 use tasks::Tasks;
 use traces::Traces;
 
@@ -173,9 +176,12 @@ pub struct Engine {
     pub audit: AuditTrail,
     /// Handles, as whoever runs the service sees them.
     pub handles: Handles,
+    /// Subscriptions in figures.
+    pub statistics: SubscriptionStatistics,
     /// Figures.
     pub metrics: Arc<Metrics>,
     store: Arc<dyn Store>,
+    counters: Arc<Counters>,
     rooms: Arc<Rooms>,
     dispatcher: DispatcherHandle,
     tasks: Tasks,
@@ -226,6 +232,7 @@ impl Engine {
         let lanes = Lanes::new(snapshots.clone(), dispatcher.clone(), removals.clone());
         let outages = Outages::load(store.clone()).await?;
         let live = Live::new(clock.clone(), tasks.stopped());
+        let counters = Arc::new(Counters::new(store.clone()));
         let attempts = Attempts::new(
             &parts,
             settings,
@@ -235,6 +242,7 @@ impl Engine {
             lanes.clone(),
             outages.clone(),
             live.clone(),
+            counters.clone(),
         );
         let repeats = Arc::new(Repeats::new(store.clone(), clock.clone()));
         let desk = Desk {
@@ -260,8 +268,10 @@ impl Engine {
             live,
             audit: AuditTrail::new(desk.clone()),
             handles: handles.clone(),
+            statistics: SubscriptionStatistics::new(desk.clone(), counters.clone(), dispatcher.clone()),
             metrics: metrics.clone(),
             store: store.clone(),
+            counters: counters.clone(),
             rooms: rooms.clone(),
             dispatcher: dispatcher.clone(),
             tasks: tasks.clone(),
@@ -278,6 +288,7 @@ impl Engine {
         );
         tasks.spawn(looped.run());
         tasks.spawn(endings::run(store.clone(), clock.clone(), removals, tasks.stopped()));
+        tasks.spawn(counters.run(tasks.stopped()));
         tasks.spawn(retention::run(store, clock, metrics, settings.retention, dispatcher, tasks.stopped()));
         replays.go_on().await?;
         handles.go_on().await?;
@@ -312,6 +323,7 @@ impl Engine {
         }
         self.dispatcher.drain().await;
         self.dispatcher.close();
+        self.counters.write().await;
         self.tasks.finished().await;
         drained
     }

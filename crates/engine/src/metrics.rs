@@ -162,7 +162,7 @@ impl Metrics {
     }
 
     pub(crate) fn attempted(&self, outcome: Outcome, class: Class, took: Duration) {
-        self.attempts.get_or_create(&AttemptLabels { class: class.as_str(), outcome: kind(outcome) }).inc();
+        self.attempts.get_or_create(&AttemptLabels { class: class.as_str(), outcome: outcome.kind() }).inc();
         self.attempt_seconds.observe(took.as_secs_f64());
     }
 
@@ -214,18 +214,6 @@ fn register(registry: &mut Registry, figure: Figure, metric: impl Metric) {
     match figure.unit {
         Some(unit) => registry.register_with_unit(figure.name, figure.help, unit, metric),
         None => registry.register(figure.name, figure.help, metric),
-    }
-}
-
-/// A status class or the word for a failure: few values, whatever receivers answer.
-fn kind(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Answered { status: 200..300, .. } => "2xx",
-        Outcome::Answered { status: 300..400, .. } => "3xx",
-        Outcome::Answered { status: 429, .. } => "429",
-        Outcome::Answered { status: 400..500, .. } => "4xx",
-        Outcome::Answered { .. } => "5xx",
-        Outcome::Failed { failure } => failure.as_str(),
     }
 }
 

@@ -7,7 +7,7 @@ use angarium_engine::live::Live;
 use angarium_engine::traces::Traces;
 use angarium_engine::{
     AuditTrail, Clock, Deliveries, Engine, EventTypes, Events, Handles, IdSource, Intake, ReplayJobs,
-    Subscriptions, Tokens,
+    SubscriptionStatistics, Subscriptions, Tokens,
 };
 use axum::extract::FromRef;
 
@@ -104,6 +104,7 @@ parts! {
     Authority = |parts| parts.authority.clone();
     AuditTrail = |parts| parts.engine.audit.clone();
     ReplayJobs = |parts| parts.engine.replays.clone();
+    SubscriptionStatistics = |parts| parts.engine.statistics.clone();
     Handles = |parts| parts.engine.handles.clone();
     Arc<Engine> = |parts| parts.engine.clone();
     Limits = |parts| parts.limits;

@@ -21,6 +21,7 @@ pub mod replays;
 pub mod seal;
 pub mod sqlite;
 mod statements;
+pub mod statistics;
 pub mod upkeep;
 pub mod write;
 
@@ -32,12 +33,16 @@ pub use error::StoreError;
 pub use event_log::EventLog;
 pub use history::History;
 pub use replays::Replays;
+pub use statistics::Statistics;
 pub use upkeep::Upkeep;
 
 /// All ports of one engine.
 pub trait Store:
-    EventLog + DeliveryQueue + History + Directory + Accounts + Replays + AuditLog + Upkeep
+    EventLog + DeliveryQueue + History + Directory + Accounts + Replays + AuditLog + Statistics + Upkeep
 {
 }
 
-impl<T: EventLog + DeliveryQueue + History + Directory + Accounts + Replays + AuditLog + Upkeep> Store for T {}
+impl<T> Store for T where
+    T: EventLog + DeliveryQueue + History + Directory + Accounts + Replays + AuditLog + Statistics + Upkeep
+{
+}

@@ -177,6 +177,8 @@ statements! {
     CLEAR_CATALOG = "DELETE FROM catalogs WHERE handle = $1 AND $2 > 0";
     CLEAR_REPLAYS = "DELETE FROM replays WHERE handle = $1 AND id IN
         (SELECT id FROM replays WHERE handle = $1 LIMIT $2)";
+    CLEAR_TALLIES = "DELETE FROM statistics WHERE (handle, subscription_id, span, begun_at) IN
+        (SELECT handle, subscription_id, span, begun_at FROM statistics WHERE handle = $1 LIMIT $2)";
     CLEAR_DRAWN = "DELETE FROM writes_by_day WHERE handle = $1 AND day IN
         (SELECT day FROM writes_by_day WHERE handle = $1 LIMIT $2)";
     CLEAR_KEYS = "DELETE FROM idempotency WHERE scope IN
@@ -189,6 +191,23 @@ statements! {
     RUNNING_REPLAYS = "SELECT job FROM replays WHERE running = 1 ORDER BY handle, id";
     MOVE_REPLAY = "UPDATE replays SET running = $1, finished_at = $2, job = $3
         WHERE handle = $4 AND id = $5 AND running = 1";
+
+    // Statistics.
+    SUBSCRIPTION_EXISTS = "SELECT 1 FROM subscriptions WHERE handle = $1 AND id = $2";
+    TALLY = "SELECT tally FROM statistics
+        WHERE handle = $1 AND subscription_id = $2 AND span = $3 AND begun_at = $4";
+    PUT_TALLY = "INSERT INTO statistics (handle, subscription_id, span, begun_at, tally)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (handle, subscription_id, span, begun_at) DO UPDATE SET tally = excluded.tally";
+    TALLIES = "SELECT tally FROM statistics
+        WHERE handle = $1 AND subscription_id = $2 AND span = $3 AND begun_at >= $4";
+    REMOVE_TALLIES = "DELETE FROM statistics WHERE handle = $1 AND subscription_id = $2";
+    LANE_BACKLOG = "SELECT COUNT(*), MIN(id), MIN(state_at) FROM (
+        SELECT id, state_at FROM deliveries INDEXED BY deliveries_due
+        WHERE handle = $1 AND subscription_id = $2 AND state = 0 ORDER BY state_at, id LIMIT $3)";
+    LANE_BACKLOG_BEHIND = "SELECT COUNT(*) FROM (
+        SELECT 1 FROM deliveries INDEXED BY deliveries_in_order
+        WHERE handle = $1 AND subscription_id = $2 AND ordered = 1 AND state <= 1 AND state = -1 LIMIT $3)";
 
     // Upkeep.
     FINISHED = "SELECT handle, id, event_id FROM deliveries INDEXED BY deliveries_finished
@@ -206,6 +225,9 @@ statements! {
     FORGET_REPLAYS = "DELETE FROM replays WHERE (handle, id) IN
         (SELECT handle, id FROM replays INDEXED BY replays_ended
         WHERE running = 0 AND finished_at < $1 ORDER BY finished_at LIMIT $2)";
+    FORGET_TALLIES = "DELETE FROM statistics WHERE (handle, subscription_id, span, begun_at) IN
+        (SELECT handle, subscription_id, span, begun_at FROM statistics INDEXED BY statistics_by_age
+        WHERE span = $1 AND begun_at < $2 ORDER BY begun_at LIMIT $3)";
     COUNT_EVENTS = "SELECT COUNT(*) FROM events";
     COUNT_DELIVERIES = "SELECT state, COUNT(*) FROM deliveries GROUP BY state";
 }

@@ -17,12 +17,14 @@ pub struct Forgotten {
     pub keys: u64,
     /// Replay jobs that had ended.
     pub replays: u64,
+    /// Spans of statistics.
+    pub tallies: u64,
 }
 
 impl Forgotten {
     /// How many rows in all.
     pub fn total(&self) -> u64 {
-        self.deliveries + self.events + self.keys + self.replays
+        self.deliveries + self.events + self.keys + self.replays + self.tallies
     }
 }
 

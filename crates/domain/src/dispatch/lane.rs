@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{LaneRules, Ticket};
+use super::{Condition, LaneReport, LaneRules, Ticket};
 use crate::handle::Handle;
 use crate::health::{AdaptiveLimit, Admission, Breaker, Pace, Turn};
 use crate::outcome::{Outcome, Sign};
@@ -215,6 +215,25 @@ impl<W> Lane<W> {
             (a, b) => a.or(b),
         };
         std::mem::take(&mut self.promised)
+    }
+
+    pub(super) fn condition(&self, now: Timestamp) -> Condition {
+        match self {
+            lane if lane.rules.paused => Condition::Paused,
+            lane if !lane.breaker.is_closed() => Condition::Open,
+            lane if lane.has_work(now) => Condition::Active,
+            _ => Condition::Idle,
+        }
+    }
+
+    pub(super) fn report(&self, now: Timestamp) -> LaneReport {
+        LaneReport {
+            condition: self.condition(now),
+            limit: self.limit.get(),
+            in_flight: self.in_flight,
+            held: self.held.len() as u32,
+            breaker: self.breaker,
+        }
     }
 
     pub(super) fn has_work(&self, now: Timestamp) -> bool {

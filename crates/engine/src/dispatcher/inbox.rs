@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use angarium_domain::dispatch::Input;
+use angarium_domain::dispatch::{Input, LaneReport};
+use angarium_domain::ids::SubscriptionId;
 use angarium_store::delivery_queue::Leased;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,6 +20,8 @@ pub(super) enum Message {
     CaughtUp(oneshot::Sender<()>),
     /// Start nothing more; answer when nothing is under way.
     Drain(oneshot::Sender<()>),
+    /// Answer how a lane is doing.
+    Report(SubscriptionId, oneshot::Sender<Option<LaneReport>>),
     ListLanes,
     Close,
 }
@@ -51,6 +54,13 @@ impl DispatcherHandle {
     /// Starts nothing more, and returns when nothing is under way.
     pub(crate) async fn drain(&self) {
         self.ask(Message::Drain).await;
+    }
+
+    /// How a lane is doing; none if nothing was heard of it, or nobody answers.
+    pub(crate) async fn report(&self, lane: SubscriptionId) -> Option<LaneReport> {
+        let (answer, answered) = oneshot::channel();
+        self.inbox.send(Message::Report(lane, answer)).await.ok()?;
+        answered.await.ok().flatten()
     }
 
     /// Looks for work that it was not told of.

@@ -122,6 +122,9 @@ impl DispatcherLoop {
             Message::CaughtUp(answer) => {
                 let _ = answer.send(());
             }
+            Message::Report(lane, answer) => {
+                let _ = answer.send(self.machine.report(lane, self.hands.clock.now()));
+            }
             Message::Drain(answer) => {
                 self.rooms.close();
                 self.drained.push(answer);

@@ -63,6 +63,7 @@ fn delivery(n: u8) -> Delivery {
         subscription_id: SubscriptionId::from_bytes([n % 3; 16]),
         ordering_key: None,
         replay_of: None,
+        replay_id: None,
         endpoint_override: None,
         state: State::InFlight { lease_until: Timestamp::from_seconds(1_700_000_090) },
         attempts_made: 0,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use angarium_domain::access::{Mode, Scope};
 use angarium_domain::delivery::{DeathCause, Status};
+use angarium_domain::dispatch::Condition;
 use angarium_domain::event::Origin;
 use angarium_domain::event_type::EventType;
 use angarium_domain::ids::{ApiKeyId, DeliveryId, EventId, ReplayId, SubscriptionId, TokenId};
@@ -145,6 +146,50 @@ pub(crate) struct Replay {
     pub(crate) matched: u64,
     pub(crate) replayed: u64,
     pub(crate) skipped: u64,
+}
+
+/// A subscription in figures.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Stats {
+    pub(crate) since: Timestamp,
+    pub(crate) attempts: u64,
+    pub(crate) delivered: u64,
+    pub(crate) retried: u64,
+    pub(crate) dead: u64,
+    pub(crate) success_rate: Option<f64>,
+    pub(crate) answers: BTreeMap<String, u64>,
+    pub(crate) attempt_ms: Percentiles,
+    pub(crate) delivery_ms: Percentiles,
+    pub(crate) lane: LaneNow,
+    pub(crate) backlog: Backlog,
+}
+
+/// Times in milliseconds; none if there was nothing to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub(crate) struct Percentiles {
+    pub(crate) p50: Option<f64>,
+    pub(crate) p90: Option<f64>,
+    pub(crate) p99: Option<f64>,
+}
+
+/// What a lane is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LaneNow {
+    pub(crate) state: Condition,
+    pub(crate) limit: Option<u32>,
+    pub(crate) in_flight: u32,
+}
+
+/// What waits in a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Backlog {
+    pub(crate) scheduled: u32,
+    /// Whether there are more than were counted.
+    pub(crate) more: bool,
+    pub(crate) oldest_age_seconds: Option<u64>,
 }
 
 /// A personal access token.

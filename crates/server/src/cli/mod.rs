@@ -22,6 +22,7 @@ mod settings;
 mod settings_file;
 mod sink;
 mod span;
+mod stats;
 mod table;
 mod tail;
 mod token;
@@ -67,6 +68,7 @@ commands! {
     DeadLetters => dead_letters::DeadLettersArgs,
     Replay => replay::ReplayArgs,
     Audit => audit::AuditArgs,
+    Stats => stats::StatsArgs,
     Demo => demo::DemoArgs,
     Doctor => doctor::DoctorArgs,
     Settings => settings::SettingsArgs,

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use angarium_domain::access::{Mode as DomainMode, Scope as DomainScope};
 use angarium_domain::auto_disable::{AFTER_HOURS, AFTER_HOURS_DEFAULT};
 use angarium_domain::delivery::{DeathCause as DomainDeathCause, Status};
+use angarium_domain::dispatch::Condition;
 use angarium_domain::event::{Origin as DomainOrigin, PayloadFormat as DomainPayloadFormat};
 use angarium_domain::event_type::EVENT_TYPE_BYTES_MAX;
 use angarium_domain::headers::{HEADERS_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
@@ -20,6 +21,7 @@ use angarium_domain::replay::{JobStatus, Target};
 use angarium_domain::retry::{ATTEMPTS_MAX, SPAN_MAX};
 use angarium_domain::signature::SigningProfile as DomainSigningProfile;
 use angarium_domain::standing::{DisableCause as DomainDisableCause, Standing};
+use angarium_domain::statistics::Window;
 use angarium_domain::verification::{Method, Status as VerificationStatus};
 use serde_json::json;
 use utoipa::openapi::schema::Schema as UtoipaSchema;
@@ -194,6 +196,15 @@ words! {
     ReplayTarget = choices!(Target: Current, Original);
     /// What a replay takes.
     FinishedStatus = choice(&[Status::Dead, Status::Delivered]).such_as("dead");
+    /// How far back statistics look.
+    StatsWindow = choices!(Window: Hour, Day, Week).such_as("24h");
+    /// What a webhook's lane does: `open` is one whose receiver is out, so that only probes go.
+    LaneState = choices!(Condition: Active, Idle, Open, Paused).such_as("active");
+    /// Whether attempts go out freely, none goes, or one finds out.
+    BreakerState = choice(&["closed", "open", "probing"]).such_as("closed");
+    /// How many attempts came to each.
+    AnswerCounts = plain(json!({ "type": "object", "additionalProperties": { "type": "integer", "minimum": 0 } }))
+        .such_as(json!({ "2xx": 190, "timeout": 10 }));
     /// The wait after an attempt, with what went into it.
     Delay = object()
         .required("scheduledMs", milliseconds().about("The policy's wait.").such_as(5000))

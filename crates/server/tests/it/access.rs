@@ -19,6 +19,8 @@ const TABLE: &[Row] = &[
     ("GET", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav", "CREATOR", Some("webhooks.read")),
     ("PATCH", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav", "OPERATOR", Some("webhooks.write")),
     ("DELETE", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav", "OPERATOR", Some("webhooks.write")),
+    ("GET", "/webhooks/stats", "CREATOR", Some("webhooks.read")),
+    ("GET", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/stats", "CREATOR", Some("webhooks.read")),
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/test", "OPERATOR", Some("webhooks.write")),
     ("GET", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/public-keys", "CREATOR", Some("webhooks.read")),
     ("POST", "/webhooks/sub_01arz3ndektsv4rrffq69g5fav/verify", "OPERATOR", Some("webhooks.write")),

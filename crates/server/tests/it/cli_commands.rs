@@ -90,6 +90,10 @@ async fn a_dead_letter_is_found_understood_and_replayed() {
     assert_eq!(replayed, "made again: 1 of 1 delivery\n");
     world.owner().deliveries_when("?status=delivered", 1).await;
     assert_eq!(terminal.prints(&["dead-letters", "list"]).await, "no delivery matches\n");
+
+    let webhook = word(&terminal.prints(&["deliveries", &dead]).await, "sub_");
+    let stats = terminal.prints(&["stats", &webhook, "--window", "1h"]).await;
+    assert!(stats.contains("came back   1 2xx, 1 4xx\n") && stats.contains("lane        "), "{stats}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,7 @@ mod public_keys;
 mod replays;
 mod restart;
 mod standing;
+mod stats;
 mod stream;
 mod tenancy;
 mod tokens;

@@ -214,7 +214,13 @@ async fn what_was_missed_is_asked_for_with_a_webhook_and_a_time() {
         let mut wish = json!({ "filter": filter, "missing": true });
         wish.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         let answer = owner.post("/replays", &wish).await;
-        assert_eq!((answer.status.as_u16(), answer.fields_at_fault()), (400, fields), "{}", answer.text);
+        let fields: Vec<String> = fields.into_iter().map(str::to_owned).collect();
+        assert_eq!(
+            (answer.status, answer.fields_at_fault()),
+            (StatusCode::BAD_REQUEST, fields),
+            "{}",
+            answer.text
+        );
     }
 }
 

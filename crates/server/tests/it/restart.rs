@@ -73,6 +73,30 @@ async fn filters_and_schemas_hold_after_the_next_start() {
 }
 
 #[tokio::test]
+async fn statistics_outlive_a_stop_and_go_with_their_webhook() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (settings, receiver) = (on_disk(folder.path()), Receiver::start().await);
+    let world = start(&settings).await;
+    let owner = world.owner();
+    let path = format!("/webhooks/{}", id_of(&owner.subscribe(&receiver, "/hook", &["a"]).await));
+    for _ in 0..3 {
+        owner.publish("a").await;
+    }
+    owner.deliveries_when("?status=delivered", 3).await;
+    world.service.stop().await;
+
+    let world = start(&settings).await;
+    let owner = world.owner();
+    for window in ["1h", "7d"] {
+        let stats = owner.get(&format!("{path}/stats?window={window}")).await.expect(StatusCode::OK).json();
+        assert_eq!((&stats["delivered"], &stats["answers"]), (&json!(3), &json!({ "2xx": 3 })));
+    }
+    owner.delete(&path).await.expect(StatusCode::NO_CONTENT);
+    owner.get(&format!("{path}/stats")).await.expect_problem(404, "not_found");
+    world.service.stop().await;
+}
+
+#[tokio::test]
 async fn a_stopping_service_answers_what_it_took_and_then_refuses_connections() {
     let world = World::start().await;
     let (owner, address) = (world.owner(), world.service.address());

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::receiver::{Arrival, Receiver};
-use crate::world::World;
+use crate::world::{World, eventually};
 
 async fn webhook(organization: &Client, receiver: &Receiver, more: Value) -> Value {
     let mut body = json!({ "name": "x", "url": receiver.url("/hook"), "events": ["*"] });
@@ -47,7 +47,7 @@ async fn a_delivery_is_signed_and_shaped_as_this_api_says() {
     verify(&arrival, &text(&made["secret"]));
 
     let path = format!("/webhooks/{}/deliveries?status=delivered", text(&made["id"]));
-    let delivered = crate::world::eventually(|| async {
+    let delivered = eventually(|| async {
         organization.get(&path).await.data(200)["deliveries"].as_array().expect("a list").first().cloned()
     })
     .await;
@@ -173,4 +173,32 @@ async fn a_test_key_manages_webhooks_as_a_live_one_does() {
     assert_eq!(live.get("/webhooks").await.data(200)["webhooks"][0]["id"], made["id"]);
     live.post("/events", &json!({ "type": "a", "payload": {} })).await.data(202);
     receiver.received(1).await;
+}
+
+/// Replays and figures are routes of v2, which names the same webhook in its own words.
+#[tokio::test]
+async fn a_webhook_of_this_api_gets_what_it_missed_and_is_told_in_figures() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (organization, owner) = (world.organization().await, world.owner());
+    let sandbox = world.key_holder("acme", "test", &["events:manage"]).await;
+    let event = |n: u32| json!({ "type": "order.paid", "payload": { "n": n } });
+    organization.post("/events", &event(1)).await.data(202);
+    sandbox.post("/events", &event(2)).await.data(202);
+    let made = webhook(&organization, &receiver, json!({})).await;
+    let id = text(&made["id"]).replace("wh_", "sub_");
+
+    let filter = json!({ "subscriptionId": id, "since": "2020-01-01T00:00:00Z" });
+    let job = owner.post("/replays", &json!({ "filter": filter, "missing": true })).await;
+    assert_eq!(job.expect(StatusCode::ACCEPTED).json()["matched"], 1);
+    let arrival = receiver.received(1).await.remove(0);
+    assert_eq!(arrival.json()["data"], json!({ "n": 1 }));
+    verify(&arrival, &text(&made["secret"]));
+    let figures = eventually(|| async {
+        let figures =
+            owner.get(&format!("/webhooks/{id}/stats?window=1h")).await.expect(StatusCode::OK).json();
+        (figures["attempts"] == 1).then_some(figures)
+    })
+    .await;
+    assert_eq!((&figures["delivered"], &figures["answers"]), (&json!(1), &json!({ "2xx": 1 })));
+    assert_eq!((&figures["successRate"], &figures["backlog"]["scheduled"]), (&json!(1.0), &json!(0)));
 }

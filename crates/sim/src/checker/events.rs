@@ -251,7 +251,8 @@ fn replayed_too_late(evidence: &Evidence) -> Vec<String> {
     }
     let mut broken = Vec::new();
     for (original, replays) in replays {
-        let appended = |delivery: &Delivery| evidence.appended.get(&delivery.id);
+        let appended =
+            |delivery: &Delivery| evidence.appended.get(&delivery.id).map(|appended| appended.number);
         for by_job in replays.iter().filter(|replay| replay.replay_id.is_some()) {
             let earlier = replays.iter().filter(|other| other.id != by_job.id).any(|other| {
                 appended(other) < appended(by_job) || (other.replay_id.is_some() && other.id < by_job.id)

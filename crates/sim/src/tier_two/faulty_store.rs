@@ -15,6 +15,7 @@ use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SubscriptionId, TokenI
 use angarium_domain::quota::Day;
 use angarium_domain::replay::{ReplayJob, replayable};
 use angarium_domain::retention::Cutoffs;
+use angarium_domain::statistics::{Grain, Tally};
 use angarium_domain::time::Timestamp;
 use angarium_engine::Clock;
 use angarium_store::accounts::Known;
@@ -25,10 +26,11 @@ use angarium_store::event_log::{Append, EventFilter, Lane, Span, Undelivered};
 use angarium_store::history::{LogFilter, Logged};
 use angarium_store::memory::MemoryStore;
 use angarium_store::page::{Page, PageRequest};
+use angarium_store::statistics::{Backlog, Counted};
 use angarium_store::upkeep::{Census, Forgotten};
 use angarium_store::write::{Context, Written};
 use angarium_store::{
-    Accounts, AuditLog, DeliveryQueue, Directory, EventLog, History, Replays, StoreError, Upkeep,
+    Accounts, AuditLog, DeliveryQueue, Directory, EventLog, History, Replays, Statistics, StoreError, Upkeep,
 };
 use async_trait::async_trait;
 
@@ -423,6 +425,24 @@ impl AuditLog for FaultyStore {
 
     async fn chain(&self, after: u64, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
         self.inner.chain(after, limit).await
+    }
+}
+
+#[async_trait]
+impl Statistics for FaultyStore {
+    async fn count(&self, counted: Vec<Counted>) -> Result<(), StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        self.inner.count(counted).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(())
+    }
+
+    async fn tally(&self, of: &Lane, grain: Grain, since: Timestamp) -> Result<Tally, StoreError> {
+        self.inner.tally(of, grain, since).await
+    }
+
+    async fn waiting(&self, of: &Lane, limit: u32) -> Result<Backlog, StoreError> {
+        self.inner.waiting(of, limit).await
     }
 }
 

@@ -156,7 +156,11 @@ impl Ledgers {
         let missing = self.chance.percent(40);
         let filter = if missing { self.what_a_lane_missed(handle)? } else { self.what_is_finished() };
         let rate_per_second = self.chance.within(1..=50) as u32;
-        Some(self.errand(handle, now, What::ReplayMany { filter: Box::new(filter), missing, rate_per_second }))
+        Some(self.errand(
+            handle,
+            now,
+            What::ReplayMany { filter: Box::new(filter), missing, rate_per_second },
+        ))
     }
 
     fn what_is_finished(&mut self) -> DeliveryFilter {
@@ -166,7 +170,8 @@ impl Ledgers {
 
     /// Everything since the beginning, for one of the newer lanes as a rule: they missed more.
     fn what_a_lane_missed(&mut self, handle: &Handle) -> Option<DeliveryFilter> {
-        let of_handle = self.lanes.iter().filter(|(_, lane)| lane.handle == *handle && lane.removed.is_none());
+        let of_handle =
+            self.lanes.iter().filter(|(_, lane)| lane.handle == *handle && lane.removed.is_none());
         let lanes: Vec<SubscriptionId> = of_handle.map(|(id, _)| *id).collect();
         let newest = *lanes.last()?;
         let lane = if self.chance.percent(70) { newest } else { *self.chance.pick(&lanes) };

@@ -4,6 +4,7 @@ use angarium_domain::account::{Account, Presence, Suspension};
 use angarium_domain::delivery::State;
 use angarium_domain::handle::Handle;
 use angarium_domain::quota::{Day, Draw, Plan};
+use angarium_domain::statistics::{Grain, Tally};
 
 use super::fixture::{
     acme, append, appending, at, beta, birth_lease, born, change, delivery, entry, event, event_type_entry,
@@ -12,8 +13,9 @@ use super::fixture::{
 use crate::Store;
 use crate::directory::{Change, Snapshot};
 use crate::error::StoreError;
-use crate::event_log::{Append, EventFilter};
+use crate::event_log::{Append, EventFilter, Lane};
 use crate::history::LogFilter;
+use crate::statistics::Counted;
 use crate::upkeep::Census;
 use crate::write::{Context, Written};
 
@@ -166,6 +168,14 @@ pub async fn a_cleared_handle_leaves_nothing_to_anybody(store: &dyn Store) {
     assert!(store.create_replay(job(&acme(), 1), Context::default()).await.is_ok());
     let keyed = Context { draw: Some(draw(2, DAY)), ..under_key("k", at(1)) };
     append(store, only(keyed)).await;
+    let tally = Tally { attempts: 3, ..Tally::default() };
+    let counted = Counted { handle: acme(), subscription_id: lane(1), at: at(9), tally: tally.clone() };
+    store.count(vec![counted]).await.expect("it writes");
+    let counted_of = async || {
+        let of = Lane { handle: acme(), subscription_id: lane(1) };
+        store.tally(&of, Grain::Fine, Grain::Fine.begin(at(9))).await.expect("it reads")
+    };
+    assert_eq!(counted_of().await, tally);
     let other = event(&beta(), 9);
     let theirs = delivery(&other, lane(1));
     append(store, appending(vec![other], vec![theirs.clone()])).await;
@@ -192,6 +202,7 @@ pub async fn a_cleared_handle_leaves_nothing_to_anybody(store: &dyn Store) {
     let log = store.deliveries(&acme(), LogFilter::default(), first_page(10)).await.expect("it reads");
     assert!(log.items.is_empty());
     assert!(store.attempts(&acme(), held.id).await.expect("it reads").is_empty());
+    assert_eq!(counted_of().await, Tally::default());
 
     let expected = Census { events: 1, scheduled: 1, ..Census::default() };
     assert_eq!(store.census().await.expect("it counts"), expected);

@@ -7,8 +7,9 @@ use angarium_domain::auto_disable::Outage;
 use angarium_domain::delivery::{Delivery, OrderingKey, Settlement, State};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::SubscriptionId;
-use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob};
+use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob, replayable};
 use angarium_domain::retention::Cutoffs;
+use angarium_domain::statistics::{Grain, Tally};
 use angarium_domain::time::Timestamp;
 use secrecy::ExposeSecret;
 
@@ -20,10 +21,11 @@ use crate::Store;
 use crate::delivery_queue::{Held, LaneClaim, Lease, Settle};
 use crate::directory::Change;
 use crate::error::StoreError;
-use crate::event_log::{Append, EventFilter};
+use crate::event_log::{Append, EventFilter, Lane};
 use crate::history::LogFilter;
 use crate::memory::MemoryStore;
 use crate::page::PageRequest;
+use crate::statistics::Counted;
 use crate::write::{Context, Written};
 
 const SEEDS: u64 = 4;
@@ -59,7 +61,7 @@ impl RandomHistory {
     /// One call to both stores, with the same answer. Says what it was.
     pub(super) async fn step(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         self.now += self.below(20) as i64;
-        match self.below(16) {
+        match self.below(17) {
             0..4 => self.append(reference, store).await,
             4..6 => self.claim(reference, store).await,
             6..9 => self.settle(reference, store).await,
@@ -69,6 +71,7 @@ impl RandomHistory {
             12 => self.change(reference, store).await,
             13 => self.discard(reference, store).await,
             14 => self.note_outage(reference, store).await,
+            15 => self.count(reference, store).await,
             _ => self.forget(reference, store).await,
         }
     }
@@ -211,11 +214,14 @@ impl RandomHistory {
 
     async fn replay(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         let handle = self.handle();
-        // Now and then one that was replayed already, or is not finished.
+        // Now and then one that was replayed or discarded already.
         let original = if self.below(3) == 0 {
             let page =
                 reference.deliveries(&handle, LogFilter::default(), first_page(5)).await.expect("it reads");
-            page.items.into_iter().next_back().map(|logged| logged.delivery)
+            page.items
+                .into_iter()
+                .map(|logged| logged.delivery)
+                .rfind(|delivery| replayable(delivery).is_ok())
         } else {
             let found = reference.replayable(&handle, LogFilter::default(), None, 1).await.expect("it reads");
             found.into_iter().next()
@@ -265,6 +271,17 @@ impl RandomHistory {
         "note_outage"
     }
 
+    async fn count(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
+        let mut tally = Tally { attempts: 1 + self.below(9), ..Tally::default() };
+        tally.attempt_time.count(Duration::from_micros(self.below(1_000_000)));
+        let (subscription_id, _) = self.lane();
+        let counted = Counted { handle: self.handle(), subscription_id, at: self.now(), tally };
+        for store in [reference, store] {
+            store.count(vec![counted.clone(), counted.clone()]).await.expect("it writes");
+        }
+        "count"
+    }
+
     async fn discard(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         let handle = self.handle();
         let dead_letters = LogFilter { dead_letters: true, ..LogFilter::default() };
@@ -278,8 +295,13 @@ impl RandomHistory {
 
     async fn forget(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         let before = |age: u64| self.now().saturating_sub(Duration::from_secs(age));
-        let cutoffs =
-            Cutoffs { finished_before: before(200), dead_before: before(400), keys_ended_by: self.now() };
+        let cutoffs = Cutoffs {
+            finished_before: before(200),
+            dead_before: before(400),
+            keys_ended_by: self.now(),
+            fine_tallies_before: before(600),
+            hourly_tallies_before: before(7_200),
+        };
         let expected = reference.forget(cutoffs, 1000).await.expect("it writes");
         assert_eq!(expected, store.forget(cutoffs, 1000).await.expect("it writes"));
         "forget"
@@ -333,6 +355,15 @@ async fn visible_of(store: &dyn Store, handle: &Handle) -> String {
         writeln!(text, "{:?}", events.items).expect("text takes any text");
         let Some(before) = events.next else { break };
         page = PageRequest { before: Some(before), limit: 7 };
+    }
+    for n in 1..=3 {
+        let of = Lane { handle: handle.clone(), subscription_id: lane(n) };
+        for grain in Grain::ALL {
+            let tally = store.tally(&of, grain, at(0)).await.expect("it reads");
+            writeln!(text, "{tally:?}").expect("text takes any text");
+        }
+        let backlog = store.waiting(&of, 3).await.expect("it reads");
+        writeln!(text, "{backlog:?}").expect("text takes any text");
     }
     let jobs = store.replays(handle, first_page(100)).await.expect("it reads");
     writeln!(text, "{jobs:?}").expect("text takes any text");

@@ -324,7 +324,7 @@ pub async fn a_job_delivers_what_was_missed_once(store: &dyn Store) {
     let by_job = |n: u64, events: &[&Arc<Event>]| {
         let first = |event: &&Arc<Event>| Delivery {
             replay_id: Some(job(&acme(), n).id),
-            ..repeat(&delivery(event, lane(1)), n * 10 + event.id.as_bytes()[15] as u64, at(9))
+            ..repeat(&delivery(event, lane(1)), n * 10 + u64::from(event.id.as_bytes()[15]), at(9))
         };
         let deliveries = events.iter().map(first).map(|d| Delivery { replay_of: None, ..d }).collect();
         Append { job: Some(job(&acme(), n)), ..appending(vec![], deliveries) }
@@ -340,5 +340,8 @@ pub async fn a_job_delivers_what_was_missed_once(store: &dyn Store) {
     let made = listed(store, LogFilter::default()).await;
     assert_eq!(made.len(), 2);
     let second = logged(store, made[0]).await.delivery;
-    assert_eq!((second.replay_of, second.replay_id, second.event_id), (None, Some(job(&acme(), 2).id), other.id));
+    assert_eq!(
+        (second.replay_of, second.replay_id, second.event_id),
+        (None, Some(job(&acme(), 2).id), other.id)
+    );
 }

@@ -16,6 +16,7 @@ mod fixture;
 pub mod history;
 pub mod in_order;
 pub mod replays;
+pub mod statistics;
 pub mod upkeep;
 
 /// A module of tests, one for each promise.
@@ -126,6 +127,12 @@ macro_rules! conformance_suite {
                     pages_of_the_audit_log_have_neither_gaps_nor_duplicates
                     audit_entries_are_filtered_by_every_condition
                     audit_entries_of_another_handle_do_not_exist;
+                statistics:
+                    what_is_counted_adds_up_in_the_spans_that_it_falls_in
+                    statistics_belong_to_one_subscription_of_one_handle
+                    statistics_go_with_their_subscription
+                    spans_of_each_grain_are_forgotten_at_their_age
+                    a_backlog_is_counted_up_to_a_limit;
                 upkeep:
                     what_is_finished_and_old_is_forgotten_whole
                     what_is_unfinished_is_never_forgotten
@@ -168,6 +175,7 @@ mod tests {
             include_str!("accounts.rs"),
             include_str!("replays.rs"),
             include_str!("audit.rs"),
+            include_str!("statistics.rs"),
             include_str!("upkeep.rs"),
             include_str!("agreement.rs"),
         ];

@@ -17,7 +17,7 @@ use crate::upkeep::{Census, Forgotten};
 use crate::write::{Context, Written};
 
 fn cutoffs(finished_before: Timestamp, dead_before: Timestamp) -> Cutoffs {
-    Cutoffs { finished_before, dead_before, keys_ended_by: at(0) }
+    Cutoffs { finished_before, dead_before, ..Cutoffs::default() }
 }
 
 async fn forget(store: &dyn Store, cutoffs: Cutoffs) -> Forgotten {
@@ -29,7 +29,7 @@ pub async fn what_is_finished_and_old_is_forgotten_whole(store: &dyn Store) {
     let old = finished(store, 1, lane(1), State::Delivered { at: at(10) }).await;
     let young = finished(store, 2, lane(1), State::Delivered { at: at(20) }).await;
     assert_eq!(forget(store, cutoffs(at(10), at(10))).await, Forgotten::default());
-    let expected = Forgotten { deliveries: 1, events: 1, keys: 0, replays: 0 };
+    let expected = Forgotten { deliveries: 1, events: 1, keys: 0, ..Forgotten::default() };
     assert_eq!(forget(store, cutoffs(at(20), at(0))).await, expected);
     assert_eq!(listed(store, LogFilter::default()).await, [young.id]);
     assert_eq!(store.attempts(&acme(), old.id).await.expect("it reads"), []);
@@ -50,13 +50,13 @@ pub async fn an_event_outlives_its_deliveries(store: &dyn Store) {
     append(store, appending(vec![], vec![repeat(&original, 1, at(12))])).await;
     append(store, appending(vec![event(&acme(), 2), event(&acme(), 50)], vec![])).await;
 
-    let expected = Forgotten { deliveries: 1, events: 1, keys: 0, replays: 0 };
+    let expected = Forgotten { deliveries: 1, events: 1, keys: 0, ..Forgotten::default() };
     assert_eq!(forget(store, cutoffs(at(50), at(50))).await, expected);
     assert!(store.event(&acme(), original.event_id).await.expect("it reads").is_some());
     assert!(store.event(&acme(), event(&acme(), 2).id).await.expect("it reads").is_none());
 
     change(store, 0, Change::Remove(lane(1))).await;
-    let expected = Forgotten { deliveries: 1, events: 2, keys: 0, replays: 0 };
+    let expected = Forgotten { deliveries: 1, events: 2, keys: 0, ..Forgotten::default() };
     assert_eq!(forget(store, cutoffs(at(501), at(501))).await, expected);
     assert_eq!(store.census().await.expect("it counts"), Census::default());
 }
@@ -65,14 +65,14 @@ pub async fn an_event_outlives_its_deliveries(store: &dyn Store) {
 pub async fn an_event_that_is_delivered_again_is_kept(store: &dyn Store) {
     let original = finished(store, 1, lane(1), State::Delivered { at: at(10) }).await;
     // Forgotten too early for the event, which is younger than its delivery's end is old.
-    let early = Cutoffs { finished_before: at(1), dead_before: at(1), keys_ended_by: at(0) };
+    let early = Cutoffs { finished_before: at(1), dead_before: at(1), ..Cutoffs::default() };
     assert_eq!(forget(store, early).await, Forgotten::default());
     append(store, appending(vec![event(&acme(), 2)], vec![])).await;
     let late = super::fixture::delivery(&event(&acme(), 2), lane(1));
     append(store, appending(vec![], vec![late])).await;
     assert_eq!(
         forget(store, cutoffs(at(100), at(100))).await,
-        Forgotten { deliveries: 1, events: 1, keys: 0, replays: 0 }
+        Forgotten { deliveries: 1, events: 1, keys: 0, ..Forgotten::default() }
     );
     assert!(store.event(&acme(), event(&acme(), 2).id).await.expect("it reads").is_some());
     assert!(store.event(&acme(), original.event_id).await.expect("it reads").is_none());

@@ -141,6 +141,10 @@ impl Contents {
         self.accounts.get(handle).map_or(0, |account| account.version)
     }
 
+    pub(super) fn has_subscription(&self, handle: &Handle, id: SubscriptionId) -> bool {
+        self.accounts.get(handle).is_some_and(|account| account.subscriptions.contains_key(&id))
+    }
+
     fn apply(&mut self, handle: &Handle, change: Change, now: Timestamp) {
         let account = self.accounts.entry(handle.clone()).or_default();
         account.version += 1;
@@ -151,6 +155,7 @@ impl Contents {
             Change::Remove(id) => {
                 account.subscriptions.remove(&id);
                 account.outages.remove(&id);
+                self.remove_tallies(handle, id);
                 let lane = (handle.clone(), id);
                 if self.cancel(&lane, CANCELLED_AT_ONCE, now) == CANCELLED_AT_ONCE {
                     self.endings.insert(lane);

@@ -11,6 +11,7 @@ use angarium_domain::replay::JobStatus;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 
+use super::deliveries::Row;
 use super::{Contents, MemoryStore};
 use crate::error::StoreError;
 use crate::event_log::{Append, BIRTH_TOKEN, EventFilter, EventLog, Lane, Span, Undelivered};
@@ -52,10 +53,8 @@ impl EventLog for MemoryStore {
             return Ok(Undelivered::default());
         }
         let newer = contents.events.range(first..end).map(|(_, event)| event);
-        let looked_at: Vec<_> = newer
-            .filter(|event| after.is_none_or(|after| event.id > after))
-            .take(limit as usize)
-            .collect();
+        let looked_at: Vec<_> =
+            newer.filter(|event| after.is_none_or(|after| event.id > after)).take(limit as usize).collect();
         let undelivered = looked_at.iter().filter(|e| !contents.has_delivery(handle, e.id, *subscription_id));
         Ok(Undelivered {
             events: undelivered.map(|event| Arc::clone(event)).collect(),
@@ -107,9 +106,7 @@ impl Contents {
     /// or nobody has delivered its event.
     fn is_first(&self, delivery: &Delivery) -> bool {
         match delivery.replay_of {
-            Some(original) => {
-                self.deliveries.get(&delivery.handle, original).is_some_and(Row::is_untouched)
-            }
+            Some(original) => self.deliveries.get(&delivery.handle, original).is_some_and(Row::is_untouched),
             None => !self.has_delivery(&delivery.handle, delivery.event_id, delivery.subscription_id),
         }
     }

@@ -11,6 +11,7 @@ mod directory;
 mod event_log;
 mod history;
 mod replays;
+mod statistics;
 mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use angarium_domain::idempotency::{Record, Scope};
 use angarium_domain::ids::{DeliveryId, EventId, ReplayId};
 use angarium_domain::quota::Day;
 use angarium_domain::replay::ReplayJob;
+use angarium_domain::statistics::Tally;
 use angarium_domain::time::Timestamp;
 
 use crate::error::StoreError;
@@ -51,6 +53,7 @@ struct Contents {
     endings: BTreeSet<Lane>,
     keys: BTreeMap<Scope, Record>,
     replays: BTreeMap<(Handle, ReplayId), ReplayJob>,
+    tallies: BTreeMap<statistics::Span, Tally>,
     audit: Vec<AuditRow>,
     drawn: BTreeMap<(Handle, Day), u32>,
 }

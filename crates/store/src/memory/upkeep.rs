@@ -23,6 +23,7 @@ impl Upkeep for MemoryStore {
             events: contents.forget_events(cutoffs, limit),
             keys: contents.forget_keys(cutoffs, limit),
             replays: contents.forget_replays(cutoffs, limit),
+            tallies: contents.forget_tallies(cutoffs, limit),
         })
     }
 

@@ -191,6 +191,7 @@ impl SealedChange {
                 db.prepare_cached(statements::REMOVE_SUBSCRIPTION)?
                     .execute(params![handle, id.as_bytes()])?;
                 db.prepare_cached(statements::END_OUTAGE)?.execute(params![handle, id.as_bytes()])?;
+                db.prepare_cached(statements::REMOVE_TALLIES)?.execute(params![handle, id.as_bytes()])?;
                 if cancel(db, handle, id.as_bytes(), CANCELLED_AT_ONCE, now)? == CANCELLED_AT_ONCE {
                     db.prepare_cached(statements::BEGIN_ENDING)?.execute(params![handle, id.as_bytes()])?;
                 }

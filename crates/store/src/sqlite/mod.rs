@@ -18,6 +18,7 @@ mod replays;
 mod reseal;
 mod row;
 mod schema;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod upkeep;

@@ -417,11 +417,34 @@ async fn looking_for_what_was_missed_begins_where_the_last_look_ended() {
     let (folder, _store) = open_empty();
     let db = Connection::open(path_in(&folder)).expect("it opens");
     let found = plan(&db, statements::UNDELIVERED);
-    for part in ["events_by_id (handle=? AND id>? AND id<?)", "deliveries_by_event (event_id=? AND handle=?)"] {
+    for part in ["events_by_id (handle=? AND id>? AND id<?)", "deliveries_by_event (event_id=? AND handle=?)"]
+    {
         assert!(found.contains(part), "{found}");
     }
     assert!(!found.contains("SCAN") && !found.contains("TEMP B-TREE"), "{found}");
     check_plan(&db, statements::DELIVERED_TO, "deliveries_by_event");
+}
+
+/// A backlog is counted in its index alone, and statistics are read by their key.
+#[tokio::test]
+async fn statistics_search_and_sort_nothing() {
+    let (folder, _store) = open_empty();
+    let db = Connection::open(path_in(&folder)).expect("it opens");
+    let backlog = plan(&db, statements::LANE_BACKLOG);
+    assert!(
+        backlog.contains("USING COVERING INDEX deliveries_due (handle=? AND subscription_id=?)"),
+        "{backlog}"
+    );
+    let tallies = plan(&db, statements::TALLIES);
+    assert!(
+        tallies.contains("PRIMARY KEY (handle=? AND subscription_id=? AND span=? AND begun_at>?)"),
+        "{tallies}"
+    );
+    let forgetting = plan(&db, statements::FORGET_TALLIES);
+    assert!(forgetting.contains("statistics_by_age (span=? AND begun_at<?)"), "{forgetting}");
+    for plan in [backlog, tallies, forgetting] {
+        assert!(!plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
+    }
 }
 
 /// An index that a query names must be one that it can use.

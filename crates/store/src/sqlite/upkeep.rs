@@ -3,6 +3,7 @@
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{DeliveryId, EventId};
 use angarium_domain::retention::Cutoffs;
+use angarium_domain::statistics::Grain;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
@@ -10,6 +11,7 @@ use rusqlite::{Connection, params};
 use super::SqliteStore;
 use super::fault::{Fault, Tried};
 use super::row::{self, CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED, WAITING};
+use super::statistics::seconds;
 use crate::delivery_queue::DeliveryQueue;
 use crate::error::StoreError;
 use crate::statements;
@@ -24,6 +26,7 @@ impl Upkeep for SqliteStore {
                 events: forget_events(db, cutoffs, limit)?,
                 keys: forget_keys(db, cutoffs, limit)?,
                 replays: forget_replays(db, cutoffs, limit)?,
+                tallies: forget_tallies(db, cutoffs, limit)?,
             })
         })
         .await
@@ -106,6 +109,19 @@ fn forget_keys(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
 fn forget_replays(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
     let ended_before = cutoffs.finished_before.as_millis();
     Ok(db.prepare_cached(statements::FORGET_REPLAYS)?.execute(params![ended_before, limit])? as u64)
+}
+
+fn forget_tallies(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
+    let mut forgotten = 0;
+    for grain in Grain::ALL {
+        // Spans begin with a second: one that began before the cutoff began before its next second.
+        let before = cutoffs.tallies_before(grain).as_millis().div_euclid(1000)
+            + i64::from(cutoffs.tallies_before(grain).as_millis().rem_euclid(1000) > 0);
+        let left = i64::from(limit) - forgotten as i64;
+        let old = params![seconds(grain), before, left];
+        forgotten += db.prepare_cached(statements::FORGET_TALLIES)?.execute(old)? as u64;
+    }
+    Ok(forgotten)
 }
 
 fn census(db: &Connection) -> Tried<Census> {

@@ -14,6 +14,7 @@ mod handles;
 mod notifications;
 mod public_keys;
 mod replays;
+mod stats;
 mod stream;
 mod tokens;
 mod webhook_form;
@@ -58,6 +59,8 @@ pub(crate) fn table() -> Table {
         .twins(GET, "/webhooks/{id}", webhooks_read, webhooks::get, webhooks::docs::get)
         .twins(PATCH, "/webhooks/{id}", webhooks_write, webhooks::patch, webhooks::docs::patch)
         .twins(DELETE, "/webhooks/{id}", webhooks_write, webhooks::delete, webhooks::docs::delete)
+        .twins(GET, "/webhooks/stats", webhooks_read, stats::list, stats::docs::list)
+        .twins(GET, "/webhooks/{id}/stats", webhooks_read, stats::get, stats::docs::get)
         .twins(POST, "/webhooks/{id}/test", webhooks_write, webhooks::test, webhooks::docs::test)
         .twins(GET, "/webhooks/{id}/public-keys", webhooks_read, public_keys::list, public_keys::docs::list)
         .twins(POST, "/webhooks/{id}/verify", webhooks_write, webhooks::verify, webhooks::docs::verify)
