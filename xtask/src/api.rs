@@ -50,11 +50,15 @@ pub(crate) struct Credential {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Delivery {
+    #[serde(rename = "deliveryId")]
+    pub(crate) id: String,
     pub(crate) event_id: String,
+    pub(crate) event_type: String,
     pub(crate) subscription_id: String,
     pub(crate) status: String,
     pub(crate) attempts: u32,
     pub(crate) reason: Option<String>,
+    pub(crate) replay_of: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -18,6 +18,7 @@ use crate::{
     fuzz::{self, FuzzArgs},
     ordered::{self, OrderedArgs},
     product,
+    replays::{self, ReplaysArgs},
     schemathesis::{self, SchemathesisArgs},
     tidy,
     verify_libraries::{self, VerifyArgs},
@@ -69,6 +70,8 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("backup and restore", backup::run(backup)).await?;
     let ordered: OrderedArgs = with_defaults(&["--events", "5000", "--keys", "100"], &binary)?;
     steps.own("order by key", ordered::run(ordered)).await?;
+    let replays: ReplaysArgs = with_defaults(&["--deliveries", "1000", "--rate", "250"], &binary)?;
+    steps.own("replays", replays::run(replays)).await?;
     let demo = async { workspace::run(Command::new(&binary).args(["demo", "--once", "--events", "200"])) };
     steps.own("demo", demo).await?;
     let schemathesis: SchemathesisArgs = with_defaults(&[], &binary)?;

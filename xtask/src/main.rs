@@ -11,6 +11,7 @@ mod fuzz;
 mod measure;
 mod ordered;
 mod paced;
+mod replays;
 mod schemathesis;
 mod sim;
 mod tidy;
@@ -111,6 +112,12 @@ enum Command {
     /// are kept under target/fuzz-corpus for the next time; an input that fails is kept and named.
     Fuzz(fuzz::FuzzArgs),
 
+    /// Replays many dead letters with two jobs at once, and kills the release binary half way
+    ///
+    /// Each letter must have one replay, in the API's log and at the receiver; a second arrival is right
+    /// only where the kill interrupted an attempt.
+    Replays(replays::ReplaysArgs),
+
     /// The OpenAPI documents in the hands of schemathesis: no server error, no answer beside the document
     ///
     /// Installs schemathesis and a validator with pip under target/schemathesis. Makes thousands of
@@ -165,6 +172,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Ordered(args) => ordered::run(args).await,
         Command::Paced(args) => paced::run(args).await,
+        Command::Replays(args) => replays::run(args).await,
         Command::Schemathesis(args) => schemathesis::run(args).await,
         Command::Sim(args) => sim::run(args).await,
         Command::VerifyLibraries(args) => verify_libraries::run(args).await,
