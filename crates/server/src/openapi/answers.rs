@@ -51,7 +51,7 @@ fn close_object(schema: &mut Value) {
     }
 }
 
-fn may_be_null(field: &Value) -> bool {
+pub(super) fn may_be_null(field: &Value) -> bool {
     let typed = field["type"].as_array().is_some_and(|types| types.iter().any(|it| it == "null"));
     let forms = field.get("oneOf").or_else(|| field.get("anyOf")).and_then(Value::as_array);
     typed || forms.is_some_and(|forms| forms.iter().any(|form| form["type"] == "null"))

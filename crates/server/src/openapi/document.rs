@@ -13,7 +13,7 @@ use crate::openapi::example::example;
 use crate::openapi::operation::{Answer, Body, Operation};
 use crate::openapi::schema::{named, object, text, word};
 use crate::openapi::words::{self, Handle};
-use crate::openapi::{answers, problems};
+use crate::openapi::{answers, outbound, problems};
 
 /// One line of a route table, without its handler.
 #[derive(Debug, Clone)]
@@ -69,17 +69,21 @@ pub(super) fn document(head: &Head, routes: &[Route]) -> Value {
         "webhooks": head.webhooks.clone(),
     });
     let responses = problems::responses(head.dialect).map(|(name, value)| (name.to_owned(), value));
+    let mut parameters = outbound::headers(head.dialect);
+    parameters.insert("Handle".to_owned(), handle_in_path());
     document["components"] = json!({
         "schemas": components,
-        "responses": responses.collect::<Map<_, _>>(),
+        "responses": responses.chain(outbound::responses()).collect::<Map<_, _>>(),
         "headers": headers(),
-        "parameters": { "Handle": {
-            "name": "handle", "in": "path", "required": true, "schema": word::<Handle>().into_value(),
-        } },
+        "parameters": parameters,
         "securitySchemes": head.security.clone(),
     });
     prune(&mut document);
     document
+}
+
+fn handle_in_path() -> Value {
+    json!({ "name": "handle", "in": "path", "required": true, "schema": word::<Handle>().into_value() })
 }
 
 /// The path as readers see it: the id by its own name.
@@ -216,6 +220,9 @@ fn tag_of(route: &Route) -> String {
     if matches!(route.access, Some((_, Door::Admins))) {
         return "operator".to_owned();
     }
+    if let Some(heading) = route.operation.heading {
+        return heading.to_owned();
+    }
     let below = route.path.split_once("{handle}/").map(|(_, below)| below);
     let below = below.or_else(|| route.path.strip_prefix(V1_ROOT)?.strip_prefix('/'));
     let Some(below) = below else { return "service".to_owned() };
@@ -293,7 +300,7 @@ fn headers() -> Value {
 }
 
 /// Removes the components that nothing refers to.
-fn prune(document: &mut Value) {
+pub(super) fn prune(document: &mut Value) {
     loop {
         let text = document.to_string();
         let used = |kind: &str, name: &str| text.contains(&format!("\"#/components/{kind}/{name}\""));

@@ -2,23 +2,44 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::openapi::answers::may_be_null;
+
 /// How deeply examples are made; a schema that refers to itself ends there.
 const DEPTH_MAX: usize = 12;
 
-/// What a value of this schema looks like: the fields that are always there, and those in `shown`.
-pub(super) fn example(schema: &Value, components: &Map<String, Value>, shown: &[&str]) -> Value {
+/// A field that stands in an example although others leave it out or hold `null`, and its value there if
+/// that is not the one of its schema.
+pub(super) type Shown = (&'static str, Option<Value>);
+
+/// What a value of this schema looks like: the fields that are always there, and those in `shown`, which
+/// have a value where others may be `null`.
+pub(super) fn example(schema: &Value, components: &Map<String, Value>, shown: &[Shown]) -> Value {
     Maker { components, shown }.value(schema, 0)
+}
+
+/// The example that a schema gives itself.
+fn given(schema: &Value) -> Option<&Value> {
+    schema.get("example").or_else(|| schema["examples"].get(0))
+}
+
+/// Whether a value is meant for this field, and not for one of the same name in another object.
+fn could_hold(field: &Value, value: &Value) -> bool {
+    match field["type"].as_str().or_else(|| field["type"][0].as_str()) {
+        Some("array") => value.is_array(),
+        Some("object") => value.is_object(),
+        Some(_) => !value.is_array() && !value.is_object(),
+        None => true,
+    }
 }
 
 struct Maker<'a> {
     components: &'a Map<String, Value>,
-    shown: &'a [&'a str],
+    shown: &'a [Shown],
 }
 
 impl Maker<'_> {
     fn value(&self, schema: &Value, depth: usize) -> Value {
-        let given = schema.get("example").or_else(|| schema["examples"].get(0));
-        if let Some(given) = given.or_else(|| schema.get("const")).or_else(|| schema.get("default")) {
+        if let Some(given) = given(schema).or_else(|| schema.get("const")).or_else(|| schema.get("default")) {
             return given.clone();
         }
         if depth == DEPTH_MAX {
@@ -60,8 +81,18 @@ impl Maker<'_> {
     fn object(&self, schema: &Value, depth: usize) -> Value {
         let properties = schema["properties"].as_object().into_iter().flatten();
         let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let shown = properties
-            .filter(|(name, _)| required.iter().any(|it| it == *name) || self.shown.contains(&name.as_str()));
-        shown.map(|(name, field)| (name.clone(), self.value(field, depth + 1))).collect::<Map<_, _>>().into()
+        let named = |name: &String| self.shown.iter().find(|(shown, _)| shown == name);
+        let there =
+            properties.filter(|(name, _)| required.iter().any(|it| it == *name) || named(name).is_some());
+        let value = |(name, field): (&String, &Value)| {
+            let value = match named(name) {
+                Some((_, Some(value))) if could_hold(field, value) => value.clone(),
+                // Most of what may be without a value is: a webhook is not gone and disabled at once.
+                None if may_be_null(field) && given(field).is_none() => Value::Null,
+                Some(_) | None => self.value(field, depth + 1),
+            };
+            (name.clone(), value)
+        };
+        there.map(value).collect::<Map<_, _>>().into()
     }
 }

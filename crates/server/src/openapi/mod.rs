@@ -5,11 +5,13 @@
 
 mod answers;
 mod document;
+mod events_of_handle;
 mod example;
 #[cfg(test)]
 mod forms;
 mod operation;
 mod outbound;
+mod page;
 mod problems;
 pub(crate) mod schema;
 pub(crate) mod serve;
@@ -20,7 +22,10 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 pub(crate) use document::Route;
+pub(crate) use events_of_handle::events_of_handle;
 pub(crate) use operation::Operation;
+pub(crate) use page::page;
+pub(crate) use serve::document_schema;
 
 use crate::api;
 use crate::api::dialect::Dialect;
@@ -53,7 +58,7 @@ pub fn v1() -> &'static Value {
 }
 
 /// The document of an API.
-fn of(dialect: Dialect) -> &'static Value {
+pub(crate) fn of(dialect: Dialect) -> &'static Value {
     static V2: LazyLock<Value> = LazyLock::new(|| document(&head(Dialect::V2), &api::routes(Dialect::V2)));
     static V1: LazyLock<Value> = LazyLock::new(|| document(&head(Dialect::V1), &api::routes(Dialect::V1)));
     match dialect {

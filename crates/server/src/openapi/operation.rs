@@ -7,6 +7,7 @@ use angarium_store::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use crate::openapi::example::Shown;
 use crate::openapi::schema::{Object, Schema, named, object, plain, text, whole, word};
 
 const JSON: &str = "application/json";
@@ -17,6 +18,8 @@ pub(crate) struct Operation {
     pub(super) id: &'static str,
     pub(super) summary: &'static str,
     pub(super) about: Option<&'static str>,
+    /// The heading that it stands under, if that is not in its path.
+    pub(super) heading: Option<&'static str>,
     /// The name and the schema of what stands for `{id}`, or another word in braces, in the path.
     pub(super) thing: Option<(&'static str, Schema)>,
     pub(super) parameters: Vec<Value>,
@@ -41,8 +44,8 @@ pub(super) struct Answer {
     pub(super) about: &'static str,
     /// The media type and the schema; none for an answer without a body.
     pub(super) content: Option<(&'static str, Schema)>,
-    /// Fields that are absent at times, and are here.
-    pub(super) shown: Vec<&'static str>,
+    /// Fields that are absent at times, or have another value than here.
+    pub(super) shown: Vec<Shown>,
 }
 
 impl Operation {
@@ -52,6 +55,7 @@ impl Operation {
             id,
             summary,
             about: None,
+            heading: None,
             thing: None,
             parameters: Vec::new(),
             body: None,
@@ -64,6 +68,11 @@ impl Operation {
     /// What a reader should know beyond the summary.
     pub(crate) fn about(self, about: &'static str) -> Operation {
         Operation { about: Some(about), ..self }
+    }
+
+    /// The heading that it stands under, where the first word of its path is none.
+    pub(crate) fn under(self, heading: &'static str) -> Operation {
+        Operation { heading: Some(heading), ..self }
     }
 
     /// What stands for `{id}`, or another word in braces, in the path, by the name that readers see.
@@ -135,9 +144,19 @@ impl Operation {
         self.collecting::<T>().answer_in(status, JSON, wrap(named(&T::name())), about)
     }
 
-    /// The answer just described holds a field that others of its kind leave out.
-    pub(crate) fn showing(mut self, field: &'static str) -> Operation {
-        self.answers.last_mut().expect("an answer was described").shown.push(field);
+    /// The answer just described holds a field that others of its kind leave out, or a value where they hold
+    /// `null`.
+    pub(crate) fn showing(self, field: &'static str) -> Operation {
+        self.show((field, None))
+    }
+
+    /// The answer just described holds this value, where others of its kind hold another one.
+    pub(crate) fn showing_as(self, field: &'static str, value: impl Into<Value>) -> Operation {
+        self.show((field, Some(value.into())))
+    }
+
+    fn show(mut self, shown: Shown) -> Operation {
+        self.answers.last_mut().expect("an answer was described").shown.push(shown);
         self
     }
 

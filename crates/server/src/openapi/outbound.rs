@@ -9,6 +9,9 @@ use crate::openapi::words::{
     DeathCause, DeliveryId, DisableCause, EventId, EventType, Handle, Payload, SubscriptionId, Time,
 };
 
+/// What the names of components begin with that say what an answer of a receiver means.
+const MEANING: &str = "Receiver";
+
 /// The deliveries of a handle's own events, and of those that Angarium makes, as the webhooks of a
 /// dialect get them.
 pub(super) fn webhooks(dialect: Dialect) -> Value {
@@ -84,13 +87,26 @@ fn notice() -> Object {
         .required("at", word::<Time>())
 }
 
-fn delivery(dialect: Dialect, summary: &str, about: &str, event_type: &Schema, payload: &Schema) -> Value {
+/// The request that brings events of a type to receivers.
+pub(super) fn delivery(
+    dialect: Dialect,
+    summary: &str,
+    about: &str,
+    event_type: &Schema,
+    payload: &Schema,
+) -> Value {
+    let reference = |kind: &str, name: &str| json!({ "$ref": format!("#/components/{kind}/{name}") });
+    let headers = headers(dialect);
+    let meanings = responses().map(|(name, _)| {
+        let status = name.trim_start_matches(MEANING).to_owned();
+        (status, reference("responses", &name))
+    });
     json!({ "post": {
         "summary": summary,
         "description": about,
-        "parameters": headers(dialect),
+        "parameters": headers.keys().map(|name| reference("parameters", name)).collect::<Value>(),
         "requestBody": { "required": true, "content": content(dialect, event_type, payload) },
-        "responses": responses(),
+        "responses": meanings.collect::<Map<_, _>>(),
         "security": [],
     } })
 }
@@ -142,7 +158,8 @@ fn content(dialect: Dialect, event_type: &Schema, payload: &Schema) -> Value {
     })
 }
 
-fn headers(dialect: Dialect) -> Vec<Value> {
+/// The headers of every delivery, as components.
+pub(super) fn headers(dialect: Dialect) -> Map<String, Value> {
     let header = |name: &str, required: bool, about: &str, schema: Schema| {
         json!({
             "name": name, "in": "header", "required": required, "description": about, "schema": schema.into_value(),
@@ -178,11 +195,12 @@ fn headers(dialect: Dialect) -> Vec<Value> {
         header("user-agent", true, "`Angarium/` and the version.", text()),
     ];
     let arjun = |header: &Value| header["name"].as_str().is_some_and(|name| name.starts_with("x-arjun-"));
-    all.into_iter().filter(|header| dialect == Dialect::V2 || !arjun(header)).collect()
+    let sent = all.into_iter().filter(|header| dialect == Dialect::V2 || !arjun(header));
+    sent.map(|header| (header["name"].as_str().expect("a name").to_owned(), header)).collect()
 }
 
-/// What the classes of answers mean, as the domain decides it.
-fn responses() -> Value {
+/// What the classes of answers mean, as the domain decides it, as components.
+pub(super) fn responses() -> impl Iterator<Item = (String, Value)> {
     let meaning = |status: u16| {
         let class = |retry_on| Outcome::Answered { status, retry_after_seconds: None }.class(retry_on);
         match (class(RetryOn::Transient), class(RetryOn::AnyFailureButGone), class(RetryOn::AnyFailure)) {
@@ -208,6 +226,7 @@ fn responses() -> Value {
         ("4XX", 400),
         ("5XX", 500),
     ];
-    let all = shown.map(|(name, status)| (name.to_owned(), json!({ "description": meaning(status) })));
-    Value::Object(Map::from_iter(all))
+    shown
+        .into_iter()
+        .map(move |(name, status)| (format!("{MEANING}{name}"), json!({ "description": meaning(status) })))
 }

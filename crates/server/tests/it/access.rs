@@ -30,6 +30,7 @@ const TABLE: &[Row] = &[
     ("PUT", "/event-types/order.paid", "OPERATOR", Some("event_types.write")),
     ("GET", "/event-types", "CREATOR", Some("event_types.read")),
     ("GET", "/event-types/order.paid", "CREATOR", Some("event_types.read")),
+    ("GET", "/openapi.json", "CREATOR", Some("event_types.read")),
     ("DELETE", "/event-types/order.paid", "OPERATOR", Some("event_types.write")),
     ("GET", "/notifications", "CREATOR", Some("notifications.read")),
     ("POST", "/filters/check", "CREATOR", Some("webhooks.read")),

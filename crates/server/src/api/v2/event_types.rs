@@ -10,13 +10,14 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::api::answer::{Answered, carried_out, found, json, nothing};
 use crate::api::form::Form;
 use crate::api::request::{PathEventType, Read, Write};
-use crate::openapi::words;
+use crate::openapi::{events_of_handle, words};
 use crate::problem::Problem;
 
 /// What is said of an event type.
@@ -82,6 +83,14 @@ pub(super) async fn get(
     let catalog = event_types.catalog(&read.handle).await?;
     let own = || catalog.get(&name).map(|entry| EventTypeView::with_schema(entry));
     found(built_in(&name).map(EventTypeView::of_built_in).or_else(own))
+}
+
+pub(super) async fn openapi(
+    State(event_types): State<EventTypes>,
+    read: Read,
+) -> Result<Json<Value>, Problem> {
+    let catalog = event_types.catalog(&read.handle).await?;
+    Ok(Json(events_of_handle(&read.handle, &catalog)))
 }
 
 pub(super) async fn delete(

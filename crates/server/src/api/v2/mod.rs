@@ -71,6 +71,7 @@ pub(crate) fn table() -> Table {
         .route(GET, "/event-types", event_types_read, event_types::list, event_types::docs::list)
         .route(GET, "/event-types/{type}", event_types_read, event_types::get, event_types::docs::get)
         .route(DELETE, "/event-types/{type}", event_types_write, event_types::delete, event_types::docs::delete)
+        .route(GET, "/openapi.json", event_types_read, event_types::openapi, event_types::docs::openapi)
         .route(GET, "/notifications", notifications_read, notifications::get, notifications::docs::get)
         .route(POST, "/filters/check", webhooks_read, filters::check, filters::docs::check)
         .route(GET, "/deliveries", deliveries_read, deliveries::list, deliveries::docs::list)

@@ -10,6 +10,11 @@ pub(in crate::api::v1) fn list() -> Operation {
         .about("Deliveries to any webhook that were given up, until somebody replays or discards them.")
         .paged()
         .answer_around::<DeadLettersView>(around, 200, "A page of them, newest first.")
+        .showing("finishedAt")
+        .showing_as("status", "dead")
+        .showing_as("reason", "attempts_exhausted")
+        .showing_as("attempts", 8)
+        .showing_as("lastStatus", 500)
 }
 
 pub(in crate::api::v1) fn replay() -> Operation {

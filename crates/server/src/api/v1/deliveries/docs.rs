@@ -12,4 +12,5 @@ pub(in crate::api::v1) fn list() -> Operation {
         .filter("status", word::<DeliveryStatus>(), "Deliveries in this state.")
         .paged()
         .answer_around::<DeliveriesView>(around, 200, "A page of them, newest first.")
+        .showing("finishedAt")
 }

@@ -9,6 +9,11 @@ pub(in crate::api::v2) fn list() -> Operation {
     filtered(Operation::new("listDeadLetters", "List dead letters"))
         .about("Deliveries that were given up, until somebody replays or discards them.")
         .page_of::<DeliveryView>("A page of them.")
+        .showing("finishedAt")
+        .showing_as("status", "dead")
+        .showing_as("reason", "attempts_exhausted")
+        .showing_as("attempts", 5)
+        .showing_as("lastStatus", 500)
 }
 
 pub(in crate::api::v2) fn get() -> Operation {

@@ -10,7 +10,9 @@ use crate::openapi::words::{
 };
 
 pub(in crate::api::v2) fn list() -> Operation {
-    filtered(Operation::new("listDeliveries", "List deliveries")).page_of::<DeliveryView>("A page of them.")
+    filtered(Operation::new("listDeliveries", "List deliveries"))
+        .page_of::<DeliveryView>("A page of them.")
+        .showing("finishedAt")
 }
 
 pub(in crate::api::v2) fn get() -> Operation {
@@ -20,6 +22,7 @@ pub(in crate::api::v2) fn get() -> Operation {
             200,
             "The delivery with every attempt, its timing, its answer and advice.",
         )
+        .showing("finishedAt")
 }
 
 pub(in crate::api::v2) fn replay() -> Operation {

@@ -28,6 +28,7 @@ pub(in crate::api::v2) fn list() -> Operation {
         .filter("since", word::<Time>(), "Accepted at this time or later.")
         .filter("until", word::<Time>(), "Accepted before this time.")
         .page_of::<EventView>("A page of them, without their payloads.")
+        .showing("finishedAt")
 }
 
 pub(in crate::api::v2) fn get() -> Operation {
@@ -35,6 +36,7 @@ pub(in crate::api::v2) fn get() -> Operation {
         .of::<EventId>("eventId")
         .answer::<EventView>(200, "The event with its payload, and the state of each of its deliveries.")
         .showing("payload")
+        .showing("finishedAt")
 }
 
 /// The fields of an event, which every API takes alike.

@@ -34,6 +34,7 @@ pub(in crate::api::v2) fn create() -> Operation {
         .about("Deliveries that are made after the replay was asked for are not included.")
         .body("NewReplay", fields)
         .answer::<CreatedView>(202, "Begun, or counted.")
+        .showing("replayId")
         .conflict("the handle has as many running replays as it may have")
 }
 
@@ -47,6 +48,7 @@ pub(in crate::api::v2) fn get() -> Operation {
     Operation::new("getReplay", "Show a replay")
         .of::<ReplayId>("replayId")
         .answer::<ReplayView>(200, "The replay, and how far it is.")
+        .showing("finishedAt")
 }
 
 pub(in crate::api::v2) fn cancel() -> Operation {
@@ -54,5 +56,7 @@ pub(in crate::api::v2) fn cancel() -> Operation {
         .about("What was replayed already stays.")
         .of::<ReplayId>("replayId")
         .answer::<ReplayView>(200, "The replay as it ended.")
+        .showing("finishedAt")
+        .showing_as("status", "cancelled")
         .conflict("the replay has ended")
 }

@@ -86,6 +86,8 @@ pub(in crate::api::v2) fn verify() -> Operation {
             200,
             "What the check found. Null of `method` and `at`: the webhook changed meanwhile.",
         )
+        .showing("method")
+        .showing("at")
         .conflict("the webhook asks for no verification")
 }
 
@@ -102,6 +104,7 @@ pub(in crate::api::v2) fn pause() -> Operation {
         .about("Its deliveries are held until it is resumed.")
         .of::<SubscriptionId>("subscriptionId")
         .answer::<WebhookView>(200, "The webhook as it is now.")
+        .showing_as("status", "paused")
 }
 
 pub(in crate::api::v2) fn resume() -> Operation {
