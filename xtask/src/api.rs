@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    Method, Request,
+    Method, Request, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
 };
 use jsonwebtoken::{EncodingKey, Header};
@@ -70,10 +70,10 @@ struct Page {
 }
 
 impl Api {
-    /// A caller with every right on [`HANDLE`].
+    /// A caller with every right on [`HANDLE`], and on handles as such.
     pub(crate) fn at(address: SocketAddr) -> Result<Api> {
         let expires = clock::since_epoch() + Duration::from_hours(12);
-        let claims = json!({ "sub": "xtask", "exp": expires.as_secs(), "handles": { HANDLE: "OWNER" } });
+        let claims = json!({ "sub": "xtask", "exp": expires.as_secs(), "handles": { HANDLE: "OWNER" }, "platform_admin": true });
         let key = EncodingKey::from_secret(product::JWT_SECRET.as_bytes());
         let token = jsonwebtoken::encode(&Header::default(), &claims, &key)?;
         Ok(Api { address, bearer: HeaderValue::try_from(format!("Bearer {token}"))? })
@@ -118,6 +118,16 @@ impl Api {
         let text = String::from_utf8_lossy(answer.body());
         ensure!(answer.status().is_success(), "{shown} was answered {}: {text}", answer.status());
         if text.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&text).context(shown) }
+    }
+
+    /// Makes a handle, which a platform admin may.
+    pub(crate) async fn create_handle(&self, handle: &str) -> Result<()> {
+        let mut request = self.request(Method::POST, "", json!({ "handle": handle }).to_string());
+        *request.uri_mut() = Uri::from_static("/v2/operator/handles");
+        let answer = Line::to(self.address).send(request).await?;
+        let text = String::from_utf8_lossy(answer.body());
+        ensure!(answer.status().is_success(), "handle {handle} was answered {}: {text}", answer.status());
+        Ok(())
     }
 
     /// Subscribes `url` to `event_types`; `more` holds further fields of the request.

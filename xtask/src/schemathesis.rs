@@ -33,6 +33,10 @@ const DOCUMENTS: [(&str, u32); 2] = [("v2", 80), ("v1", 20)];
 /// Where nobody listens: webhooks of the trial go there, and their deliveries die at once.
 const NOBODY: &str = "http://127.0.0.1:9/";
 
+/// A tenant that is there to be changed, and one to be removed; neither is the one that everything else is of.
+const TENANT: &str = "tenant";
+const DOOMED_TENANT: &str = "doomed-tenant";
+
 /// How long a delivery to nobody may take to die.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -102,14 +106,19 @@ impl Known {
         let kept = api.subscribe(NOBODY, &["*"], once.clone()).await?.subscription_id;
         let doomed = api.subscribe(NOBODY, &["*"], once).await?.subscription_id;
         let event = api.publish(&json!({ "type": "order.paid", "payload": {} })).await?;
+        // Of another event: a dead letter that was replayed is none any more.
+        let replayed = api.publish(&json!({ "type": "order.sent", "payload": {} })).await?;
         api.quiet_within(PATIENCE).await?;
-        let replay = json!({ "filter": { "eventId": event }, "ratePerSecond": 1 });
+        let replay = json!({ "filter": { "eventId": replayed }, "ratePerSecond": 1 });
         let replay = api.call(Method::POST, "/replays", Some(&replay)).await?;
         let replay = replay["replayId"].as_str().context("the answer has no replayId")?.to_owned();
         let mut kept = ids_around(api, &kept).await?;
         kept.extend([("eventId", event), ("replayId", replay)]);
         let mut doomed = ids_around(api, &doomed).await?;
         doomed.extend([("tokenId", doomed_token.id), ("keyId", doomed_key.id)]);
+        for tenant in [TENANT, DOOMED_TENANT] {
+            api.create_handle(tenant).await?;
+        }
         let person = api.bearer().to_owned();
         Ok(Known { base, person, token: token.text, key: key.text, kept, doomed })
     }
@@ -162,7 +171,7 @@ fn configured(document: &str, known: &Known, hooks: &Path) -> String {
     };
     let known_ids = format!(
         "[[operations]]\ninclude-path-regex = \"^/(v2/handles|api)/\"\nexclude-method = \"DELETE\"\n{}\n\n\
-         [[operations]]\ninclude-method = \"DELETE\"\n{}\n",
+         [[operations]]\ninclude-path-regex = \"^/(v2/handles|v2/public|api)/\"\ninclude-method = \"DELETE\"\n{}\n",
         ids(&known.kept),
         ids(&known.doomed),
     );
@@ -181,6 +190,10 @@ fn configured(document: &str, known: &Known, hooks: &Path) -> String {
     format!(
         "{whole}\n\
          [[operations]]\ninclude-path-regex = \"^/v2/public/\"\nheaders = {{ Authorization = {} }}\nwarnings = false\n\n\
+         [[operations]]\ninclude-path-regex = \"^/v2/operator/\"\nexclude-method = \"DELETE\"\n\
+         parameters = {{ \"path.handle\" = \"{TENANT}\" }}\n\n\
+         [[operations]]\ninclude-path-regex = \"^/v2/operator/\"\ninclude-method = \"DELETE\"\n\
+         parameters = {{ \"path.handle\" = \"{DOOMED_TENANT}\" }}\n\n\
          # Each event of a batch is judged by itself, and refused beside others.\n\
          [[operations]]\ninclude-operation-id = [\"publishEvents\", \"publishEventsWithToken\"]\n\
          checks.negative_data_rejection.enabled = false\n",
