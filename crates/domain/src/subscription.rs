@@ -115,12 +115,30 @@ pub enum Status {
     Paused,
 }
 
-/// An endpoint's address, normalised and accepted by the egress policy of its time.
+/// A kind of transport. An address says which by its scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelKind {
+    /// A signed request to somebody's server.
+    Webhook,
+    /// A mail to one address.
+    Email,
+    /// An item in the handle's inbox.
+    Inbox,
+}
+
+/// Where a subscription's deliveries go: a URL that was normalised and accepted by the egress policy
+/// of its time, a mailbox, or the handle's inbox.
 ///
-/// The channel judges the address again at every connection: names move.
+/// The channel judges a URL again at every connection: names move.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EndpointUrl(Arc<str>);
+
+/// How the address of a mailbox begins.
+const MAILBOX: &str = "mailto:";
+/// The address of the handle's inbox.
+const INBOX: &str = "inbox:";
 
 impl EndpointUrl {
     /// Takes a URL in the form that the egress policy gave back.
@@ -128,13 +146,40 @@ impl EndpointUrl {
         EndpointUrl(normalised.into())
     }
 
+    /// The mailbox with this address, which whoever gives it has checked: one `local@domain`, in ASCII.
+    pub fn mailbox(address: &str) -> EndpointUrl {
+        EndpointUrl(format!("{MAILBOX}{address}").into())
+    }
+
+    /// The inbox of the subscription's handle.
+    pub fn inbox() -> EndpointUrl {
+        EndpointUrl(INBOX.into())
+    }
+
+    /// Which channel the address belongs to.
+    pub fn channel(&self) -> ChannelKind {
+        match &*self.0 {
+            INBOX => ChannelKind::Inbox,
+            address if address.starts_with(MAILBOX) => ChannelKind::Email,
+            _ => ChannelKind::Webhook,
+        }
+    }
+
+    /// The address of the mailbox, if it is one.
+    pub fn mail_address(&self) -> Option<&str> {
+        self.0.strip_prefix(MAILBOX)
+    }
+
     /// The whole URL. Its query may hold the subscriber's credentials: never log it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The host, with brackets around an IPv6 address and without the port.
+    /// The host, with brackets around an IPv6 address and without the port; of a mailbox its domain.
     pub fn host(&self) -> &str {
+        if let Some(address) = self.mail_address() {
+            return address.rsplit('@').next().unwrap_or(address);
+        }
         let authority = self.authority();
         match authority.rfind(':') {
             Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
@@ -144,11 +189,17 @@ impl EndpointUrl {
 
     /// The port, if it is not the scheme's own.
     pub fn port(&self) -> Option<u16> {
+        if self.channel() != ChannelKind::Webhook {
+            return None;
+        }
         self.authority()[self.host().len()..].strip_prefix(':')?.parse().ok()
     }
 
-    /// Host, port and path: what may be shown where the query may not.
+    /// Host, port and path: what may be shown where the query may not. A mailbox has no query.
     pub fn without_query(&self) -> &str {
+        if self.channel() != ChannelKind::Webhook {
+            return &self.0;
+        }
         self.0.split('?').next().unwrap_or(&self.0)
     }
 
@@ -165,6 +216,11 @@ impl fmt::Debug for EndpointUrl {
 }
 
 impl Subscription {
+    /// What kind of transport its deliveries go by. Never changes.
+    pub fn channel(&self) -> ChannelKind {
+        self.endpoint_url.channel()
+    }
+
     /// Whether this subscription wants events of this type. [`crate::fan_out`] asks the filter too.
     pub fn wants(&self, event_type: &EventType) -> bool {
         self.event_types.iter().any(|pattern| pattern.matches(event_type))
@@ -230,6 +286,18 @@ mod tests {
         ] {
             assert_eq!(EndpointUrl::vetted(url).host(), host);
         }
+    }
+
+    #[test]
+    fn an_address_says_by_its_scheme_which_channel_it_belongs_to() {
+        let mailbox = EndpointUrl::mailbox("ann?x@example.com");
+        let webhook = EndpointUrl::vetted("https://hooks.example.com/mailto:ann@example.com");
+        assert_eq!(mailbox.channel(), ChannelKind::Email);
+        assert_eq!((mailbox.host(), mailbox.port()), ("example.com", None));
+        assert_eq!(mailbox.mail_address(), Some("ann?x@example.com"));
+        assert_eq!(mailbox.without_query(), "mailto:ann?x@example.com");
+        assert_eq!(EndpointUrl::inbox().channel(), ChannelKind::Inbox);
+        assert_eq!((webhook.channel(), webhook.mail_address()), (ChannelKind::Webhook, None));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::SubscriptionId;
+use angarium_domain::subscription::ChannelKind;
 use angarium_store::directory::{Entry, Snapshot};
 use angarium_store::{Store, StoreError};
 
@@ -69,4 +70,18 @@ impl Snapshots {
 pub(crate) fn find(snapshot: &Snapshot, id: SubscriptionId) -> Option<&Arc<Entry>> {
     let at = snapshot.subscriptions.binary_search_by_key(&id, |entry| entry.subscription.id).ok()?;
     snapshot.subscriptions.get(at)
+}
+
+/// The webhook with an id: a subscription on another channel is none.
+pub(crate) fn find_webhook(snapshot: &Snapshot, id: SubscriptionId) -> Option<&Arc<Entry>> {
+    find(snapshot, id).filter(|entry| is_webhook(entry))
+}
+
+/// A handle's webhooks, oldest first.
+pub(crate) fn webhooks(snapshot: &Snapshot) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
+    snapshot.subscriptions.iter().filter(|entry| is_webhook(entry))
+}
+
+fn is_webhook(entry: &Entry) -> bool {
+    entry.subscription.channel() == ChannelKind::Webhook
 }

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Desk;
 use crate::dispatcher::inbox::DispatcherHandle;
-use crate::snapshots::find;
+use crate::snapshots::{find_webhook, webhooks};
 
 /// What was counted is written this often.
 const WRITE_INTERVAL: Duration = Duration::from_secs(5);
@@ -171,7 +171,7 @@ impl SubscriptionStatistics {
         window: Window,
     ) -> Result<Option<Figures>, StoreError> {
         let snapshot = self.desk.snapshots.get(handle).await?;
-        match find(&snapshot, id) {
+        match find_webhook(&snapshot, id) {
             Some(entry) => self.figures(&snapshot.account, &entry.subscription, window).await.map(Some),
             None => Ok(None),
         }
@@ -185,7 +185,7 @@ impl SubscriptionStatistics {
         page: PageRequest,
     ) -> Result<Page<Figures>, StoreError> {
         let snapshot = self.desk.snapshots.get(handle).await?;
-        let subscriptions = snapshot.subscriptions.iter().rev().map(|entry| &entry.subscription);
+        let subscriptions = webhooks(&snapshot).rev().map(|entry| &entry.subscription);
         let older = subscriptions.filter(|s| page.before.is_none_or(|before| *s.id.as_bytes() < before));
         let asked: Vec<&Subscription> = older.take(page.limit as usize + 1).collect();
         let Page { items, next } = Page::cut(asked, page.limit, |subscription| *subscription.id.as_bytes());

@@ -38,9 +38,16 @@ pub struct Append {
     /// The new state of a subscription that the events tell of. Makes a new version of its handle,
     /// which must be in `decided_upon`.
     pub subscription: Option<Arc<Entry>>,
+    /// What the events tell of, in the order in which it is written.
+    pub beside: Vec<Beside>,
     /// The idempotency record and the audit entry.
     pub context: Context,
 }
+
+/// A write of another port that stands or falls with events: neither is there without the other.
+///
+/// An engine first checks all of them, then writes all of them.
+pub enum Beside {}
 
 /// Which events to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

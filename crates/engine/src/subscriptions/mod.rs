@@ -29,7 +29,7 @@ use crate::lanes::Lanes;
 use crate::once::{Once, Reply};
 use crate::outages::Outages;
 use crate::planner::Again;
-use crate::snapshots::find;
+use crate::snapshots::{find, find_webhook, webhooks};
 use crate::{Caller, DECISIONS_MAX, Desk};
 
 pub use forms::{Described, LivePublicKey, NewSubscription, Patch, SubscriptionError, Tested, WithSecret};
@@ -70,7 +70,7 @@ impl Subscriptions {
     /// A handle's subscriptions, newest first.
     pub async fn list(&self, handle: &Handle, page: PageRequest) -> Result<Page<Described>, StoreError> {
         let snapshot = self.desk.snapshots.get(handle).await?;
-        let older = snapshot.subscriptions.iter().rev();
+        let older = webhooks(&snapshot).rev();
         let older =
             older.filter(|entry| page.before.is_none_or(|before| *entry.subscription.id.as_bytes() < before));
         let found: Vec<_> = older.take(page.limit as usize + 1).cloned().collect();
@@ -83,7 +83,7 @@ impl Subscriptions {
     /// One subscription of a handle.
     pub async fn get(&self, handle: &Handle, id: SubscriptionId) -> Result<Option<Described>, StoreError> {
         let snapshot = self.desk.snapshots.get(handle).await?;
-        let Some(entry) = find(&snapshot, id) else { return Ok(None) };
+        let Some(entry) = find_webhook(&snapshot, id) else { return Ok(None) };
         let last_triggered_at = self.last_triggered(handle, id).await?;
         Ok(Some(self.described(entry, last_triggered_at)))
     }
@@ -96,7 +96,7 @@ impl Subscriptions {
         id: SubscriptionId,
     ) -> Result<Option<Vec<LivePublicKey>>, StoreError> {
         let snapshot = self.desk.snapshots.get(handle).await?;
-        let Some(entry) = find(&snapshot, id) else { return Ok(None) };
+        let Some(entry) = find_webhook(&snapshot, id) else { return Ok(None) };
         let live = entry.keys.public_keys(self.desk.clock.now());
         Ok(Some(live.map(|(key, until)| LivePublicKey { key, until }).collect()))
     }
@@ -119,7 +119,7 @@ impl Subscriptions {
         let verifies = new.verification.is_some();
         let reply = self
             .change(&caller, "subscription.created", once, |snapshot| {
-                if snapshot.subscriptions.len() >= SUBSCRIPTIONS_PER_HANDLE_MAX {
+                if webhooks(snapshot).count() >= SUBSCRIPTIONS_PER_HANDLE_MAX {
                     return Err(SubscriptionError::TooMany { limit: SUBSCRIPTIONS_PER_HANDLE_MAX });
                 }
                 let key = match &new.secret {
@@ -204,7 +204,7 @@ impl Subscriptions {
         once: Once<()>,
     ) -> Result<Reply, SubscriptionError> {
         self.change(&caller, "subscription.deleted", once, |snapshot| {
-            find(snapshot, id).ok_or(SubscriptionError::NotFound)?;
+            find_webhook(snapshot, id).ok_or(SubscriptionError::NotFound)?;
             Ok(Decision { change: Change::Remove(id), made: (), object: id, lane: LaneChange::Removed })
         })
         .await
@@ -222,7 +222,7 @@ impl Subscriptions {
         let seed = self.desk.ids.key();
         let last_triggered_at = self.last_triggered(&caller.handle, id).await?;
         self.change(&caller, "subscription.secret_rotated", once, |snapshot| {
-            let entry = find(snapshot, id).ok_or(SubscriptionError::NotFound)?;
+            let entry = find_webhook(snapshot, id).ok_or(SubscriptionError::NotFound)?;
             let key = new_key(entry.subscription.signing_profile, seed);
             let mut subscription = entry.subscription.clone();
             subscription.secret_hint = key.hint();
@@ -283,7 +283,7 @@ impl Subscriptions {
     ) -> Result<Reply, SubscriptionError> {
         let snapshot = self.desk.snapshots.get(&caller.handle).await?;
         snapshot.account.admits_writes()?;
-        let entry = find(&snapshot, id).ok_or(SubscriptionError::NotFound)?;
+        let entry = find_webhook(&snapshot, id).ok_or(SubscriptionError::NotFound)?;
         let now = self.desk.clock.now();
         let mut plan = self.desk.planner.plan();
         let delivery_id = self.desk.planner.add(
@@ -345,7 +345,7 @@ impl Subscriptions {
     ) -> Result<Reply, SubscriptionError> {
         let last_triggered_at = self.last_triggered(&caller.handle, id).await?;
         self.change(caller, action, once, |snapshot| {
-            let entry = find(snapshot, id).ok_or(SubscriptionError::NotFound)?;
+            let entry = find_webhook(snapshot, id).ok_or(SubscriptionError::NotFound)?;
             let mut subscription = entry.subscription.clone();
             edit(&mut subscription)?;
             let lane = LaneChange::Rules(LaneRules::of(&subscription, &snapshot.account));

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::{Described, SubscriptionError, Subscriptions};
 use crate::ids::new_id;
 use crate::once::{Once, Reply};
-use crate::snapshots::find;
+use crate::snapshots::find_webhook;
 use crate::{Caller, follow_up};
 
 impl Subscriptions {
@@ -32,7 +32,7 @@ impl Subscriptions {
             return Ok(reply);
         }
         let snapshot = self.desk.snapshots.get(&caller.handle).await?;
-        let entry = find(&snapshot, id).ok_or(SubscriptionError::NotFound)?;
+        let entry = find_webhook(&snapshot, id).ok_or(SubscriptionError::NotFound)?;
         let method = entry.subscription.verification.as_ref().map(|verification| verification.method);
         let method = method.ok_or(SubscriptionError::NothingToVerify)?;
         let finding = self.check(entry, method).await;
@@ -77,7 +77,8 @@ impl Subscriptions {
 
     async fn verify_if_new(&self, caller: Caller, id: SubscriptionId) -> Result<(), SubscriptionError> {
         let snapshot = self.desk.snapshots.get(&caller.handle).await?;
-        let verification = find(&snapshot, id).and_then(|entry| entry.subscription.verification.as_ref());
+        let verification =
+            find_webhook(&snapshot, id).and_then(|entry| entry.subscription.verification.as_ref());
         if verification.is_some_and(|verification| verification.checked_at.is_none()) {
             self.verify(caller, id, Once::unkeyed()).await?;
         }

@@ -99,7 +99,10 @@ impl Contents {
         });
         let first = append.job.is_none() || append.deliveries.iter().all(|d| self.is_first(d));
         let holds = current && running && first && new_events && new_deliveries && known_events;
-        if holds { Ok(()) } else { Err(StoreError::Conflict) }
+        if !holds {
+            return Err(StoreError::Conflict);
+        }
+        append.beside.iter().try_for_each(|beside| self.check_beside(beside))
     }
 
     /// Whether a job comes first with this delivery: nobody has replayed or discarded its original,
@@ -133,6 +136,9 @@ impl Contents {
         if let Some(entry) = append.subscription {
             let account = self.accounts.entry(entry.subscription.handle.clone()).or_default();
             account.put(entry);
+        }
+        for beside in &append.beside {
+            self.write_beside(beside);
         }
         self.note(append.context);
     }

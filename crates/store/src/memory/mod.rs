@@ -5,6 +5,7 @@
 
 mod accounts;
 mod audit;
+mod beside;
 mod deliveries;
 mod delivery_queue;
 mod directory;

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
+use super::beside;
 use super::conditions::Conditions;
 use super::context::{SealedContext, remembered};
 use super::directory::SealedEntry;
@@ -21,7 +22,7 @@ use super::fault::{Fault, Tried};
 use super::replays::{move_replay, replay_runs};
 use super::row;
 use crate::error::StoreError;
-use crate::event_log::{Append, EventFilter, EventLog, Lane, Span, Undelivered};
+use crate::event_log::{Append, Beside, EventFilter, EventLog, Lane, Span, Undelivered};
 use crate::page::{Page, PageRequest};
 use crate::statements;
 use crate::write::Written;
@@ -37,6 +38,7 @@ pub(super) struct Effect {
     unreferenced: Vec<bool>,
     job: Option<ReplayJob>,
     subscription: Option<SealedEntry>,
+    beside: Vec<Beside>,
 }
 
 #[async_trait]
@@ -84,7 +86,7 @@ impl EventLog for SqliteStore {
 
 impl Effect {
     pub(super) fn of(append: Append, store: &SqliteStore) -> (Effect, SealedContext) {
-        let Append { decided_upon, events, deliveries, job, subscription, context } = append;
+        let Append { decided_upon, events, deliveries, job, subscription, beside, context } = append;
         // Told apart here, so that the one thread that writes need not.
         let new: HashSet<EventId> = events.iter().map(|event| event.id).collect();
         let wanted: HashSet<EventId> = deliveries.iter().map(|delivery| delivery.event_id).collect();
@@ -92,8 +94,16 @@ impl Effect {
             (0..deliveries.len()).filter(|at| !new.contains(&deliveries[*at].event_id)).collect();
         let unreferenced = events.iter().map(|event| !wanted.contains(&event.id)).collect();
         let subscription = subscription.map(|entry| SealedEntry::of(&entry, store.key()));
-        let effect =
-            Effect { decided_upon, events, deliveries, of_older_events, unreferenced, job, subscription };
+        let effect = Effect {
+            decided_upon,
+            events,
+            deliveries,
+            of_older_events,
+            unreferenced,
+            job,
+            subscription,
+            beside,
+        };
         (effect, SealedContext::new(context, store.key()))
     }
 
@@ -108,6 +118,7 @@ impl Effect {
                 require(is_first(db, delivery)?)?;
             }
         }
+        self.beside.iter().try_for_each(|beside| beside::check(db, beside))?;
         for delivery in self.of_older_events() {
             let mut exists = db.prepare_cached(statements::EVENT_EXISTS)?;
             require(exists.exists(params![delivery.handle.as_str(), delivery.event_id.as_bytes()])?)?;
@@ -140,6 +151,7 @@ impl Effect {
         if let Some(entry) = &self.subscription {
             entry.write_next(db)?;
         }
+        self.beside.iter().try_for_each(|beside| beside::write(db, beside))?;
         context.note(db)
     }
 

@@ -6,6 +6,7 @@
 mod accounts;
 mod audit;
 mod backup;
+mod beside;
 mod conditions;
 mod context;
 mod delivery_queue;
