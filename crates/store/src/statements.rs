@@ -36,6 +36,9 @@ macro_rules! statements {
 
 // Writes in general.
 statements! {
+    RENAME_STEP = "UPDATE refinery_schema_history SET name = $1, checksum = $2
+        WHERE version = $3 AND name = $4 AND checksum = $5";
+    DROP_TEXT_TRACES = "ALTER TABLE events DROP COLUMN trace";
     META = "SELECT value FROM meta WHERE name = $1";
     PUT_META = "INSERT INTO meta (name, value) VALUES ($1, $2)
         ON CONFLICT (name) DO UPDATE SET value = excluded.value";

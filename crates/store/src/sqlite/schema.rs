@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::audit;
 use crate::crash_point::{CrashPoint, reach};
@@ -24,6 +24,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const CHECKPOINT_PAGES: u32 = 30_000;
 /// How large the file of the log of writes may stay after a checkpoint.
 const JOURNAL_BYTES: u32 = 128 * 1024 * 1024;
+
+/// Name and checksum of the seventh step as it was before a release.
+const TEXT_TRACES: (&str, &str) = ("audit_chain_and_trace", "10901675659187374683");
 
 /// How much memory a connection may use.
 #[derive(Clone, Copy)]
@@ -100,12 +103,29 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     if found > newest {
         return Err(too_new(path, found, newest));
     }
+    forget_text_traces(db).map_err(|error| refused(path, error))?;
     reach(CrashPoint::DuringMigration);
     for step in migrations::runner().run_iter(db) {
         step.map_err(|error| refused(path, error))?;
         reach(CrashPoint::DuringMigration);
     }
     Ok(())
+}
+
+/// Brings a store of the days before a release to the seventh step as it is now. It was another then:
+/// it also made a column of text for traces, which nothing has ever written.
+fn forget_text_traces(db: &mut Connection) -> rusqlite::Result<()> {
+    let step = migrations::runner().get_migrations().iter().find(|step| step.version() == 7).cloned();
+    let Some(step) = step.filter(|_| schema_version(db).is_ok_and(|version| version >= 7)) else {
+        return Ok(());
+    };
+    let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let checksum = step.checksum().to_string();
+    let key = params![step.name(), checksum, step.version(), TEXT_TRACES.0, TEXT_TRACES.1];
+    if change.execute(statements::RENAME_STEP, key)? > 0 {
+        change.execute(statements::DROP_TEXT_TRACES, [])?;
+    }
+    change.commit()
 }
 
 /// The newest migration that this version knows.
@@ -159,7 +179,70 @@ pub(super) fn refused(path: &Path, why: impl std::fmt::Display) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use refinery::Target;
+    use tempfile::TempDir;
+
+    use super::super::{Settings, SqliteStore};
     use super::*;
+
+    const FROZEN: [(i32, &str, u64); 8] = [
+        (1, "first", 2_711_409_159_973_495_424),
+        (2, "order_by_key", 17_614_976_883_721_661_665),
+        (3, "outages", 10_320_464_782_150_536_687),
+        (7, "audit_chain", 6_464_452_591_257_065_162),
+        (8, "event_types", 7_714_310_307_227_171_968),
+        (11, "traces", 2_223_272_487_263_685_964),
+        (13, "accounts", 16_949_543_502_134_413_173),
+        (14, "replays_and_statistics", 8_442_587_424_168_425_653),
+    ];
+
+    /// A store says by name and checksum which steps it has seen, and is refused where one of them is
+    /// another now. So a line here is added and never changed.
+    #[test]
+    fn steps_stay_as_they_were_when_stores_were_made_with_them() {
+        let known = migrations::runner();
+        let mut known: Vec<_> = known
+            .get_migrations()
+            .iter()
+            .map(|step| (step.version(), step.name().to_owned(), step.checksum()))
+            .collect();
+        known.sort();
+        assert_eq!(known, FROZEN.map(|(version, name, checksum)| (version, name.to_owned(), checksum)));
+    }
+
+    #[test]
+    fn a_store_of_the_days_before_a_release_is_opened_and_keeps_its_events() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("angarium.db");
+        let mut db = Connection::open(&path).expect("a new file");
+        migrations::runner().set_target(Target::Version(8)).run(&mut db).expect("the first steps");
+        let (name, checksum) = TEXT_TRACES;
+        db.execute(
+            "UPDATE refinery_schema_history SET name = ?1, checksum = ?2 WHERE version = 7",
+            [name, checksum],
+        )
+        .expect("the step as it was");
+        db.execute("ALTER TABLE events ADD COLUMN trace TEXT", []).expect("the column as it was");
+        db.execute(
+            "INSERT INTO events (handle, id, event_type, occurred_at, accepted_at, origin, payload, unreferenced)
+             VALUES ('acme', x'00112233445566778899aabbccddeeff', 'a.b', '2026-01-01T00:00:00Z', 0, 'live', x'7b7d', 1)",
+            [],
+        )
+        .expect("an event");
+        drop(db);
+
+        let key = MasterKey::from_bytes([7; 32]);
+        for _ in 0..2 {
+            let store = SqliteStore::open(&path, &key, Settings::default()).expect("it opens");
+            drop(store);
+        }
+        let db = Connection::open(&path).expect("the file");
+        assert_eq!(schema_version(&db).expect("a version"), newest());
+        let kept: u32 = db
+            .query_row("SELECT COUNT(*) FROM events WHERE trace IS NULL", [], |row| row.get(0))
+            .expect("a count");
+        assert_eq!(kept, 1);
+    }
 
     #[test]
     fn the_linked_sqlite_does_not_lose_committed_rows() {
