@@ -254,7 +254,8 @@ fn settings(address: SocketAddr, folder: &str, retry_waits_percent: u32) -> Stri
          [egress]\nallow = [\"127.0.0.0/8:*\"]\nallow_http = true\n\n\
          [delivery]\nretry_waits_percent = {retry_waits_percent}\n\n\
          [limits]\nreads_per_minute = 0\nwrites_per_minute = 0\nv1_per_hour = 0\n\
-         refused_credentials_per_minute = 0\n\n\
+         refused_credentials_per_minute = 0\n\
+         public_per_minute = 0\n\n\
          [log]\nlevel = \"warn\"\n"
     )
 }

@@ -147,7 +147,7 @@ sections! {
     /// How much a caller may send, and how often.
     /// A rate of 0 is no limit; a burst of 0 is as many as the minute (for v1, the hour) has.
     /// A credential is counted on each handle for itself, and an IPv6 address as its network of 64 bits.
-    /// Behind a proxy, refused credentials are counted against the last address in `x-forwarded-for` that is not a proxy's; if the proxy names none, they are not counted.
+    /// Behind a proxy, refused credentials and requests without one are counted against the last address in `x-forwarded-for` that is not a proxy's; if the proxy names none, they are not counted.
     /// Rates are kept in memory: a restart fills every bucket. [0019](../decisions/0019-limits-and-quotas.md) has the reasons.
     /// Fixed in the code: 50 subscriptions, 100 tokens and 100 API keys a handle, 100 event patterns a subscription, 20 attempts and 7 days for a policy of one's own.
     [limits] LimitSettings {
@@ -174,6 +174,10 @@ sections! {
         v1_per_hour: u32 = 1000, within 0..=RATE_MAX;
         /// How many requests of a key may come at once after a silence.
         v1_burst: u32 = 0, within 0..=RATE_MAX;
+        /// How often one address may ask what needs no credential, such as the public routes of chains.
+        public_per_minute: u32 = 120, within 0..=RATE_MAX;
+        /// How many such requests may come at once after a silence.
+        public_burst: u32 = 0, within 0..=RATE_MAX;
         /// How often one address may show a credential that is refused; beyond it none of its requests is looked at.
         refused_credentials_per_minute: u32 = 60, within 0..=RATE_MAX;
         /// How many refused credentials may come at once.
@@ -296,6 +300,7 @@ impl Settings {
             write: Rate::per_minute(limits.writes_per_minute, limits.writes_burst),
             publish: Rate::per_minute(limits.publishes_per_minute, limits.publishes_burst),
             v1: Rate::per_hour(limits.v1_per_hour, limits.v1_burst),
+            public: Rate::per_minute(limits.public_per_minute, limits.public_burst),
             unauthenticated: Rate::per_minute(
                 limits.refused_credentials_per_minute,
                 limits.refused_credentials_burst,

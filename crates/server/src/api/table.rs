@@ -10,7 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
-use crate::auth::{AdminGuard, Door, Guard, Need, admin_guard, guard};
+use crate::auth::{AddressGuard, AdminGuard, Door, Guard, Need, address_guard, admin_guard, guard};
 use crate::openapi::{Operation, Route};
 use crate::rate::Class;
 use crate::state::App;
@@ -93,7 +93,26 @@ impl Table {
         self.at(Door::Admins, method, path, need, handler, describe)
     }
 
-    /// A route that anybody may use.
+    /// A route below `/v2/public` for anybody, as often as an address may ask. Its answers and problems
+    /// are described like those of routes with a credential.
+    #[expect(dead_code, reason = "the routes of chains and reports come next")]
+    pub(crate) fn anybody<H, T>(
+        self,
+        method: Method,
+        path: &str,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        // No role and no scope is asked for.
+        let need = Need { role: Role::Creator, scope: None };
+        self.at(Door::Anybody, method, path, need, handler, describe)
+    }
+
+    /// A route of the service itself, which nobody counts.
     pub(crate) fn open<H, T>(
         mut self,
         method: Method,
@@ -130,6 +149,10 @@ impl Table {
                 Some((need, Door::Admins)) => {
                     let guarded = AdminGuard { app: app.clone(), class: class_of(&route.method, need) };
                     mounted.route_layer(from_fn_with_state(guarded, admin_guard))
+                }
+                Some((_, Door::Anybody)) => {
+                    let guarded = AddressGuard { app: app.clone(), class: Class::Public };
+                    mounted.route_layer(from_fn_with_state(guarded, address_guard))
                 }
                 Some((need, door)) => {
                     let class = class_of(&route.method, need);

@@ -4,6 +4,7 @@
 //! one. Handlers find the result in the request and decide nothing about it.
 
 mod admin;
+mod anybody;
 mod api_key;
 mod bearer;
 pub mod jwks;
@@ -34,6 +35,7 @@ use crate::request_id::{ServedHandle, caller};
 use crate::state::App;
 
 pub(crate) use admin::{Admin, AdminGuard, OPERATOR, admin_guard};
+pub(crate) use anybody::{AddressGuard, address_guard};
 pub(crate) use standing::Standing;
 
 /// Whoever holds one of these may set what subscribers authenticate us with.
@@ -59,6 +61,8 @@ pub(crate) enum Door {
     Keys,
     /// `/v2/operator/…`: platform admins only.
     Admins,
+    /// `/v2/public/…` without a handle in the path: anybody. Their addresses are counted.
+    Anybody,
 }
 
 impl Door {
@@ -69,6 +73,7 @@ impl Door {
             Door::Public => "/v2/public/handles/{handle}",
             Door::Keys => V1_ROOT,
             Door::Admins => "/v2/operator",
+            Door::Anybody => "/v2/public",
         }
     }
 }

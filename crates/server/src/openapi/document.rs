@@ -205,11 +205,14 @@ fn security(access: Option<(Need, Door)>) -> Value {
     if door == Door::Admins {
         return json!([{ "jwt": ["platform_admin"] }]);
     }
+    if door == Door::Anybody {
+        return json!([]);
+    }
     let with = |scheme: &str, word: &str| json!({ scheme: [word] });
     let person = with("jwt", need.role.as_str());
     let Some(scope) = need.scope.map(Scope::as_str) else { return json!([person]) };
     match door {
-        Door::Handles | Door::Admins => json!([person, with("token", scope)]),
+        Door::Handles | Door::Admins | Door::Anybody => json!([person, with("token", scope)]),
         Door::Public => json!([with("token", scope)]),
         Door::Keys => json!([with("apiKey", scope), with("bearer", scope)]),
     }
@@ -224,7 +227,9 @@ fn tag_of(route: &Route) -> String {
         return heading.to_owned();
     }
     let below = route.path.split_once("{handle}/").map(|(_, below)| below);
-    let below = below.or_else(|| route.path.strip_prefix(V1_ROOT)?.strip_prefix('/'));
+    let roots = [V1_ROOT, Door::Anybody.root()];
+    let below =
+        below.or_else(|| roots.iter().find_map(|root| route.path.strip_prefix(root)?.strip_prefix('/')));
     let Some(below) = below else { return "service".to_owned() };
     below.split('/').next().unwrap_or_default().replace('-', " ")
 }

@@ -82,6 +82,7 @@ const FORBIDDEN_TO_KEYS: Shared =
     Shared { name: "Forbidden", status: 403, codes: &[NO_SCOPE_OF_KEY, SUSPENDED_OF_KEY, LOOP] };
 const FORBIDDEN_TO_OTHERS: Shared =
     Shared { name: "ForbiddenToOthers", status: 403, codes: &[NO_ADMIN, LOOP] };
+const FORBIDDEN_TO_ANYBODY: Shared = Shared { name: "ForbiddenToAnybody", status: 403, codes: &[LOOP] };
 const NOTHING_THERE: (&str, &str) =
     ("not_found", "there is no such thing; what belongs to another handle answers the same");
 const NO_SUCH_HANDLE: (&str, &str) =
@@ -99,6 +100,11 @@ const TOO_EARLY: Shared = Shared {
         "rate_limited",
         "the caller asks too often, or the plan has no room for another write today; wait as long as `retry-after` says",
     )],
+};
+const ADDRESS_TOO_EARLY: Shared = Shared {
+    name: "AddressRateLimited",
+    status: 429,
+    codes: &[("rate_limited", "the address asks too often; wait as long as `retry-after` says")],
 };
 const KEY_TOO_EARLY: Shared = Shared {
     name: "RateLimited",
@@ -143,6 +149,7 @@ const SHARED: &[Shared] = &[
     FORBIDDEN_TO_PEOPLE,
     FORBIDDEN_TO_TOKENS,
     FORBIDDEN_TO_OTHERS,
+    FORBIDDEN_TO_ANYBODY,
     NOT_FOUND,
     NO_HANDLE,
     CONFLICT,
@@ -150,6 +157,7 @@ const SHARED: &[Shared] = &[
     UNSUPPORTED,
     KEY_REUSED,
     TOO_EARLY,
+    ADDRESS_TOO_EARLY,
     INTERNAL,
     UNAVAILABLE,
 ];
@@ -302,6 +310,9 @@ fn refusals(operation: &Operation, need: Need, door: Door) -> Vec<Shared> {
         let missing = if names_a_thing { NO_THING } else { NO_HANDLE_THERE };
         return vec![UNAUTHORIZED_KEY, FORBIDDEN_TO_KEYS, missing, KEY_TOO_EARLY];
     }
+    if door == Door::Anybody {
+        return vec![FORBIDDEN_TO_ANYBODY, ADDRESS_TOO_EARLY];
+    }
     let forbidden = match (need.scope, door) {
         (_, Door::Admins) => FORBIDDEN_TO_OTHERS,
         (None, _) => FORBIDDEN_TO_PEOPLE,
@@ -401,6 +412,7 @@ pub(super) fn need_in_words(need: Need, door: Door) -> String {
     let scope = need.scope.map(Scope::as_str);
     match (scope, door) {
         (_, Door::Admins) => "Needs a JWT of a platform admin; takes no tokens.".to_owned(),
+        (_, Door::Anybody) => "Needs no credential; requests are counted by address.".to_owned(),
         (Some(scope), Door::Keys) => format!("Needs an API key with the scope `{scope}`."),
         (Some(scope), Door::Public) => format!("Needs a personal access token with the scope `{scope}`."),
         (Some(scope), Door::Handles) => {

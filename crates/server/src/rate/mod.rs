@@ -32,6 +32,8 @@ pub(crate) enum Class {
     Publish,
     /// Anything through the v1 API.
     V1,
+    /// What anybody may ask, without a credential, counted by address.
+    Public,
     /// Requests whose credential was refused, counted by address.
     Unauthenticated,
 }
@@ -58,6 +60,8 @@ pub struct Rates {
     pub publish: Rate,
     /// The v1 API.
     pub v1: Rate,
+    /// What anybody may ask.
+    pub public: Rate,
     /// Refused credentials.
     pub unauthenticated: Rate,
 }
@@ -69,6 +73,7 @@ pub(crate) struct RateLimits {
     write: Option<Arc<Limiter>>,
     publish: Option<Arc<Limiter>>,
     v1: Option<Arc<Limiter>>,
+    public: Option<Arc<Limiter>>,
     unauthenticated: Option<Arc<Limiter>>,
 }
 
@@ -103,6 +108,7 @@ impl Class {
             Class::Write => "write",
             Class::Publish => "publish",
             Class::V1 => "v1",
+            Class::Public => "public",
             Class::Unauthenticated => "unauthenticated",
         }
     }
@@ -128,6 +134,7 @@ impl RateLimits {
             write: limiter(Class::Write, rates.write),
             publish: limiter(Class::Publish, rates.publish),
             v1: limiter(Class::V1, rates.v1),
+            public: limiter(Class::Public, rates.public),
             unauthenticated: limiter(Class::Unauthenticated, rates.unauthenticated),
         }
     }
@@ -139,6 +146,19 @@ impl RateLimits {
     pub(crate) fn take(&self, class: Class, owner: &str, actor: &str) -> Result<Option<Standing>, Refused> {
         let Some(limiter) = self.limiter(class) else { return Ok(None) };
         limiter.take(&Key::of_credential(owner, actor)).map(Some)
+    }
+
+    /// Takes a place for one request of an address. None: the class has no limit, or nobody knows the
+    /// address.
+    pub(crate) fn take_of_address(
+        &self,
+        class: Class,
+        address: Option<IpAddr>,
+    ) -> Result<Option<Standing>, Refused> {
+        match (self.limiter(class), address) {
+            (Some(limiter), Some(address)) => limiter.take(&Key::of_address(address)).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Whether an address has shown so many bad credentials that its next one is not looked at.
@@ -163,6 +183,7 @@ impl RateLimits {
             Class::Write => &self.write,
             Class::Publish => &self.publish,
             Class::V1 => &self.v1,
+            Class::Public => &self.public,
             Class::Unauthenticated => &self.unauthenticated,
         };
         limiter.as_deref()
@@ -237,7 +258,7 @@ mod tests {
     }
 
     fn only_reads(rate: Rate) -> Rates {
-        Rates { read: rate, write: OFF, publish: OFF, v1: OFF, unauthenticated: OFF }
+        Rates { read: rate, write: OFF, publish: OFF, v1: OFF, public: OFF, unauthenticated: OFF }
     }
 
     #[test]
@@ -296,6 +317,25 @@ mod tests {
         assert!(limits.refuses(None).is_ok());
         hands.advance(Duration::from_secs(1));
         assert!(limits.refuses(address).is_ok());
+    }
+
+    #[test]
+    fn an_address_has_its_own_places_and_one_that_nobody_knows_is_not_counted() {
+        let (limits, hands) = limits(Rates { public: Rate::per_minute(1, 0), ..only_reads(OFF) });
+        let take = |text: Option<&str>| {
+            let address = text.map(|text| text.parse().expect("an address"));
+            limits.take_of_address(Class::Public, address)
+        };
+        for address in ["192.0.2.1", "192.0.2.2"] {
+            assert_eq!(take(Some(address)).expect("a place").expect("a limit").remaining, 0);
+            let refused = take(Some(address)).expect_err("no place is left");
+            assert_eq!((refused.standing.class, refused.wait), (Class::Public, Duration::from_mins(1)));
+        }
+        for _ in 0..3 {
+            assert!(take(None).expect("a place").is_none());
+        }
+        hands.advance(Duration::from_mins(1));
+        assert!(take(Some("192.0.2.1")).is_ok());
     }
 
     #[test]

@@ -58,6 +58,9 @@ impl Refused {
             Class::Unauthenticated => format!(
                 "too many credentials from this address were refused, {quota} in {seconds} s is the limit"
             ),
+            Class::Public => {
+                format!("too many requests from this address, {quota} in {seconds} s is the limit")
+            }
             Class::Read | Class::Write | Class::Publish | Class::V1 => {
                 let name = class.as_str();
                 format!("too many requests of the kind {name}, {quota} in {seconds} s is the limit")
