@@ -60,6 +60,8 @@ pub enum DeathCause {
     AttemptsExhausted,
     /// It grew too old while its lane could not be attempted.
     Expired,
+    /// What the store keeps of it, or of its event, cannot be read.
+    Unreadable,
 }
 
 /// One event on its way to one subscription.
@@ -136,6 +138,14 @@ pub struct Settlement {
 }
 
 impl Settlement {
+    /// The end of a delivery of which the store can read no more than that there were so many attempts:
+    /// it shall neither be tried for ever nor stand in the way of others. The fault is ours.
+    pub fn unreadable(attempts_made: u32, now: Timestamp) -> Settlement {
+        let next = State::Dead { at: now, cause: DeathCause::Unreadable };
+        let outcome = Outcome::Failed { failure: Failure::InternalError };
+        Settlement { attempts_made, next, outcome: Some(outcome), delay: None }
+    }
+
     /// Shortens a wait to `percent` of the policy's, for demonstrations and tests. What the
     /// receiver asked for is kept.
     #[must_use]
@@ -250,6 +260,7 @@ impl DeathCause {
         DeathCause::BlockedAddress,
         DeathCause::AttemptsExhausted,
         DeathCause::Expired,
+        DeathCause::Unreadable,
     ];
 
     /// The reason on the wire and in metrics.
@@ -260,6 +271,7 @@ impl DeathCause {
             DeathCause::BlockedAddress => "blocked_address",
             DeathCause::AttemptsExhausted => "attempts_exhausted",
             DeathCause::Expired => "expired",
+            DeathCause::Unreadable => "unreadable",
         }
     }
 }

@@ -8,14 +8,14 @@ use angarium_channels::{Channel, Request};
 use angarium_domain::account::Account;
 use angarium_domain::attempt::{AttemptRecord, Exchange};
 use angarium_domain::auto_disable::Turn;
-use angarium_domain::delivery::{Settlement, State};
+use angarium_domain::delivery::{DeathCause, Settlement, State};
 use angarium_domain::dispatch::{Head, Input, LaneRules};
 use angarium_domain::outcome::{Failure, Outcome};
 use angarium_domain::signature::ToSign;
 use angarium_domain::time::Timestamp;
 use angarium_domain::verification::Method;
 use angarium_store::crash_point::{self, CrashPoint};
-use angarium_store::delivery_queue::{Lease, Leased, Settle};
+use angarium_store::delivery_queue::{Lease, Leased, Settle, Unreadable};
 use angarium_store::directory::Entry;
 use angarium_store::{Store, StoreError};
 use futures_util::FutureExt;
@@ -295,6 +295,18 @@ impl Attempts {
             .await?;
         self.live.settled(&leased.delivery, &settlement, None);
         Ok(Ended { outcome: None, scheduled: None })
+    }
+
+    /// Ends a delivery that cannot be read. Answers when the one is due that waited behind it.
+    pub(crate) async fn give_up(&self, found: Unreadable) -> Result<Option<Timestamp>, StoreError> {
+        let Unreadable { lease, attempts_made, reason } = found;
+        tracing::error!(delivery = %lease.delivery_id, handle = %lease.handle, reason, "a delivery cannot be read and is dead");
+        let settlement = Settlement::unreadable(attempts_made, self.clock.now());
+        let next_due_at = self
+            .insist(|| Settle { lease: lease.clone(), settlement, record: None, follow_up: None })
+            .await?;
+        self.metrics.dead(DeathCause::Unreadable);
+        Ok(next_due_at)
     }
 
     /// Gives the delivery back as if it had not been claimed.

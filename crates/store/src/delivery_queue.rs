@@ -40,6 +40,17 @@ pub struct Leased {
     pub event: Arc<Event>,
 }
 
+/// A leased delivery that cannot be attempted: what is stored of it, or of its event, makes no sense.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    /// The right to end it.
+    pub lease: Lease,
+    /// How many attempts were settled.
+    pub attempts_made: u32,
+    /// For the operator: what cannot be read.
+    pub reason: String,
+}
+
 /// A lane with work in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneHead {
@@ -70,6 +81,8 @@ pub struct ClaimedLane {
     pub subscription_id: SubscriptionId,
     /// Those due longest first.
     pub leased: Vec<Leased>,
+    /// Those that were due and cannot be read. They cost the others nothing.
+    pub unreadable: Vec<Unreadable>,
     /// When the next one left in the store is due. None if there is none that waits for its time alone.
     pub next_due_at: Option<Timestamp>,
 }
@@ -139,7 +152,8 @@ pub trait DeliveryQueue: Send + Sync {
     async fn release(&self, leases: Vec<(Lease, Timestamp)>) -> Result<(), StoreError>;
 
     /// Takes back leases whose holder is gone. Their deliveries are due at `now`; each counts one
-    /// interruption more, and has an attempt record and a last outcome that say so.
+    /// interruption more, and has an attempt record and a last outcome that say so. One that cannot be
+    /// read is due again as it is, so that the next claim finds it.
     ///
     /// Returns how many there were.
     async fn take_back(&self, held: Held, now: Timestamp) -> Result<u64, StoreError>;

@@ -107,6 +107,7 @@ statements! {
         WHERE handle = $2 AND id = $3 AND token = $4 AND state = 1";
     TAKE_BACK = "UPDATE deliveries SET state = $1, state_at = $2, interruptions = $3, last_outcome = $4
         WHERE handle = $5 AND id = $6";
+    TAKE_BACK_UNREAD = "UPDATE deliveries SET state = $1, state_at = $2 WHERE handle = $3 AND id = $4";
     INSERT_ATTEMPT = "INSERT INTO attempts (delivery_id, number, record) VALUES ($1, $2, $3)";
 
     // The delivery log.

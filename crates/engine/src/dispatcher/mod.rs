@@ -9,7 +9,8 @@ use std::time::Duration;
 use angarium_domain::dispatch::{
     Claimed, Command, Dispatcher, Head, Input, LaneRules, Settings as Limits, Ticket, Want,
 };
-use angarium_store::delivery_queue::{ClaimedLane, LaneClaim, LaneHead, Leased};
+use angarium_domain::ids::SubscriptionId;
+use angarium_store::delivery_queue::{ClaimedLane, LaneClaim, LaneHead, Leased, Unreadable};
 use angarium_store::{Store, StoreError};
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
@@ -183,13 +184,37 @@ impl Hands {
         let now = self.clock.now();
         let lanes = wants.iter().map(lane_claim).collect();
         let input = match self.store.claim(lanes, now, now + self.lease).await {
-            Ok(claimed) => Input::Claimed(claimed.into_iter().map(tickets).collect()),
+            Ok(mut claimed) => {
+                for lane in &mut claimed {
+                    let unreadable = lane.unreadable.drain(..).map(|found| (lane.subscription_id, found));
+                    unreadable.for_each(|(lane, found)| self.give_up(lane, found));
+                }
+                Input::Claimed(claimed.into_iter().map(tickets).collect())
+            }
             Err(error) => {
                 tracing::warn!(%error, "a claim failed; it is made again");
                 Input::ClaimFailed(wants.into_iter().map(|want| want.lane).collect())
             }
         };
         self.dispatcher.tell(vec![input]).await;
+    }
+
+    /// Ends a delivery that cannot be read, in a task of its own.
+    fn give_up(&self, lane: SubscriptionId, found: Unreadable) {
+        let hands = self.clone();
+        self.tasks.spawn(async move {
+            let handle = found.lease.handle.clone();
+            match hands.attempts.give_up(found).await {
+                Ok(next_due_at) => {
+                    let head = |next_due_at| LaneHead { handle, subscription_id: lane, next_due_at };
+                    hands.tell_heads(next_due_at.map(head).into_iter().collect()).await;
+                }
+                Err(StoreError::LeaseLost) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a delivery that cannot be read could not be ended; its lease ends by itself");
+                }
+            }
+        });
     }
 
     async fn release(self, tickets: Vec<Ticket<Work>>) {

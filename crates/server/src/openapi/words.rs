@@ -140,7 +140,8 @@ words! {
         .such_as("delivered");
     /// Why a delivery was given up.
     DeathCause = choices!(
-        DomainDeathCause: TerminalStatus, RedirectNotFollowed, BlockedAddress, AttemptsExhausted, Expired
+        DomainDeathCause: TerminalStatus, RedirectNotFollowed, BlockedAddress, AttemptsExhausted, Expired,
+            Unreadable
     );
     /// Where an attempt without an answer went wrong.
     Failure = choices!(

@@ -39,6 +39,7 @@ mod stream;
 mod tenancy;
 mod tokens;
 mod traces;
+mod unreadable;
 mod v1_access;
 mod v1_deliveries;
 mod v1_webhooks;

@@ -71,7 +71,7 @@ impl Contents {
         let due: Vec<DeliveryId> = due.map(|(_, id)| id).take(claim.limit as usize).collect();
         let leased = due.into_iter().map(|id| self.lease(&claim.handle, id, until)).collect();
         let next_due_at = self.deliveries.scheduled(&lane).next().map(|(due_at, _)| due_at);
-        ClaimedLane { subscription_id: claim.subscription_id, leased, next_due_at }
+        ClaimedLane { subscription_id: claim.subscription_id, leased, unreadable: Vec::new(), next_due_at }
     }
 
     fn lease(&mut self, handle: &Handle, id: DeliveryId, until: Timestamp) -> Leased {

@@ -1,19 +1,26 @@
 //! The queue of deliveries, in `SQLite`.
 
+use std::sync::Arc;
+
 use angarium_domain::attempt::AttemptRecord;
 use angarium_domain::delivery::{Delivery, Settlement, State};
+use angarium_domain::event::Event;
+use angarium_domain::handle::Handle;
 use angarium_domain::ids::DeliveryId;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Params, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::SqliteStore;
 use super::context::SealedContext;
 use super::event_log::{Effect, event};
 use super::fault::{Fault, Tried};
-use super::row::{self, DeliveryRow, StateColumns, WAITING, json, json_text};
-use crate::delivery_queue::{ClaimedLane, DeliveryQueue, Held, LaneClaim, LaneHead, Lease, Leased, Settle};
+use super::row::{self, SCHEDULED, StateColumns, WAITING, json, json_text};
+use crate::delivery_queue::{
+    ClaimedLane, DeliveryQueue, Held, LaneClaim, LaneHead, Lease, Leased, Settle, Unreadable,
+};
 use crate::error::StoreError;
+use crate::history::Logged;
 use crate::interruption::interrupt;
 use crate::statements;
 
@@ -56,9 +63,9 @@ impl DeliveryQueue for SqliteStore {
             Held::Until(time) => time.as_millis(),
         };
         self.write(move |db| {
-            let held = deliveries(db, statements::IN_FLIGHT, [void_at])?;
+            let held = read(db, statements::IN_FLIGHT, [void_at])?;
             let count = held.len() as u64;
-            held.into_iter().try_for_each(|row| take_back(db, row.logged.delivery, now))?;
+            held.into_iter().try_for_each(|held| held.take_back(db, now))?;
             Ok(count)
         })
         .await
@@ -169,15 +176,27 @@ fn lanes(db: &Connection) -> Tried<Vec<LaneHead>> {
 }
 
 fn claim(db: &Connection, lane: &LaneClaim, now: Timestamp, until: Timestamp) -> Tried<ClaimedLane> {
-    let due = due(db, lane, now)?;
-    let leased = due.into_iter().map(|row| lease(db, row, until)).collect::<Tried<Vec<_>>>()?;
-    Ok(ClaimedLane { subscription_id: lane.subscription_id, leased, next_due_at: next_due(db, lane)? })
-}
-
-fn due(db: &Connection, lane: &LaneClaim, now: Timestamp) -> Tried<Vec<DeliveryRow>> {
-    let LaneClaim { handle, subscription_id, limit, .. } = lane;
+    let LaneClaim { handle, subscription_id, limit } = lane;
     let key = params![handle.as_str(), subscription_id.as_bytes(), now.as_millis(), limit];
-    deliveries(db, statements::DUE, key)
+    let due = read(db, statements::DUE, key)?;
+    let mut claimed = ClaimedLane {
+        subscription_id: *subscription_id,
+        leased: vec![],
+        unreadable: vec![],
+        next_due_at: None,
+    };
+    for Read { stub, row } in due {
+        let lease = stub.lease(db, handle, until)?;
+        match row.and_then(|row| with_event(db, row)) {
+            Ok((delivery, event)) => claimed.leased.push(leased(lease, delivery, event)),
+            Err(fault) => {
+                let reason = fault.of_a_value()?;
+                claimed.unreadable.push(Unreadable { lease, attempts_made: stub.attempts_made, reason });
+            }
+        }
+    }
+    claimed.next_due_at = next_due(db, lane)?;
+    Ok(claimed)
 }
 
 fn next_due(db: &Connection, lane: &LaneClaim) -> Tried<Option<Timestamp>> {
@@ -187,17 +206,16 @@ fn next_due(db: &Connection, lane: &LaneClaim) -> Tried<Option<Timestamp>> {
     Ok(next_due_at.map(Timestamp::from_millis))
 }
 
-fn lease(db: &Connection, row: DeliveryRow, until: Timestamp) -> Tried<Leased> {
-    let mut delivery = row.logged.delivery;
-    let token = row.token + 1;
-    let key = params![until.as_millis(), token as i64, delivery.handle.as_str(), delivery.id.as_bytes()];
-    db.prepare_cached(statements::LEASE)?.execute(key)?;
-    delivery.state = State::InFlight { lease_until: until };
+fn with_event(db: &Connection, row: Logged) -> Tried<(Delivery, Arc<Event>)> {
+    let delivery = row.delivery;
     let event = event(db, &delivery.handle, delivery.event_id)?
         .ok_or_else(|| Fault::Corrupt(format!("{} has no event", delivery.id)))?;
-    let in_order = delivery.ordering_key.is_some();
-    let lease = Lease { handle: delivery.handle.clone(), delivery_id: delivery.id, token, until, in_order };
-    Ok(Leased { lease, delivery, event })
+    Ok((delivery, event))
+}
+
+fn leased(lease: Lease, delivery: Delivery, event: Arc<Event>) -> Leased {
+    let state = State::InFlight { lease_until: lease.until };
+    Leased { lease, delivery: Delivery { state, ..delivery }, event }
 }
 
 /// Lets the delivery that waited behind one that has just ended be claimed, and answers when it is due.
@@ -237,7 +255,56 @@ fn take_back(db: &Connection, mut delivery: Delivery, now: Timestamp) -> Tried<(
 }
 
 /// Reads them all before anything is written: a search must not meet its own changes.
-fn deliveries(db: &Connection, sql: &str, key: impl Params) -> Tried<Vec<DeliveryRow>> {
+fn read(db: &Connection, sql: &str, key: impl Params) -> Tried<Vec<Read>> {
     let mut statement = db.prepare_cached(sql)?;
-    statement.query_and_then(key, row::delivery)?.collect()
+    statement.query_and_then(key, |row| Ok(Read { stub: Stub::of(row)?, row: row::delivery(row) }))?.collect()
+}
+
+/// A delivery as it is stored, which may make no sense.
+struct Read {
+    stub: Stub,
+    row: Tried<Logged>,
+}
+
+impl Read {
+    fn take_back(self, db: &Connection, now: Timestamp) -> Tried<()> {
+        match self.row {
+            Ok(row) => take_back(db, row.delivery, now),
+            Err(fault) => {
+                let reason = fault.of_a_value()?;
+                tracing::error!(delivery = %self.stub.id, reason, "a delivery in flight cannot be read");
+                let key = params![SCHEDULED, now.as_millis(), self.stub.handle, self.stub.id.as_bytes()];
+                db.prepare_cached(statements::TAKE_BACK_UNREAD)?.execute(key)?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What is needed of a delivery to lease it and to end it.
+struct Stub {
+    handle: String,
+    id: DeliveryId,
+    token: u64,
+    attempts_made: u32,
+    in_order: bool,
+}
+
+impl Stub {
+    fn of(row: &Row<'_>) -> Tried<Stub> {
+        Ok(Stub {
+            handle: row.get(0)?,
+            id: row::id(row, 1)?,
+            attempts_made: row.get(12)?,
+            token: row.get::<_, i64>(16)? as u64,
+            in_order: row.get::<_, Option<String>>(18)?.is_some(),
+        })
+    }
+
+    fn lease(&self, db: &Connection, handle: &Handle, until: Timestamp) -> Tried<Lease> {
+        let token = self.token + 1;
+        let key = params![until.as_millis(), token as i64, self.handle, self.id.as_bytes()];
+        db.prepare_cached(statements::LEASE)?.execute(key)?;
+        Ok(Lease { handle: handle.clone(), delivery_id: self.id, token, until, in_order: self.in_order })
+    }
 }

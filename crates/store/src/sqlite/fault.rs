@@ -24,6 +24,18 @@ impl Fault {
         Fault::Corrupt(format!("{what}: {error}"))
     }
 
+    /// What is wrong with a stored value; the fault itself, if it is about anything else.
+    pub(super) fn of_a_value(self) -> Tried<String> {
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+        match self {
+            Fault::Corrupt(reason) => Ok(reason),
+            Fault::Sql(
+                error @ (FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)),
+            ) => Ok(error.to_string()),
+            other => Err(other),
+        }
+    }
+
     /// Whether the disk or the file is in trouble, and not this one piece of work.
     pub(super) fn is_of_the_store(&self) -> bool {
         let Fault::Sql(error) = self else { return false };

@@ -25,7 +25,8 @@ impl History for SqliteStore {
         let handle = handle.clone();
         self.read(move |db| {
             let mut statement = db.prepare_cached(statements::DELIVERY)?;
-            let mut rows = statement.query_and_then(params![handle.as_str(), id.as_bytes()], logged)?;
+            let mut rows =
+                statement.query_and_then(params![handle.as_str(), id.as_bytes()], row::delivery)?;
             rows.next().transpose()
         })
         .await
@@ -46,9 +47,9 @@ impl History for SqliteStore {
         let query = page_of(Conditions::of_deliveries(statements::SELECT_DELIVERIES, handle, &filter));
         let waiting = Conditions::of_waiting(statements::SELECT_DELIVERIES, handle, &filter).map(page_of);
         let items = self.read(move |db| {
-            let mut items = query.query(db, logged)?;
+            let mut items = query.query(db, row::delivery)?;
             if let Some(waiting) = waiting {
-                items.extend(waiting.query(db, logged)?);
+                items.extend(waiting.query(db, row::delivery)?);
                 items.sort_unstable_by_key(|logged| std::cmp::Reverse(logged.delivery.id));
                 items.truncate(page.limit as usize + 1);
             }
@@ -86,7 +87,7 @@ impl History for SqliteStore {
             query = query.and("id >", after.as_bytes().to_vec());
         }
         let query = query.first("id", limit);
-        self.read(move |db| query.query(db, |row| Ok(row::delivery(row)?.logged.delivery))).await
+        self.read(move |db| query.query(db, |row| Ok(row::delivery(row)?.delivery))).await
     }
 
     async fn discard(
@@ -113,10 +114,6 @@ impl History for SqliteStore {
         })
         .await
     }
-}
-
-fn logged(row: &Row<'_>) -> Tried<Logged> {
-    Ok(row::delivery(row)?.logged)
 }
 
 fn discard(

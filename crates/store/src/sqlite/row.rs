@@ -52,12 +52,6 @@ impl From<State> for StateColumns {
     }
 }
 
-/// A delivery with what the store alone knows about it.
-pub(super) struct DeliveryRow {
-    pub(super) logged: Logged,
-    pub(super) token: u64,
-}
-
 pub(super) fn insert_event(db: &Connection, event: &Event, unreferenced: bool) -> Tried<()> {
     db.prepare_cached(statements::INSERT_EVENT)?.execute(params![
         event.handle.as_str(),
@@ -128,7 +122,8 @@ pub(super) fn event(row: &Row<'_>) -> Tried<Arc<Event>> {
     }))
 }
 
-pub(super) fn delivery(row: &Row<'_>) -> Tried<DeliveryRow> {
+/// A delivery with what the store alone knows about it.
+pub(super) fn delivery(row: &Row<'_>) -> Tried<Logged> {
     let last_outcome = row.get_ref(14)?.as_str_or_null()?;
     let delivery = Delivery {
         handle: handle(row, 0)?,
@@ -148,9 +143,8 @@ pub(super) fn delivery(row: &Row<'_>) -> Tried<DeliveryRow> {
         discarded_at: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_millis),
     };
     let replayed_by = row.get::<_, Option<[u8; 16]>>(17)?.map(Id::from_bytes);
-    let token: i64 = row.get(16)?;
     let waits = row.get::<_, i64>(9)? == WAITING;
-    Ok(DeliveryRow { logged: Logged { delivery, replayed_by, waits }, token: token as u64 })
+    Ok(Logged { delivery, replayed_by, waits })
 }
 
 fn trace(bytes: &[u8]) -> Tried<Arc<TraceContext>> {
