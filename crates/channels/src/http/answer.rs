@@ -2,7 +2,7 @@
 
 use ::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use ::http::{HeaderMap, Response};
-use angarium_domain::attempt::{BODY_KEPT_BYTES, Exchange, Timing};
+use angarium_domain::attempt::{Exchange, Timing};
 use angarium_domain::outcome::{Failure, Outcome};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -46,17 +46,19 @@ pub(super) fn from_head(headers: &HeaderMap, outcome: Outcome, endpoint: &str) -
 }
 
 /// The beginning of a body.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Kept {
     bytes: Vec<u8>,
+    bytes_max: usize,
     read: usize,
     ended: bool,
 }
 
 impl Kept {
-    /// Reads a body until its end, its limit or the deadline. Whatever cuts it short changes no outcome.
-    pub(super) async fn of(body: Incoming, ends_at: Instant) -> Kept {
-        let mut kept = Kept::default();
+    /// Reads a body until its end, its limit or the deadline, and keeps the first `bytes_max` of it.
+    /// Whatever cuts it short changes no outcome.
+    pub(super) async fn of(body: Incoming, bytes_max: usize, ends_at: Instant) -> Kept {
+        let mut kept = Kept { bytes: Vec::new(), bytes_max, read: 0, ended: false };
         if body.is_end_stream() {
             kept.ended = true;
         } else {
@@ -70,7 +72,7 @@ impl Kept {
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else { return false };
             let Some(data) = frame.data_ref() else { continue };
-            let room = BODY_KEPT_BYTES - self.bytes.len();
+            let room = self.bytes_max - self.bytes.len();
             self.bytes.extend_from_slice(&data[..data.len().min(room)]);
             self.read += data.len();
             if self.read > BODY_READ_BYTES_MAX {

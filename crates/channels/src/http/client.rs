@@ -36,6 +36,7 @@ const DEADLINE_MAX: Duration = Duration::from_hours(1);
 pub struct Client {
     pool: legacy::Client<Connector, Full<Bytes>>,
     connection_age: Duration,
+    body_kept_bytes: usize,
     now: Clock,
 }
 
@@ -56,7 +57,12 @@ impl Client {
             .retry_canceled_requests(false)
             .http1_max_buf_size(READ_AHEAD_BYTES_MAX)
             .build(connector);
-        Ok(Client { pool, connection_age: limits.connection_age, now })
+        Ok(Client {
+            pool,
+            connection_age: limits.connection_age,
+            body_kept_bytes: limits.body_kept_bytes,
+            now,
+        })
     }
 
     /// Sends one request, within one deadline from the lookup to the last byte of the answer.
@@ -101,7 +107,8 @@ impl Client {
         let retry_after_seconds = retry_after::seconds(&head.headers, &*self.now);
         let outcome = Outcome::Answered { status, retry_after_seconds };
         let mut exchange = answer::from_head(&head.headers, outcome, endpoint);
-        (exchange.response_body, exchange.response_truncated) = Kept::of(body, ends_at).await.into_text();
+        let kept = Kept::of(body, self.body_kept_bytes, ends_at).await;
+        (exchange.response_body, exchange.response_truncated) = kept.into_text();
         Ok(exchange)
     }
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::http::Uri;
+use angarium_domain::attempt::BODY_KEPT_BYTES;
 use angarium_domain::outcome::Failure;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -36,6 +37,9 @@ pub struct Limits {
     pub idle_per_host: usize,
     /// How long a connection is used at most, so that names may move. 5 minutes by default.
     pub connection_age: Duration,
+    /// How much of an answer's body is kept, [`super::BODY_READ_BYTES_MAX`] at most. What a record of
+    /// an attempt shows by default.
+    pub body_kept_bytes: usize,
 }
 
 impl Default for Limits {
@@ -47,6 +51,7 @@ impl Default for Limits {
             idle: Duration::from_mins(1),
             idle_per_host: 64,
             connection_age: Duration::from_mins(5),
+            body_kept_bytes: BODY_KEPT_BYTES,
         }
     }
 }

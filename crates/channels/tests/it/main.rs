@@ -9,4 +9,5 @@ mod connections;
 mod hostile;
 mod names;
 mod requests;
+mod sns;
 mod urls;
