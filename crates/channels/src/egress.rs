@@ -16,6 +16,6 @@ pub use allow_rule::{AllowRule, InvalidAllowRule, PortRange};
 pub use endpoint::{Endpoint, Host};
 pub use guard::{Denied, Guard};
 pub use policy::AddressPolicy;
-pub use resolve::{ADDRESSES_MAX, ALIASES_MAX, NoResolver, Resolve, ResolveError, SystemResolver};
+pub use resolve::{ADDRESSES_MAX, ALIASES_MAX, LookUp, NoResolver, Resolve, ResolveError, SystemResolver};
 pub use special_purpose::special_purpose;
 pub use spelling::URL_BYTES_MAX;

@@ -32,6 +32,7 @@ pub mod replay;
 pub mod retention;
 pub mod retry;
 pub mod secret;
+pub mod sender_domain;
 pub mod signature;
 pub mod sns;
 pub mod standing;

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use angarium_domain::sender_domain;
 use async_trait::async_trait;
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup_ip::LookupIp;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Resolver, TokioResolver};
 
@@ -33,6 +34,21 @@ pub trait Resolve: Send + Sync {
     ///
     /// The caller sets the deadline, and judges what comes back.
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError>;
+}
+
+/// Finds what else the DNS says of a name.
+#[async_trait]
+pub trait LookUp: Send + Sync {
+    /// The records of a fully qualified name that are of this kind, as text: the parts of a text are
+    /// joined, names are without a final dot, a mail server has its preference before it. At most
+    /// [`ADDRESSES_MAX`]; that there is none is [`ResolveError::NoAddress`].
+    ///
+    /// The caller sets the deadline.
+    async fn look_up(
+        &self,
+        name: &str,
+        record_type: sender_domain::RecordType,
+    ) -> Result<Vec<String>, ResolveError>;
 }
 
 /// Why a name has no address now. Asking again later may help in every case.
@@ -110,6 +126,36 @@ impl Resolve for SystemResolver {
     }
 }
 
+#[async_trait]
+impl LookUp for SystemResolver {
+    async fn look_up(
+        &self,
+        name: &str,
+        record_type: sender_domain::RecordType,
+    ) -> Result<Vec<String>, ResolveError> {
+        let wanted = match record_type {
+            sender_domain::RecordType::Txt => RecordType::TXT,
+            sender_domain::RecordType::Cname => RecordType::CNAME,
+            sender_domain::RecordType::Mx => RecordType::MX,
+        };
+        let found = self.inner.lookup(format!("{name}."), wanted).await.map_err(|error| failure(&error))?;
+        let records = found.answers().iter().filter(|record| record.record_type() == wanted);
+        let values: Vec<String> =
+            records.take(ADDRESSES_MAX).filter_map(|record| text_of(&record.data)).collect();
+        if values.is_empty() { Err(ResolveError::NoAddress) } else { Ok(values) }
+    }
+}
+
+fn text_of(data: &RData) -> Option<String> {
+    let bare = |name: &Name| name.to_ascii().trim_end_matches('.').to_owned();
+    match data {
+        RData::TXT(text) => Some(String::from_utf8_lossy(&text.txt_data.concat()).into_owned()),
+        RData::CNAME(alias) => Some(bare(&alias.0)),
+        RData::MX(server) => Some(format!("{} {}", server.preference, bare(&server.exchange))),
+        _ => None,
+    }
+}
+
 fn failure(error: &NetError) -> ResolveError {
     match error {
         NetError::Timeout => ResolveError::TimedOut,
@@ -139,7 +185,7 @@ mod tests {
 
     use hickory_resolver::config::NameServerConfig;
     use hickory_resolver::proto::op::{Message, Query, ResponseCode};
-    use hickory_resolver::proto::rr::{Name, RData, Record, rdata};
+    use hickory_resolver::proto::rr::{Record, rdata};
     use tokio::net::UdpSocket;
     use tokio::task::JoinSet;
 
@@ -156,6 +202,12 @@ mod tests {
 
     /// Resolves a name by a name server that follows a script.
     async fn resolve(script: Script) -> Result<Vec<IpAddr>, ResolveError> {
+        let (resolver, _serving) = asking_a_server_with(script).await;
+        resolver.resolve("hooks.example.com").await
+    }
+
+    /// A resolver, and the name server that it asks.
+    async fn asking_a_server_with(script: Script) -> (SystemResolver, JoinSet<()>) {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a loopback port");
         let mut server = NameServerConfig::udp(IpAddr::V4(Ipv4Addr::LOCALHOST));
         server.connections[0].port = socket.local_addr().expect("it is bound").port();
@@ -170,7 +222,7 @@ mod tests {
             }
         });
         let resolver = SystemResolver::asking(ResolverConfig::from_parts(None, Vec::new(), vec![server]));
-        resolver.expect("one server").resolve("hooks.example.com").await
+        (resolver.expect("one server"), serving)
     }
 
     fn answer(question: &Message, script: Script) -> Option<Vec<u8>> {
@@ -271,5 +323,36 @@ mod tests {
             Answer::Records(vec![alias(&owner, other)])
         };
         assert!(resolve(circle).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn records_are_found_as_their_owners_wrote_them() {
+        use sender_domain::RecordType::{Cname, Mx, Txt};
+        let (resolver, _serving) = asking_a_server_with(|question| {
+            let data = match (question.query_type(), question.name().to_ascii().as_str()) {
+                (RecordType::TXT, "mail.example.") => {
+                    // A text is at most 255 bytes; a longer one comes in parts.
+                    let parts = vec!["v=DKIM1; p=AAAA".to_owned(), "BBBB".to_owned()];
+                    RData::TXT(rdata::TXT::new(parts))
+                }
+                (RecordType::CNAME, _) => RData::CNAME(rdata::CNAME(name("abc.dkim.amazonses.com."))),
+                (RecordType::MX, _) => RData::MX(rdata::MX::new(10, name("mx.example."))),
+                (_, "absent.example.") => return Answer::Error(ResponseCode::NXDomain),
+                (_, "broken.example.") => return Answer::Error(ResponseCode::ServFail),
+                _ => return Answer::Records(Vec::new()),
+            };
+            Answer::Records(vec![Record::from_rdata(question.name().clone(), 60, data)])
+        })
+        .await;
+        for (name, record_type, expected) in [
+            ("mail.example", Txt, Ok(vec!["v=DKIM1; p=AAAABBBB".to_owned()])),
+            ("mail.example", Cname, Ok(vec!["abc.dkim.amazonses.com".to_owned()])),
+            ("mail.example", Mx, Ok(vec!["10 mx.example".to_owned()])),
+            ("absent.example", Txt, Err(ResolveError::NoAddress)),
+            ("bare.example", Txt, Err(ResolveError::NoAddress)),
+            ("broken.example", Txt, Err(ResolveError::NoAnswer)),
+        ] {
+            assert_eq!(resolver.look_up(name, record_type).await, expected, "{name} {record_type:?}");
+        }
     }
 }

@@ -9,5 +9,6 @@ mod connections;
 mod hostile;
 mod names;
 mod requests;
+mod sender_domains;
 mod sns;
 mod urls;
