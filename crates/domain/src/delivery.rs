@@ -146,6 +146,11 @@ impl Settlement {
         Settlement { attempts_made, next, outcome: Some(outcome), delay: None }
     }
 
+    /// Whether the delivery is given up by it.
+    pub fn is_a_death(&self) -> bool {
+        matches!(self.next, State::Dead { .. })
+    }
+
     /// Shortens a wait to `percent` of the policy's, for demonstrations and tests. What the
     /// receiver asked for is kept.
     #[must_use]

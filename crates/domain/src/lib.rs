@@ -8,6 +8,7 @@
 pub mod access;
 pub mod account;
 pub mod advice;
+pub mod alert;
 pub mod attempt;
 pub mod audit;
 pub mod auto_disable;

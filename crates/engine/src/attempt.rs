@@ -21,6 +21,7 @@ use angarium_store::{Store, StoreError};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::Failures;
 use crate::clock::Clock;
 use crate::dispatcher::inbox::{DispatcherHandle, Work};
 use crate::follow_up::{Decider, FollowUp, Settled, address};
@@ -53,6 +54,7 @@ pub(crate) struct Attempts {
     live: Live,
     traces: Traces,
     counters: Arc<Counters>,
+    failures: Failures,
     settings: Settings,
 }
 
@@ -68,6 +70,7 @@ impl Attempts {
         outages: Outages,
         live: Live,
         counters: Arc<Counters>,
+        failures: Failures,
     ) -> Attempts {
         let Parts { store, channel, clock, ids, metrics, traces } = parts.clone();
         Attempts {
@@ -84,6 +87,7 @@ impl Attempts {
             live,
             traces,
             counters,
+            failures,
             settings,
         }
     }
@@ -245,6 +249,9 @@ impl Attempts {
                 Ok(next_due_at) => {
                     let FollowUp { plan, changed, .. } = follow_up;
                     self.planner.announce(plan).await;
+                    if settled.settlement.is_a_death() {
+                        self.failures.notify_one();
+                    }
                     if let Some(entry) = changed {
                         self.stands_otherwise(&entry).await;
                     }

@@ -9,11 +9,11 @@ use angarium_domain::delivery::{DeathCause, Delivery, Settlement, State};
 use angarium_domain::event::Event;
 use angarium_domain::outcome::Outcome;
 use angarium_domain::standing::{Aftermath, Mark};
-use angarium_domain::subscription::EndpointUrl;
+use angarium_domain::subscription::{ChannelKind, EndpointUrl, Subscription};
 use angarium_domain::time::Timestamp;
 use angarium_store::delivery_queue::Leased;
 use angarium_store::directory::{Entry, Snapshot};
-use angarium_store::event_log::Append;
+use angarium_store::event_log::{Append, Beside};
 use angarium_store::write::{AuditEntry, Context};
 
 use crate::ids::{IdSource, new_id};
@@ -40,7 +40,7 @@ pub(crate) struct Settled<'a> {
 impl Settled<'_> {
     /// Whether there may be more to write than the settlement. Asked of every attempt.
     pub(crate) fn has_follow_up(&self) -> bool {
-        matches!(self.settlement.next, State::Dead { .. }) || !self.aftermath(self.entry).is_nothing()
+        self.settlement.is_a_death() || !self.aftermath(self.entry).is_nothing()
     }
 
     /// What it means for the subscription as it is in `entry`.
@@ -67,6 +67,7 @@ pub(crate) struct FollowUp {
     /// The subscription, if it stands otherwise now.
     pub(crate) changed: Option<Arc<Entry>>,
     audit: Option<AuditEntry>,
+    beside: Vec<Beside>,
 }
 
 /// What is needed to decide.
@@ -79,8 +80,13 @@ pub(crate) struct Decider<'a> {
 impl Decider<'_> {
     /// Decides upon the handle as it is in `snapshot`.
     pub(crate) fn decide(&self, snapshot: &Snapshot, settled: Settled<'_>) -> FollowUp {
-        let mut follow_up =
-            FollowUp { events: Vec::new(), plan: self.planner.plan(), changed: None, audit: None };
+        let mut follow_up = FollowUp {
+            events: Vec::new(),
+            plan: self.planner.plan(),
+            changed: None,
+            audit: None,
+            beside: Vec::new(),
+        };
         let current = find(snapshot, settled.leased.delivery.subscription_id);
         let aftermath = current.map(|entry| settled.aftermath(entry)).unwrap_or_default();
         let after = match current.filter(|_| aftermath.changes()) {
@@ -112,7 +118,7 @@ impl Decider<'_> {
         let subscription = &entry.subscription;
         let sign = Sign { delivery: &settled.leased.delivery, subscription, now: self.now };
         let mut tell = |event: Arc<Event>| {
-            self.planner.fan_out_but(&mut follow_up.plan, after, &event, Some(subscription.id));
+            self.planner.fan_out_to(&mut follow_up.plan, after, &event, |to| to.id != subscription.id);
             follow_up.events.push(event);
         };
         let id = || new_id(self.ids, self.now);
@@ -139,12 +145,18 @@ impl Decider<'_> {
         follow_up: &mut FollowUp,
     ) {
         let Settled { leased, entry, settlement, .. } = settled;
-        let id = new_id(self.ids, at);
-        let event =
-            notices::terminal_failure(id, &leased.delivery, &settlement, cause, &entry.subscription, at);
+        let delivery = &leased.delivery;
+        let failure = notices::failure(delivery, &settlement, cause, &entry.subscription, at);
+        let event = notices::terminal_failure(new_id(self.ids, at), &delivery.handle, &failure);
         if let Some(event) = event {
-            self.planner.fan_out(&mut follow_up.plan, after, &event);
+            // People are told by alerts, which gather: one mail for each failure would be a storm.
+            let programs = |to: &Subscription| to.channel() != ChannelKind::Email;
+            self.planner.fan_out_to(&mut follow_up.plan, after, &event, programs);
             follow_up.events.push(event);
+        }
+        if notices::is_worth_an_alert(&delivery.event_type) {
+            let (handle, failure) = (delivery.handle.clone(), Box::new(failure));
+            follow_up.beside.push(Beside::Failed { handle, failure });
         }
     }
 }
@@ -152,7 +164,7 @@ impl Decider<'_> {
 impl FollowUp {
     /// What to write, decided upon a handle's version. None if there is nothing.
     pub(crate) fn append(&self, snapshot: &Snapshot, settled: Settled<'_>) -> Option<Append> {
-        if self.events.is_empty() && self.changed.is_none() {
+        if self.events.is_empty() && self.changed.is_none() && self.beside.is_empty() {
             return None;
         }
         Some(Append {
@@ -160,6 +172,7 @@ impl FollowUp {
             events: self.events.clone(),
             deliveries: self.plan.deliveries(),
             subscription: self.changed.clone(),
+            beside: self.beside.clone(),
             context: Context { audit: self.audit.clone(), ..Context::default() },
             ..Append::default()
         })

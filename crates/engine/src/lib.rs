@@ -5,6 +5,7 @@
 //! when to ask. It sees no web framework and no concrete database, so the
 //! simulator runs the very same loops under a clock of its own.
 
+mod alerts;
 mod attempt;
 mod audit;
 mod catalogs;
@@ -65,6 +66,7 @@ pub use subscriptions::{
 };
 pub use tokens::{NewToken, TOKENS_PER_HANDLE_MAX, TokenError, TokenMade, TokenRefused, Tokens};
 
+use alerts::{Alerts, Failures};
 use attempt::Attempts;
 use catalogs::Catalogs;
 use dispatcher::DispatcherLoop;
@@ -233,6 +235,7 @@ impl Engine {
         let outages = Outages::load(store.clone()).await?;
         let live = Live::new(clock.clone(), tasks.stopped());
         let counters = Arc::new(Counters::new(store.clone()));
+        let failures = Failures::default();
         let attempts = Attempts::new(
             &parts,
             settings,
@@ -243,6 +246,7 @@ impl Engine {
             outages.clone(),
             live.clone(),
             counters.clone(),
+            failures.clone(),
         );
         let repeats = Arc::new(Repeats::new(store.clone(), clock.clone()));
         let desk = Desk {
@@ -288,6 +292,8 @@ impl Engine {
         );
         tasks.spawn(looped.run());
         tasks.spawn(endings::run(store.clone(), clock.clone(), removals, tasks.stopped()));
+        let alerts = Alerts::new(desk.clone(), metrics.clone());
+        tasks.spawn(alerts.run(failures, tasks.stopped()));
         tasks.spawn(counters.run(tasks.stopped()));
         tasks.spawn(retention::run(store, clock, metrics, settings.retention, dispatcher, tasks.stopped()));
         replays.go_on().await?;

@@ -38,6 +38,11 @@ struct CauseLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ToLabel {
+    to: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ClassLabel {
     class: &'static str,
 }
@@ -57,6 +62,7 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     finished: Family<StateLabel, Counter>,
     dead: Family<CauseLabel, Counter>,
+    alerts: Family<ToLabel, Counter>,
     latency: Histogram,
     attempt_seconds: Histogram,
     backlog: Gauge,
@@ -93,6 +99,7 @@ impl Metrics {
             attempts: Family::default(),
             finished: Family::default(),
             dead: Family::default(),
+            alerts: Family::default(),
             latency: Histogram::new(latencies),
             attempt_seconds: Histogram::new(latencies),
             backlog: Gauge::default(),
@@ -118,6 +125,7 @@ impl Metrics {
         register(r, figures::ATTEMPTS, self.attempts.clone());
         register(r, figures::FINISHED, self.finished.clone());
         register(r, figures::DEAD, self.dead.clone());
+        register(r, figures::ALERTS, self.alerts.clone());
         register(r, figures::LATENCY, self.latency.clone());
         register(r, figures::ATTEMPT_SECONDS, self.attempt_seconds.clone());
         register(r, figures::BACKLOG, self.backlog.clone());
@@ -174,6 +182,11 @@ impl Metrics {
     pub(crate) fn dead(&self, cause: DeathCause) {
         self.finished.get_or_create(&StateLabel { state: "dead" }).inc();
         self.dead.get_or_create(&CauseLabel { cause: cause.as_str() }).inc();
+    }
+
+    pub(crate) fn alerted(&self, somebody: bool) {
+        let to = if somebody { "mail" } else { "nobody" };
+        self.alerts.get_or_create(&ToLabel { to }).inc();
     }
 
     pub(crate) fn backlog(&self, deliveries: u64) {
@@ -238,6 +251,7 @@ mod tests {
         );
         metrics.delivered(Duration::from_millis(7));
         metrics.dead(DeathCause::Expired);
+        metrics.alerted(true);
         metrics.backlog(3);
         metrics.oldest_due(Some(Duration::from_secs(4)));
         metrics.dispatcher(LaneCounts::default(), 1, 2);

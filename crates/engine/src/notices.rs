@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use angarium_domain::alert::{Alert, Failure};
 use angarium_domain::auto_disable::{AutoDisable, Outage};
 use angarium_domain::delivery::{DeathCause, Delivery, Settlement};
 use angarium_domain::event::{Event, Origin};
+use angarium_domain::event_type::EventType;
+use angarium_domain::handle::Handle;
 use angarium_domain::ids::EventId;
 use angarium_domain::outcome::Outcome;
 use angarium_domain::payload::Payload;
@@ -14,7 +17,9 @@ use angarium_domain::time::Timestamp;
 use serde_json::{Value, json};
 
 /// Published once for each delivery that we gave up on (contract 3.4).
-const TERMINAL_FAILURE: &str = "webhook.delivery.terminal_failure";
+pub(crate) const TERMINAL_FAILURE: &str = "webhook.delivery.terminal_failure";
+/// Published when an owner is told of failures.
+const OWNER_ALERT: &str = "email.owner_alert";
 /// Published when a receiver says that it is gone.
 const GONE: &str = "webhook.subscription.gone";
 /// Published when half of the time has passed after which a subscription is switched off.
@@ -22,31 +27,43 @@ const FAILING: &str = "webhook.subscription.failing";
 /// Published when a subscription is switched off.
 const DISABLED: &str = "webhook.subscription.disabled";
 
-/// The event that follows from a death. None if the delivery that died was of this very type: a
-/// failure to tell of failures must not tell of itself.
-pub(crate) fn terminal_failure(
-    id: EventId,
+/// What is told of a death.
+pub(crate) fn failure(
     delivery: &Delivery,
     settlement: &Settlement,
-    cause: DeathCause,
+    reason: DeathCause,
     subscription: &Subscription,
-    now: Timestamp,
-) -> Option<Arc<Event>> {
-    if delivery.event_type.as_str() == TERMINAL_FAILURE {
-        return None;
+    failed_at: Timestamp,
+) -> Failure {
+    Failure {
+        subscription_id: delivery.subscription_id,
+        endpoint_host: subscription.endpoint_url.host().to_owned(),
+        delivery_id: delivery.id,
+        event_id: delivery.event_id,
+        event_type: delivery.event_type.clone(),
+        attempts: settlement.attempts_made + delivery.interruptions,
+        last_status: settlement.outcome.and_then(Outcome::status),
+        reason,
+        failed_at,
     }
-    let payload = json!({
-        "subscriptionId": delivery.subscription_id,
-        "deliveryId": delivery.id,
-        "eventId": delivery.event_id,
-        "eventType": delivery.event_type,
-        "endpointHost": subscription.endpoint_url.host(),
-        "attempts": settlement.attempts_made + delivery.interruptions,
-        "lastStatus": settlement.outcome.and_then(Outcome::status),
-        "reason": cause.as_str(),
-        "failedAt": now,
-    });
-    Some(event(id, delivery, TERMINAL_FAILURE, &payload, now))
+}
+
+/// The event that follows from a death. None if the delivery that died was of this very type: a
+/// failure to tell of failures must not tell of itself.
+pub(crate) fn terminal_failure(id: EventId, handle: &Handle, failure: &Failure) -> Option<Arc<Event>> {
+    let tells_of_another = failure.event_type.as_str() != TERMINAL_FAILURE;
+    tells_of_another.then(|| event(id, handle, TERMINAL_FAILURE, &json!(failure), failure.failed_at))
+}
+
+/// Whether the owner is told of a delivery of this type that was given up: not of one that was to tell
+/// them so.
+pub(crate) fn is_worth_an_alert(event_type: &EventType) -> bool {
+    event_type.as_str() != OWNER_ALERT
+}
+
+/// The event by which an owner is told.
+pub(crate) fn owner_alert(id: EventId, alert: &Alert, now: Timestamp) -> Arc<Event> {
+    event(id, &alert.handle, OWNER_ALERT, &alert.payload(), now)
 }
 
 /// The attempt that tells something about its subscription.
@@ -98,14 +115,14 @@ impl Sign<'_> {
         payload["deliveryId"] = json!(self.delivery.id);
         payload["eventId"] = json!(self.delivery.event_id);
         payload["at"] = json!(self.now);
-        event(id, self.delivery, event_type, &payload, self.now)
+        event(id, &self.delivery.handle, event_type, &payload, self.now)
     }
 }
 
-fn event(id: EventId, delivery: &Delivery, event_type: &str, payload: &Value, now: Timestamp) -> Arc<Event> {
+fn event(id: EventId, handle: &Handle, event_type: &str, payload: &Value, now: Timestamp) -> Arc<Event> {
     Arc::new(Event {
         id,
-        handle: delivery.handle.clone(),
+        handle: handle.clone(),
         event_type: event_type.parse().expect("a valid event type"),
         occurred_at: now.into(),
         accepted_at: now,
@@ -122,9 +139,11 @@ mod tests {
 
     #[test]
     fn whatever_we_publish_about_ourselves_is_in_every_catalogue() {
-        let constants = include_str!("notices.rs").lines().filter(|line| line.starts_with("const "));
+        let constants = include_str!("notices.rs")
+            .lines()
+            .filter(|line| line.trim_start_matches("pub(crate) ").starts_with("const "));
         let names: Vec<_> = constants.filter_map(|line| line.split('"').nth(1)).collect();
-        assert!(names.len() >= 4, "{names:?}");
+        assert!(names.len() >= 5, "{names:?}");
         for name in names {
             assert!(built_in(&name.parse().expect("a type")).is_some(), "{name}");
         }

@@ -10,7 +10,7 @@ use angarium_domain::delivery::{Delivery, OrderingKey, State};
 use angarium_domain::dispatch::{Head, Input, LaneRules, Ticket};
 use angarium_domain::event::Event;
 use angarium_domain::fan_out::{self, Candidate};
-use angarium_domain::ids::{DeliveryId, ReplayId, SubscriptionId};
+use angarium_domain::ids::{DeliveryId, ReplayId};
 use angarium_domain::subscription::{EndpointUrl, Subscription};
 use angarium_domain::time::Timestamp;
 use angarium_store::delivery_queue::{Lease, Leased};
@@ -64,13 +64,9 @@ impl Planner {
         Plan { planned: Vec::new(), rooms: self.rooms.clone(), births: None }
     }
 
-    /// Adds a delivery to every subscription that wants the event. Answers how many there are.
-    pub(crate) fn fan_out(&self, plan: &mut Plan, snapshot: &Snapshot, event: &Arc<Event>) -> usize {
-        self.fan_out_but(plan, snapshot, event, None)
-    }
-
-    /// The same for an event whose payload somebody may have parsed already.
-    pub(crate) fn fan_out_candidate(
+    /// Adds a delivery to every subscription that wants the event, whose payload somebody may have
+    /// parsed already. Answers how many there are.
+    pub(crate) fn fan_out(
         &self,
         plan: &mut Plan,
         snapshot: &Snapshot,
@@ -80,17 +76,17 @@ impl Planner {
         self.deliver(plan, &snapshot.account, fan_out::matching(&snapshot.subscriptions, candidate), event)
     }
 
-    /// The same, leaving one subscription out: what is told about it is not told to it.
-    pub(crate) fn fan_out_but(
+    /// The same for an event of our own, among the subscriptions that `may_know` of it.
+    pub(crate) fn fan_out_to(
         &self,
         plan: &mut Plan,
         snapshot: &Snapshot,
         event: &Arc<Event>,
-        but: Option<SubscriptionId>,
+        may_know: impl Fn(&Subscription) -> bool,
     ) -> usize {
         let candidate = Candidate::new(event);
         let wanting = fan_out::matching(&snapshot.subscriptions, &candidate);
-        let wanting = wanting.filter(|entry| but != Some(entry.subscription.id));
+        let wanting = wanting.filter(|entry| may_know(&entry.subscription));
         self.deliver(plan, &snapshot.account, wanting, event)
     }
 

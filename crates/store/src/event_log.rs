@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use angarium_domain::alert::{Failure, Told};
 use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
 use angarium_domain::event_type::EventType;
@@ -47,7 +48,18 @@ pub struct Append {
 /// A write of another port that stands or falls with events: neither is there without the other.
 ///
 /// An engine first checks all of them, then writes all of them.
-pub enum Beside {}
+#[derive(Debug, Clone)]
+pub enum Beside {
+    /// A delivery was given up, and its owner is to be told.
+    Failed {
+        /// Whose delivery it was.
+        handle: Handle,
+        /// What happened.
+        failure: Box<Failure>,
+    },
+    /// An owner is told of failures. Refused with a conflict if that was done meanwhile.
+    Told(Box<Told>),
+}
 
 /// Which events to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

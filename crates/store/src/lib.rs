@@ -6,6 +6,7 @@
 //! transaction that spans two calls.
 
 pub mod accounts;
+pub mod alerts;
 pub mod audit;
 pub mod conformance;
 pub mod crash_point;
@@ -26,6 +27,7 @@ pub mod upkeep;
 pub mod write;
 
 pub use accounts::Accounts;
+pub use alerts::Alerts;
 pub use audit::AuditLog;
 pub use delivery_queue::DeliveryQueue;
 pub use directory::Directory;
@@ -38,11 +40,20 @@ pub use upkeep::Upkeep;
 
 /// All ports of one engine.
 pub trait Store:
-    EventLog + DeliveryQueue + History + Directory + Accounts + Replays + AuditLog + Statistics + Upkeep
+    EventLog + DeliveryQueue + History + Directory + Accounts + Replays + AuditLog + Statistics + Alerts + Upkeep
 {
 }
 
 impl<T> Store for T where
-    T: EventLog + DeliveryQueue + History + Directory + Accounts + Replays + AuditLog + Statistics + Upkeep
+    T: EventLog
+        + DeliveryQueue
+        + History
+        + Directory
+        + Accounts
+        + Replays
+        + AuditLog
+        + Statistics
+        + Alerts
+        + Upkeep
 {
 }

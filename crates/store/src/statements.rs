@@ -187,6 +187,20 @@ statements! {
         (SELECT day FROM writes_by_day WHERE handle = $1 LIMIT $2)";
     CLEAR_KEYS = "DELETE FROM idempotency WHERE scope IN
         (SELECT scope FROM idempotency WHERE scope >= $1 AND scope < $2 LIMIT $3)";
+    CLEAR_ALERTS = "DELETE FROM alerts WHERE handle = $1 AND subscription_id IN
+        (SELECT subscription_id FROM alerts WHERE handle = $1 LIMIT $2)";
+
+    // What owners are still to be told of.
+    ALERT = "SELECT handle, due_at, gathered, since, last FROM alerts WHERE handle = $1 AND subscription_id = $2";
+    PUT_ALERT = "INSERT INTO alerts (handle, subscription_id, due_at, gathered, since, last)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (handle, subscription_id) DO UPDATE
+        SET due_at = excluded.due_at, gathered = excluded.gathered, since = excluded.since, last = excluded.last";
+    DUE_ALERTS = "SELECT handle, due_at, gathered, since, last FROM alerts INDEXED BY alerts_by_time
+        WHERE due_at <= $1 ORDER BY due_at, handle, subscription_id LIMIT $2";
+    NEXT_ALERT = "SELECT MIN(due_at) FROM alerts INDEXED BY alerts_by_time";
+    FORGET_ALERTS = "DELETE FROM alerts WHERE (handle, subscription_id) IN
+        (SELECT handle, subscription_id FROM alerts INDEXED BY alerts_by_time
+            WHERE due_at <= $1 AND gathered = 0 LIMIT $2)";
 
     // Replay jobs.
     INSERT_REPLAY = "INSERT INTO replays (handle, id, running, finished_at, job) VALUES ($1, $2, $3, $4, $5)";

@@ -69,6 +69,11 @@ pub struct BuiltIn {
 /// Every type that is built in, by name.
 pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
+        event_type: "email.owner_alert",
+        description: "The owner is told of deliveries that were given up.",
+        critical: true,
+    },
+    BuiltIn {
         event_type: "webhook.delivery.terminal_failure",
         description: "A delivery was given up: refused for good, or failed at its last attempt.",
         critical: true,

@@ -8,6 +8,7 @@ mod receiver;
 mod world;
 
 mod access;
+mod alerts;
 mod api_keys;
 mod attacks;
 mod audit;

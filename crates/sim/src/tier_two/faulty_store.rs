@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use angarium_domain::alert::Alert;
 use angarium_domain::attempt::AttemptRecord;
 use angarium_domain::audit::{AuditEntry, AuditRow, Head};
 use angarium_domain::auto_disable::Outage;
@@ -30,7 +31,8 @@ use angarium_store::statistics::{Backlog, Counted};
 use angarium_store::upkeep::{Census, Forgotten};
 use angarium_store::write::{Context, Written};
 use angarium_store::{
-    Accounts, AuditLog, DeliveryQueue, Directory, EventLog, History, Replays, Statistics, StoreError, Upkeep,
+    Accounts, Alerts, AuditLog, DeliveryQueue, Directory, EventLog, History, Replays, Statistics, StoreError,
+    Upkeep,
 };
 use async_trait::async_trait;
 
@@ -150,6 +152,25 @@ impl Accounts for FaultyStore {
         let cleared = self.inner.clear(handle, limit).await;
         self.leave(Point::AfterCommit).await;
         cleared
+    }
+}
+
+#[async_trait]
+impl Alerts for FaultyStore {
+    async fn due_alerts(&self, now: Timestamp, limit: u32) -> Result<Vec<Alert>, StoreError> {
+        self.stage.alive().await;
+        self.inner.due_alerts(now, limit).await
+    }
+
+    async fn next_alert(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.next_alert().await
+    }
+
+    async fn forget_alerts(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let forgotten = self.inner.forget_alerts(now, limit).await;
+        self.leave(Point::AfterCommit).await;
+        forgotten
     }
 }
 

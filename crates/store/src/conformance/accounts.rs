@@ -166,6 +166,7 @@ pub async fn a_cleared_handle_leaves_nothing_to_anybody(store: &dyn Store) {
     let held = born(store, 4, lane(1)).await;
     finished(store, 5, lane(1), State::Delivered { at: at(9) }).await;
     assert!(store.create_replay(job(&acme(), 1), Context::default()).await.is_ok());
+    super::alerts::fails(store, acme(), &super::alerts::failure(6, lane(1), at(1))).await;
     let keyed = Context { draw: Some(draw(2, DAY)), ..under_key("k", at(1)) };
     append(store, only(keyed)).await;
     let tally = Tally { attempts: 3, ..Tally::default() };
@@ -197,6 +198,7 @@ pub async fn a_cleared_handle_leaves_nothing_to_anybody(store: &dyn Store) {
     assert_eq!(left.account, declared());
     assert_eq!(used(store, DAY).await, 0);
     assert!(store.running_replays().await.expect("it reads").is_empty());
+    assert_eq!(store.next_alert().await.expect("it reads"), None);
     let answered = store.seen(&super::fixture::answer("k", at(1)).scope, at(2)).await.expect("it reads");
     assert!(answered.is_none());
     let log = store.deliveries(&acme(), LogFilter::default(), first_page(10)).await.expect("it reads");

@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod agreement;
+pub mod alerts;
 pub mod audit;
 pub mod crash;
 pub mod delivery_queue;
@@ -133,6 +134,10 @@ macro_rules! conformance_suite {
                     statistics_go_with_their_subscription
                     spans_of_each_grain_are_forgotten_at_their_age
                     a_backlog_is_counted_up_to_a_limit;
+                alerts:
+                    failures_gather_by_subscription
+                    an_owner_is_told_once_of_each_failure
+                    an_alert_with_nothing_to_tell_is_forgotten_when_its_interval_is_over;
                 upkeep:
                     what_is_finished_and_old_is_forgotten_whole
                     what_is_unfinished_is_never_forgotten
@@ -178,6 +183,7 @@ mod tests {
             include_str!("statistics.rs"),
             include_str!("upkeep.rs"),
             include_str!("agreement.rs"),
+            include_str!("alerts.rs"),
         ];
         let promises = files.iter().flat_map(|file| file.split("\npub async fn ").skip(1));
         for promise in promises {

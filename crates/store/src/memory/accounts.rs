@@ -64,6 +64,7 @@ impl Accounts for MemoryStore {
         let tenant = format!("{handle}\n");
         cleared += remove_some(&mut contents.replays, limit, |(owner, _)| owner == handle);
         cleared += remove_some(&mut contents.tallies, limit, |(owner, ..)| owner == handle);
+        cleared += remove_some(&mut contents.alerts, limit, |(owner, _)| owner == handle);
         cleared += remove_some(&mut contents.drawn, limit, |(owner, _)| owner == handle);
         // A delivery is never without its event.
         let events = if deliveries.len() < limit { limit } else { 0 };

@@ -4,15 +4,20 @@ use super::Contents;
 use crate::error::StoreError;
 use crate::event_log::Beside;
 
-#[expect(clippy::unused_self, reason = "there is nothing yet that is written beside events")]
 impl Contents {
     /// Whether what it was decided upon still holds.
     pub(super) fn check_beside(&self, beside: &Beside) -> Result<(), StoreError> {
-        match *beside {}
+        match beside {
+            Beside::Failed { .. } => Ok(()),
+            Beside::Told(told) => self.check_told(told),
+        }
     }
 
     /// Writes it, after the check.
     pub(super) fn write_beside(&mut self, beside: &Beside) {
-        match *beside {}
+        match beside {
+            Beside::Failed { handle, failure } => self.note_failure(handle, failure),
+            Beside::Told(told) => self.note_told(told),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! simulator runs on it, and every other engine is compared with it.
 
 mod accounts;
+mod alerts;
 mod audit;
 mod beside;
 mod deliveries;
@@ -18,12 +19,13 @@ mod upkeep;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use angarium_domain::alert::Alert;
 use angarium_domain::attempt::AttemptRecord;
 use angarium_domain::audit::AuditRow;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
-use angarium_domain::ids::{DeliveryId, EventId, ReplayId};
+use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SubscriptionId};
 use angarium_domain::quota::Day;
 use angarium_domain::replay::ReplayJob;
 use angarium_domain::statistics::Tally;
@@ -57,6 +59,7 @@ struct Contents {
     tallies: BTreeMap<statistics::Span, Tally>,
     audit: Vec<AuditRow>,
     drawn: BTreeMap<(Handle, Day), u32>,
+    alerts: BTreeMap<(Handle, SubscriptionId), Alert>,
 }
 
 impl MemoryStore {

@@ -106,6 +106,7 @@ fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<u64> {
         (statements::CLEAR_REPLAYS, limit),
         (statements::CLEAR_TALLIES, limit),
         (statements::CLEAR_DRAWN, limit),
+        (statements::CLEAR_ALERTS, limit),
         (statements::CLEAR_EVENTS, events),
     ] {
         cleared += db.prepare_cached(sql)?.execute(params![handle.as_str(), limit])?;

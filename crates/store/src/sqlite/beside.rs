@@ -2,15 +2,22 @@
 
 use rusqlite::Connection;
 
+use super::alerts;
 use super::fault::Tried;
 use crate::event_log::Beside;
 
 /// Whether what it was decided upon still holds.
-pub(super) fn check(_db: &Connection, beside: &Beside) -> Tried<()> {
-    match *beside {}
+pub(super) fn check(db: &Connection, beside: &Beside) -> Tried<()> {
+    match beside {
+        Beside::Failed { .. } => Ok(()),
+        Beside::Told(told) => alerts::check_told(db, told),
+    }
 }
 
 /// Writes it, after the check.
-pub(super) fn write(_db: &Connection, beside: &Beside) -> Tried<()> {
-    match *beside {}
+pub(super) fn write(db: &Connection, beside: &Beside) -> Tried<()> {
+    match beside {
+        Beside::Failed { handle, failure } => alerts::note_failure(db, handle, failure),
+        Beside::Told(told) => alerts::note_told(db, told),
+    }
 }

@@ -4,6 +4,7 @@
 //! many callers share one commit; reads never wait for a write. One process has the file at a time.
 
 mod accounts;
+mod alerts;
 mod audit;
 mod backup;
 mod beside;

@@ -1,0 +1,136 @@
+//! Telling owners of deliveries that were given up (contract 3.4).
+//!
+//! Failures gather in the transactions that settle them ([`Beside::Failed`]); here they are told, each
+//! subscription's first at once and the others together when its interval is over. What is told is an
+//! event with its deliveries, appended in the transaction that notes the telling: it happens once,
+//! whenever the process ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_domain::alert::{Alert, INTERVAL_DEFAULT};
+use angarium_domain::event_type::EventType;
+use angarium_domain::subscription::{ChannelKind, Subscription};
+use angarium_domain::time::Timestamp;
+use angarium_store::StoreError;
+use angarium_store::directory::{Entry, Snapshot};
+use angarium_store::event_log::{Append, Beside};
+use angarium_store::write::Written;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::ids::new_id;
+use crate::planner::Again;
+use crate::{DECISIONS_MAX, Desk, Metrics, notices};
+
+/// Alerts told in one round.
+const ROUND: u32 = 100;
+/// The wait after a round in which one could not be told.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// The longest time between two rounds.
+const ROUND_AFTER: Duration = Duration::from_mins(1);
+
+/// Told when a delivery was given up.
+pub(crate) type Failures = Arc<Notify>;
+
+/// Tells owners.
+pub(crate) struct Alerts {
+    desk: Desk,
+    metrics: Arc<Metrics>,
+}
+
+impl Alerts {
+    pub(crate) fn new(desk: Desk, metrics: Arc<Metrics>) -> Alerts {
+        Alerts { desk, metrics }
+    }
+
+    pub(crate) async fn run(self, failures: Failures, stopped: CancellationToken) {
+        loop {
+            let wait = self.round().await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "owners are not told of failures yet; they are soon");
+                AGAIN_AFTER
+            });
+            tokio::select! {
+                biased;
+                () = stopped.cancelled() => return,
+                () = failures.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Tells of everything that is due, and says how long to wait for more.
+    async fn round(&self) -> Result<Duration, StoreError> {
+        let store = &*self.desk.store;
+        let now = self.desk.clock.now();
+        let due = store.due_alerts(now, ROUND).await?;
+        for alert in due.iter().filter(|alert| alert.gathered > 0) {
+            // One handle that cannot be told must not keep others waiting.
+            if let Err(error) = self.tell(alert, now).await {
+                tracing::warn!(%error, handle = %alert.handle, "an owner is not told of failures yet");
+            }
+        }
+        store.forget_alerts(now, ROUND).await?;
+        let Some(next) = store.next_alert().await? else { return Ok(ROUND_AFTER) };
+        let wait = if next <= now { AGAIN_AFTER } else { next.since(now) };
+        Ok(wait.min(ROUND_AFTER))
+    }
+
+    async fn tell(&self, alert: &Alert, now: Timestamp) -> Result<(), StoreError> {
+        for _ in 0..DECISIONS_MAX {
+            let snapshot = self.desk.snapshots.get(&alert.handle).await?;
+            if snapshot.account.is_removed() {
+                return Ok(());
+            }
+            match self.try_tell(alert, &snapshot, now).await {
+                // Another version of the handle, or somebody else told: the next round looks again.
+                Err(StoreError::Conflict) => {
+                    let fresh = self.desk.snapshots.refresh(&alert.handle).await?;
+                    if fresh.version == snapshot.version {
+                        return Ok(());
+                    }
+                }
+                told => return told,
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    async fn try_tell(&self, alert: &Alert, snapshot: &Snapshot, now: Timestamp) -> Result<(), StoreError> {
+        let mut plan = self.desk.planner.plan();
+        let readers = readers(snapshot, alert);
+        let event = notices::owner_alert(new_id(&*self.desk.ids, now), alert, now);
+        for entry in &readers {
+            let to = &entry.subscription;
+            self.desk.planner.add(&mut plan, &snapshot.account, to, &event, Again::default(), now);
+        }
+        let append = Append {
+            decided_upon: vec![(alert.handle.clone(), snapshot.version)],
+            events: if readers.is_empty() { Vec::new() } else { vec![event] },
+            deliveries: plan.deliveries(),
+            beside: vec![Beside::Told(Box::new(alert.told(now, INTERVAL_DEFAULT)))],
+            ..Append::default()
+        };
+        let written = self.desk.store.append(append).await?;
+        if let Written::Done(()) = written {
+            self.metrics.alerted(!readers.is_empty());
+            if readers.is_empty() {
+                let (handle, subscription) = (&alert.handle, alert.last.subscription_id);
+                tracing::warn!(%handle, %subscription, count = alert.gathered, "deliveries were given up, and the handle has no address to tell");
+            }
+            self.desk.planner.announce(plan).await;
+        }
+        Ok(())
+    }
+}
+
+/// Who is told: those who asked to be told of failures by mail, but nobody about themselves.
+fn readers<'a>(snapshot: &'a Snapshot, alert: &Alert) -> Vec<&'a Arc<Entry>> {
+    let failure: EventType = notices::TERMINAL_FAILURE.parse().expect("a valid event type");
+    let asked = |subscription: &Subscription| {
+        subscription.channel() == ChannelKind::Email
+            && subscription.wants(&failure)
+            && subscription.id != alert.last.subscription_id
+    };
+    snapshot.subscriptions.iter().filter(|entry| asked(&entry.subscription)).collect()
+}
