@@ -51,6 +51,16 @@ pub enum Scope {
     /// Read who is told of what.
     #[serde(rename = "notifications.read")]
     NotificationsRead,
+    /// Connect as an agent: the doors under `/v2/mcp` and `/mcp`. What it may do there, its other
+    /// scopes say.
+    #[serde(rename = "mcp.connect")]
+    McpConnect,
+    /// Make, sync, remove and search sources of the context store.
+    #[serde(rename = "context_store.manage")]
+    ContextStoreManage,
+    /// Read and search the context store.
+    #[serde(rename = "context_store.read")]
+    ContextStoreRead,
     /// A key's: everything about webhooks and their deliveries.
     #[serde(rename = "webhooks:manage")]
     WebhooksManage,
@@ -72,6 +82,9 @@ impl Scope {
         Scope::EventTypesWrite,
         Scope::EventTypesRead,
         Scope::NotificationsRead,
+        Scope::McpConnect,
+        Scope::ContextStoreManage,
+        Scope::ContextStoreRead,
     ];
     /// The scopes of API keys.
     pub const OF_KEYS: &[Scope] = &[Scope::WebhooksManage, Scope::EventsManage];
@@ -87,7 +100,10 @@ impl Scope {
             | Scope::DeliveriesRead
             | Scope::EventTypesWrite
             | Scope::EventTypesRead
-            | Scope::NotificationsRead => Role::Operator,
+            | Scope::NotificationsRead
+            | Scope::McpConnect
+            | Scope::ContextStoreManage
+            | Scope::ContextStoreRead => Role::Operator,
             Scope::AuditRead | Scope::WebhooksManage | Scope::EventsManage => Role::Owner,
         }
     }
@@ -99,6 +115,7 @@ impl Scope {
             | Scope::WebhooksWrite
             | Scope::DeliveriesWrite
             | Scope::EventTypesWrite
+            | Scope::ContextStoreManage
             | Scope::WebhooksManage
             | Scope::EventsManage => true,
             Scope::EventsRead
@@ -106,7 +123,9 @@ impl Scope {
             | Scope::DeliveriesRead
             | Scope::EventTypesRead
             | Scope::AuditRead
-            | Scope::NotificationsRead => false,
+            | Scope::NotificationsRead
+            | Scope::McpConnect
+            | Scope::ContextStoreRead => false,
         }
     }
 
@@ -123,6 +142,9 @@ impl Scope {
             Scope::EventTypesWrite => "event_types.write",
             Scope::EventTypesRead => "event_types.read",
             Scope::NotificationsRead => "notifications.read",
+            Scope::McpConnect => "mcp.connect",
+            Scope::ContextStoreManage => "context_store.manage",
+            Scope::ContextStoreRead => "context_store.read",
             Scope::WebhooksManage => "webhooks:manage",
             Scope::EventsManage => "events:manage",
         }
@@ -205,6 +227,13 @@ impl Token {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
+    /// Whether it opens what needs a scope. Whoever manages the context store also reads it: the
+    /// recipe for syncing names no other scope, and asks for the status behind it (seed 002).
+    pub fn may(&self, needed: Scope) -> bool {
+        let managed = needed == Scope::ContextStoreRead && self.scopes.contains(&Scope::ContextStoreManage);
+        managed || self.scopes.contains(&needed)
+    }
+
     /// Its public half as people see it: `tok_…`, or `key_…` of an API key.
     pub fn public_id(&self) -> String {
         match self.kind {
@@ -255,6 +284,26 @@ mod tests {
         assert_eq!(key.public_id(), format!("key_{}", id.digits()));
         let text = serde_json::to_string(&key).expect("JSON");
         assert_eq!(serde_json::from_str::<Token>(&text).expect("a token"), key);
+    }
+
+    #[test]
+    fn whoever_manages_the_context_store_also_reads_it_and_nothing_else() {
+        let token = |scopes: &[Scope]| Token {
+            id: TokenId::from_bytes([7; 16]),
+            handle: "acme".parse().expect("a handle"),
+            kind: CredentialKind::Personal,
+            name: String::new(),
+            scopes: scopes.to_vec(),
+            secret_sha256: [0; 32],
+            created_at: Timestamp::from_seconds(0),
+            expires_at: None,
+            last_used_at: None,
+        };
+        for scope in Scope::OF_TOKENS {
+            let opened = matches!(scope, Scope::ContextStoreManage | Scope::ContextStoreRead);
+            assert_eq!(token(&[Scope::ContextStoreManage]).may(*scope), opened, "{}", scope.as_str());
+        }
+        assert!(!token(&[Scope::ContextStoreRead]).may(Scope::ContextStoreManage));
     }
 
     #[test]

@@ -46,6 +46,8 @@ kinds! {
     DeliveryId = DeliveryKind("dlv");
     /// Names a replay job.
     ReplayId = ReplayKind("rpl");
+    /// Names a source of the context store.
+    SourceId = SourceKind("src");
     /// Names one request to our API, when its caller did not.
     RequestId = RequestKind("req");
     /// Names a personal access token; the public half of `patv1_<id>.<secret>`.

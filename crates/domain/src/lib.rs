@@ -14,6 +14,7 @@ pub mod audit;
 pub mod auto_disable;
 pub mod catalog;
 mod cloud_events;
+pub mod context;
 pub mod delivery;
 pub mod dispatch;
 pub mod event;

@@ -69,6 +69,16 @@ pub struct BuiltIn {
 /// Every type that is built in, by name.
 pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
+        event_type: "context_store.failed",
+        description: "A sync of a source of the context store was given up.",
+        critical: false,
+    },
+    BuiltIn {
+        event_type: "context_store.synced",
+        description: "A sync of a source of the context store succeeded.",
+        critical: false,
+    },
+    BuiltIn {
         event_type: "email.owner_alert",
         description: "The owner is told of deliveries that were given up.",
         critical: true,

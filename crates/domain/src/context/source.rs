@@ -1,0 +1,239 @@
+//! Sources: where a handle's documents come from, and how it stands with them.
+
+use serde::{Deserialize, Serialize};
+
+use super::document::Document;
+use super::sync::{Reason, SyncFailure};
+use crate::handle::Handle;
+use crate::ids::SourceId;
+use crate::time::Timestamp;
+
+/// The most sources of one handle.
+pub const SOURCES_MAX: usize = 50;
+/// The longest name of a source, in characters.
+pub const NAME_CHARS_MAX: usize = 100;
+/// The most documents of one source.
+pub const DOCUMENTS_MAX: usize = 1_000;
+/// The most bytes of text of one source.
+pub const TEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How many of the documents that were left out are named.
+pub const SKIPPED_NAMED_MAX: usize = 20;
+
+/// Where documents come from. Sealed at rest: headers and addresses hold credentials.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Config {
+    /// One document at an address, which is asked again at every sync.
+    Http {
+        /// In its normal form.
+        url: String,
+        /// Sent with the request; names in lower case.
+        headers: Vec<(String, String)>,
+    },
+    /// Documents that came with the source.
+    Inline {
+        /// At least one.
+        documents: Vec<Document>,
+    },
+    /// The files of a folder that the operator has given to the handle.
+    Folder {
+        /// Below the handle's own folder; parts are joined by `/`, and none of them is `..`.
+        path: String,
+    },
+}
+
+/// What kind of source it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// See [`Config::Http`].
+    Http,
+    /// See [`Config::Inline`].
+    Inline,
+    /// See [`Config::Folder`].
+    Folder,
+}
+
+/// A source, without the credentials that it is asked with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// Its id.
+    pub id: SourceId,
+    /// Whose it is.
+    pub handle: Handle,
+    /// Its maker's words.
+    pub name: String,
+    /// What kind it is.
+    pub kind: Kind,
+    /// Where it is, without a query; none if its documents came with it.
+    pub location: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Grows with every write: who writes upon an old one is refused.
+    pub revision: u64,
+    /// The sync that is asked for or under way.
+    pub run: Option<Run>,
+    /// Which documents searches see: 0 for none yet. Changes when a sync succeeds.
+    pub generation: u32,
+    /// The last number that was given to a sync's documents.
+    pub generation_last: u32,
+    /// What searches see.
+    pub content: Content,
+    /// When a sync last succeeded.
+    pub synced_at: Option<Timestamp>,
+    /// Why the last sync failed; none if it succeeded.
+    pub failure: Option<SyncFailure>,
+    /// What the address said of its document, to ask whether there is another by now.
+    pub validators: Validators,
+}
+
+/// A sync from when it is asked for until it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// When it was asked for.
+    pub asked_at: Timestamp,
+    /// When it began; none while it waits for its turn.
+    pub begun_at: Option<Timestamp>,
+    /// How often the documents were asked for in vain.
+    pub attempts_made: u32,
+    /// When they may be asked for again.
+    pub due_at: Timestamp,
+    /// Why the last attempt failed.
+    pub trouble: Option<SyncFailure>,
+    /// Under which number its documents are being written; searches do not see them.
+    pub filling: Option<u32>,
+}
+
+/// What there is of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Content {
+    /// How many documents.
+    pub documents: u32,
+    /// How many pieces they were cut into.
+    pub chunks: u32,
+    /// How many bytes of text.
+    pub bytes: u64,
+    /// How many documents were left out.
+    pub skipped: u32,
+    /// The first of those, at most [`SKIPPED_NAMED_MAX`].
+    pub skipped_named: Vec<Skipped>,
+}
+
+/// A document that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Its name.
+    pub document: String,
+    /// Why.
+    pub reason: Reason,
+    /// In words.
+    pub message: String,
+}
+
+/// What an address said of its document.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Validators {
+    /// `ETag`.
+    pub etag: Option<String>,
+    /// `Last-Modified`.
+    pub last_modified: Option<String>,
+}
+
+/// How a source stands (contract 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// Its first sync waits for its turn.
+    Pending,
+    /// A sync is under way. What was there before stays searchable meanwhile.
+    Syncing,
+    /// Searchable, all of it.
+    Ready,
+    /// Searchable, but some documents were left out.
+    Preview,
+    /// No sync has succeeded yet.
+    Failed,
+}
+
+impl Source {
+    /// How it stands. A source that has documents stays `READY` or `PREVIEW` when its next sync
+    /// fails: they are searched on, and [`Source::failure`] says that they may be old.
+    pub fn status(&self) -> Status {
+        match &self.run {
+            Some(run) if run.begun_at.is_none() && !self.is_searchable() => Status::Pending,
+            Some(_) => Status::Syncing,
+            None if !self.is_searchable() => Status::Failed,
+            None if self.content.skipped > 0 => Status::Preview,
+            None => Status::Ready,
+        }
+    }
+
+    /// Whether searches see any of it.
+    pub fn is_searchable(&self) -> bool {
+        self.generation > 0
+    }
+
+    /// Under which number documents are being written; 0 for none.
+    pub fn filling(&self) -> u32 {
+        self.run.as_ref().and_then(|run| run.filling).unwrap_or(0)
+    }
+}
+
+impl Config {
+    /// What kind of source it makes.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Config::Http { .. } => Kind::Http,
+            Config::Inline { .. } => Kind::Inline,
+            Config::Folder { .. } => Kind::Folder,
+        }
+    }
+
+    /// What may be shown of where it is. A query may hold a credential.
+    pub fn location(&self) -> Option<String> {
+        match self {
+            Config::Http { url, .. } => Some(url.split('?').next().unwrap_or_default().to_owned()),
+            Config::Inline { .. } => None,
+            Config::Folder { path } => Some(path.clone()),
+        }
+    }
+}
+
+impl Status {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Pending => "PENDING",
+            Status::Syncing => "SYNCING",
+            Status::Ready => "READY",
+            Status::Preview => "PREVIEW",
+            Status::Failed => "FAILED",
+        }
+    }
+}
+
+impl Kind {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Http => "http",
+            Kind::Inline => "inline",
+            Kind::Folder => "folder",
+        }
+    }
+}
+
+impl Content {
+    /// Notes that a document is left out.
+    pub fn skip(&mut self, document: &str, reason: Reason, message: String) {
+        self.skipped += 1;
+        if self.skipped_named.len() < SKIPPED_NAMED_MAX {
+            let document = document.chars().take(200).collect();
+            self.skipped_named.push(Skipped { document, reason, message });
+        }
+    }
+}
