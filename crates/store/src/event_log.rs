@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use angarium_domain::alert::{Failure, Told};
+use angarium_domain::context::Source;
 use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
 use angarium_domain::event_type::EventType;
@@ -59,6 +60,9 @@ pub enum Beside {
     },
     /// An owner is told of failures. Refused with a conflict if that was done meanwhile.
     Told(Box<Told>),
+    /// The new state of a source of the context store, as
+    /// [`ContextStore::move_source`](crate::ContextStore::move_source) writes it.
+    Source(Box<Source>),
 }
 
 /// Which events to list.

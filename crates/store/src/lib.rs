@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod alerts;
 pub mod audit;
 pub mod conformance;
+pub mod context_store;
 pub mod crash_point;
 pub mod delivery_queue;
 pub mod directory;
@@ -29,6 +30,7 @@ pub mod write;
 pub use accounts::Accounts;
 pub use alerts::Alerts;
 pub use audit::AuditLog;
+pub use context_store::ContextStore;
 pub use delivery_queue::DeliveryQueue;
 pub use directory::Directory;
 pub use error::StoreError;
@@ -40,7 +42,17 @@ pub use upkeep::Upkeep;
 
 /// All ports of one engine.
 pub trait Store:
-    EventLog + DeliveryQueue + History + Directory + Accounts + Replays + AuditLog + Statistics + Alerts + Upkeep
+    EventLog
+    + DeliveryQueue
+    + History
+    + Directory
+    + Accounts
+    + Replays
+    + AuditLog
+    + Statistics
+    + ContextStore
+    + Alerts
+    + Upkeep
 {
 }
 
@@ -54,6 +66,7 @@ impl<T> Store for T where
         + AuditLog
         + Statistics
         + Alerts
+        + ContextStore
         + Upkeep
 {
 }

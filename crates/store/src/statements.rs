@@ -210,6 +210,37 @@ statements! {
     MOVE_REPLAY = "UPDATE replays SET running = $1, finished_at = $2, job = $3
         WHERE handle = $4 AND id = $5 AND running = 1";
 
+    // The context store.
+    COUNT_SOURCES = "SELECT COUNT(*) FROM context_sources WHERE handle = $1";
+    INSERT_SOURCE = "INSERT INTO context_sources
+        (handle, id, revision, syncing, generation, filling, source, config) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    SOURCE = "SELECT source FROM context_sources WHERE handle = $1 AND id = $2";
+    SOURCE_CONFIG = "SELECT config FROM context_sources WHERE handle = $1 AND id = $2";
+    SYNCING_SOURCES = "SELECT source FROM context_sources WHERE syncing = 1 ORDER BY handle, id";
+    SEARCHABLE_SOURCES = "SELECT id, generation FROM context_sources WHERE handle = $1 AND generation > 0";
+    SOURCES_TO_CLEAR = "SELECT source FROM context_sources WHERE handle = $1 LIMIT $2";
+    SOURCE_IS_AT = "SELECT 1 FROM context_sources WHERE handle = $1 AND id = $2 AND revision = $3";
+    SOURCE_FILLS = "SELECT 1 FROM context_sources WHERE handle = $1 AND id = $2 AND filling = $3";
+    PUT_SOURCE = "UPDATE context_sources SET revision = $1, syncing = $2, generation = $3, filling = $4, source = $5
+        WHERE handle = $6 AND id = $7";
+    CLEAR_SOURCE = "DELETE FROM context_sources WHERE handle = $1 AND id = $2";
+    SEALED_SOURCES = "SELECT handle, id, config FROM context_sources
+        WHERE (handle, id) > ($1, $2) ORDER BY handle, id LIMIT $3";
+    RESEAL_SOURCE = "UPDATE context_sources SET config = $1 WHERE handle = $2 AND id = $3";
+    INSERT_CHUNK = "INSERT INTO context_chunks (handle, source_id, generation, chunk) VALUES ($1, $2, $3, $4)";
+    INSERT_WORDS = "INSERT INTO context_index (rowid, owner, words) VALUES ($1, $2, $3)";
+    SEARCH = "SELECT source_id, chunk FROM context_index CROSS JOIN context_chunks ON number = context_index.rowid
+        WHERE context_index MATCH $1 AND handle = $2
+        ORDER BY bm25(context_index, 0.0, 1.0), number LIMIT $3 OFFSET $4";
+    DISCARD_CHUNKS = "INSERT OR IGNORE INTO context_garbage (handle, source_id, generation) VALUES ($1, $2, $3)";
+    GARBAGE = "SELECT handle, source_id, generation FROM context_garbage LIMIT 1";
+    GARBAGE_OF = "SELECT handle, source_id, generation FROM context_garbage WHERE handle = $1 LIMIT 1";
+    ANY_GARBAGE = "SELECT 1 FROM context_garbage LIMIT 1";
+    CHUNKS_TO_SWEEP = "SELECT number FROM context_chunks WHERE source_id = $1 AND generation = $2 LIMIT $3";
+    DELETE_WORDS = "DELETE FROM context_index WHERE rowid = $1";
+    CLEAR_CHUNK = "DELETE FROM context_chunks WHERE number = $1";
+    CLEAR_GARBAGE = "DELETE FROM context_garbage WHERE handle = $1 AND source_id = $2 AND generation = $3";
+
     // Statistics.
     SUBSCRIPTION_EXISTS = "SELECT 1 FROM subscriptions WHERE handle = $1 AND id = $2";
     TALLY = "SELECT tally FROM statistics
@@ -262,6 +293,9 @@ pub(crate) const SELECT_COUNT: &str = "SELECT COUNT(*) FROM deliveries";
 
 /// The beginning of a query over a handle's replay jobs; conditions follow.
 pub(crate) const SELECT_REPLAYS: &str = "SELECT job FROM replays";
+
+/// The beginning of a query over a handle's sources; conditions follow.
+pub(crate) const SELECT_SOURCES: &str = "SELECT source FROM context_sources";
 
 /// Whether the parameters of a statement first appear as `$1`, `$2` and so on.
 #[cfg(test)]

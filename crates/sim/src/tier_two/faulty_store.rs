@@ -8,11 +8,12 @@ use angarium_domain::attempt::AttemptRecord;
 use angarium_domain::audit::{AuditEntry, AuditRow, Head};
 use angarium_domain::auto_disable::Outage;
 use angarium_domain::catalog::Catalog;
+use angarium_domain::context::{Chunk, Config, Source};
 use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
-use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SubscriptionId, TokenId};
+use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SourceId, SubscriptionId, TokenId};
 use angarium_domain::quota::Day;
 use angarium_domain::replay::{ReplayJob, replayable};
 use angarium_domain::retention::Cutoffs;
@@ -21,6 +22,7 @@ use angarium_domain::time::Timestamp;
 use angarium_engine::Clock;
 use angarium_store::accounts::Known;
 use angarium_store::audit::AuditFilter;
+use angarium_store::context_store::{Found, Search};
 use angarium_store::delivery_queue::{ClaimedLane, Held, LaneClaim, LaneHead, Lease, Settle};
 use angarium_store::directory::{Change, Snapshot};
 use angarium_store::event_log::{Append, EventFilter, Lane, Span, Undelivered};
@@ -31,8 +33,8 @@ use angarium_store::statistics::{Backlog, Counted};
 use angarium_store::upkeep::{Census, Forgotten};
 use angarium_store::write::{Context, Written};
 use angarium_store::{
-    Accounts, Alerts, AuditLog, DeliveryQueue, Directory, EventLog, History, Replays, Statistics, StoreError,
-    Upkeep,
+    Accounts, Alerts, AuditLog, ContextStore, DeliveryQueue, Directory, EventLog, History, Replays,
+    Statistics, StoreError, Upkeep,
 };
 use async_trait::async_trait;
 
@@ -422,6 +424,64 @@ impl Replays for FaultyStore {
         let written = self.inner.finish_replay(job, context).await?;
         self.leave(Point::AfterCommit).await;
         Ok(written)
+    }
+}
+
+#[async_trait]
+impl ContextStore for FaultyStore {
+    async fn create_source(
+        &self,
+        source: Source,
+        config: Config,
+        limit: usize,
+        context: Context,
+    ) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        self.inner.create_source(source, config, limit, context).await
+    }
+
+    async fn source(&self, handle: &Handle, id: SourceId) -> Result<Option<Source>, StoreError> {
+        self.inner.source(handle, id).await
+    }
+
+    async fn source_config(&self, handle: &Handle, id: SourceId) -> Result<Option<Config>, StoreError> {
+        self.inner.source_config(handle, id).await
+    }
+
+    async fn sources(&self, handle: &Handle, page: PageRequest) -> Result<Page<Source>, StoreError> {
+        self.inner.sources(handle, page).await
+    }
+
+    async fn syncing_sources(&self) -> Result<Vec<Source>, StoreError> {
+        self.inner.syncing_sources().await
+    }
+
+    async fn move_source(&self, source: Source, context: Context) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        self.inner.move_source(source, context).await
+    }
+
+    async fn remove_source(
+        &self,
+        handle: &Handle,
+        id: SourceId,
+        context: Context,
+    ) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        self.inner.remove_source(handle, id, context).await
+    }
+
+    async fn add_chunks(&self, source: &Source, chunks: Vec<Chunk>) -> Result<(), StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        self.inner.add_chunks(source, chunks).await
+    }
+
+    async fn sweep_chunks(&self, limit: u32) -> Result<bool, StoreError> {
+        self.inner.sweep_chunks(limit).await
+    }
+
+    async fn search_chunks(&self, handle: &Handle, search: Search) -> Result<Vec<Found>, StoreError> {
+        self.inner.search_chunks(handle, search).await
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::channel::SimChannel;
 use super::faulty_store::FaultyStore;
-use super::parts::{SimClock, SimIds};
+use super::parts::{ClosedLibrary, SimClock, SimIds};
 use super::people::People;
 use super::stage::{Stage, Weather};
 use crate::evidence::End;
@@ -131,6 +131,7 @@ impl Cast {
         Parts {
             store: Arc::new(FaultyStore { inner, stage: stage.clone(), clock: clock.clone() }),
             channel: Arc::new(SimChannel { stage, clock: clock.clone() }),
+            library: Arc::new(ClosedLibrary),
             clock: clock.clone(),
             ids: self.ids.clone(),
             metrics: Arc::new(Metrics::new()),

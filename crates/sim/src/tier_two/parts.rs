@@ -1,9 +1,14 @@
-//! The simulated clock and the simulated chance that the engine is made of.
+//! The simulated clock, the simulated chance and whatever else the engine is made of.
 
 use std::sync::{Mutex, PoisonError};
 
+use angarium_channels::library::{Library, Reading, RefusedSource};
+use angarium_domain::context::source::{Config, Validators};
+use angarium_domain::context::sync::{Reason, Trouble};
+use angarium_domain::handle::Handle;
 use angarium_domain::time::Timestamp;
 use angarium_engine::{Clock, IdSource};
+use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::chance::Chance;
@@ -24,6 +29,20 @@ impl SimClock {
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
         self.began_at + self.began.elapsed()
+    }
+}
+
+/// A library without books: nobody here makes a source.
+pub(super) struct ClosedLibrary;
+
+#[async_trait]
+impl Library for ClosedLibrary {
+    async fn check(&self, _config: Config) -> Result<Config, RefusedSource> {
+        Err(RefusedSource { field: "kind", reason: "there are no sources in simulations".to_owned() })
+    }
+
+    async fn read(&self, _handle: &Handle, _config: &Config, _last: &Validators) -> Reading {
+        Reading::Failed(Trouble::lasting(Reason::Empty, "there are no sources in simulations"))
     }
 }
 

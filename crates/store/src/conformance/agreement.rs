@@ -17,6 +17,7 @@ use super::fixture::{
     acme, answer, appending, at, beta, birth_lease, dead_at, delivery, entry, event, event_type_entry,
     failed, first_page, job, lane, ok, record, repeat, token, token_id, under_key,
 };
+use super::shelving::{Shelving, visible_sources};
 use crate::Store;
 use crate::delivery_queue::{Held, LaneClaim, Lease, Settle};
 use crate::directory::Change;
@@ -61,7 +62,7 @@ impl RandomHistory {
     /// One call to both stores, with the same answer. Says what it was.
     pub(super) async fn step(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         self.now += self.below(20) as i64;
-        match self.below(17) {
+        match self.below(19) {
             0..4 => self.append(reference, store).await,
             4..6 => self.claim(reference, store).await,
             6..9 => self.settle(reference, store).await,
@@ -72,6 +73,7 @@ impl RandomHistory {
             13 => self.discard(reference, store).await,
             14 => self.note_outage(reference, store).await,
             15 => self.count(reference, store).await,
+            16 | 17 => self.shelve(reference, store).await,
             _ => self.forget(reference, store).await,
         }
     }
@@ -282,6 +284,14 @@ impl RandomHistory {
         "count"
     }
 
+    async fn shelve(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
+        self.next += 1;
+        let (handle, source, kind) = (self.handle(), self.below(3), self.below(12));
+        let shelving = Shelving { handle, source, kind, number: self.next, now: self.now() };
+        shelving.step(reference, store).await;
+        "shelve"
+    }
+
     async fn discard(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         let handle = self.handle();
         let dead_letters = LogFilter { dead_letters: true, ..LogFilter::default() };
@@ -366,7 +376,7 @@ async fn visible_of(store: &dyn Store, handle: &Handle) -> String {
         writeln!(text, "{backlog:?}").expect("text takes any text");
     }
     let jobs = store.replays(handle, first_page(100)).await.expect("it reads");
-    writeln!(text, "{jobs:?}").expect("text takes any text");
+    writeln!(text, "{jobs:?}\n{}", visible_sources(store, handle).await).expect("text takes any text");
     let mut page = first_page(7);
     loop {
         let deliveries = store.deliveries(handle, LogFilter::default(), page).await.expect("it reads");

@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod agreement;
 pub mod alerts;
 pub mod audit;
+pub mod context_store;
 pub mod crash;
 pub mod delivery_queue;
 pub mod directory;
@@ -17,6 +18,7 @@ mod fixture;
 pub mod history;
 pub mod in_order;
 pub mod replays;
+mod shelving;
 pub mod statistics;
 pub mod upkeep;
 
@@ -120,6 +122,18 @@ macro_rules! conformance_suite {
                     pages_of_jobs_have_neither_gaps_nor_duplicates
                     running_jobs_of_all_handles_are_listed
                     a_job_ends_once;
+                context_store:
+                    a_source_is_read_back_by_its_own_handle
+                    pages_of_sources_have_neither_gaps_nor_duplicates
+                    a_source_is_written_upon_its_last_revision_only
+                    syncing_sources_of_all_handles_are_listed
+                    a_search_sees_all_of_a_sync_or_nothing
+                    pieces_of_a_sync_that_was_overtaken_are_refused
+                    a_removed_source_is_not_found
+                    a_search_finds_words_of_its_own_handle_only
+                    the_best_pieces_are_found_first
+                    a_source_changes_with_the_events_that_tell_of_it
+                    a_cleared_handle_leaves_no_sources;
                 audit:
                     an_audit_entry_is_read_back_as_it_was_written
                     an_audit_entry_is_written_with_its_effect_or_not_at_all
@@ -179,6 +193,7 @@ mod tests {
             include_str!("directory.rs"),
             include_str!("accounts.rs"),
             include_str!("replays.rs"),
+            include_str!("context_store.rs"),
             include_str!("audit.rs"),
             include_str!("statistics.rs"),
             include_str!("upkeep.rs"),

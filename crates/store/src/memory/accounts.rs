@@ -66,6 +66,7 @@ impl Accounts for MemoryStore {
         cleared += remove_some(&mut contents.tallies, limit, |(owner, ..)| owner == handle);
         cleared += remove_some(&mut contents.alerts, limit, |(owner, _)| owner == handle);
         cleared += remove_some(&mut contents.drawn, limit, |(owner, _)| owner == handle);
+        cleared += contents.shelves.clear(handle, limit);
         // A delivery is never without its event.
         let events = if deliveries.len() < limit { limit } else { 0 };
         cleared += remove_some(&mut contents.events, events, |(owner, _)| owner == handle);

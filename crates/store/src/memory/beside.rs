@@ -10,6 +10,7 @@ impl Contents {
         match beside {
             Beside::Failed { .. } => Ok(()),
             Beside::Told(told) => self.check_told(told),
+            Beside::Source(source) => self.shelves.check(source),
         }
     }
 
@@ -18,6 +19,7 @@ impl Contents {
         match beside {
             Beside::Failed { handle, failure } => self.note_failure(handle, failure),
             Beside::Told(told) => self.note_told(told),
+            Beside::Source(source) => self.shelves.put(source),
         }
     }
 }

@@ -7,6 +7,7 @@ mod accounts;
 mod alerts;
 mod audit;
 mod beside;
+mod context_store;
 mod deliveries;
 mod delivery_queue;
 mod directory;
@@ -33,6 +34,7 @@ use angarium_domain::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::write::Context;
+use context_store::Shelves;
 use deliveries::{Deliveries, Lane};
 use directory::Stored;
 
@@ -58,6 +60,7 @@ struct Contents {
     replays: BTreeMap<(Handle, ReplayId), ReplayJob>,
     tallies: BTreeMap<statistics::Span, Tally>,
     audit: Vec<AuditRow>,
+    shelves: Shelves,
     drawn: BTreeMap<(Handle, Day), u32>,
     alerts: BTreeMap<(Handle, SubscriptionId), Alert>,
 }

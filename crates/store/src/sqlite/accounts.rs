@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
+use super::context_store::clear_sources;
 use super::fault::{Fault, Tried};
 use super::row::{self, from_json};
 use crate::accounts::{Accounts, Known};
@@ -111,6 +112,7 @@ fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<u64> {
     ] {
         cleared += db.prepare_cached(sql)?.execute(params![handle.as_str(), limit])?;
     }
+    cleared += clear_sources(db, handle, limit)?;
     // The scope of a key begins with its handle, and a line break that no handle has.
     let (from, to) = (format!("{handle}\n"), format!("{handle}\u{b}"));
     cleared += db.prepare_cached(statements::CLEAR_KEYS)?.execute(params![from, to, limit])?;

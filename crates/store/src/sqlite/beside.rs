@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 
 use super::alerts;
+use super::context_store;
 use super::fault::Tried;
 use crate::event_log::Beside;
 
@@ -11,6 +12,7 @@ pub(super) fn check(db: &Connection, beside: &Beside) -> Tried<()> {
     match beside {
         Beside::Failed { .. } => Ok(()),
         Beside::Told(told) => alerts::check_told(db, told),
+        Beside::Source(source) => context_store::check_source(db, source),
     }
 }
 
@@ -19,5 +21,6 @@ pub(super) fn write(db: &Connection, beside: &Beside) -> Tried<()> {
     match beside {
         Beside::Failed { handle, failure } => alerts::note_failure(db, handle, failure),
         Beside::Told(told) => alerts::note_told(db, told),
+        Beside::Source(source) => context_store::put_source(db, source),
     }
 }

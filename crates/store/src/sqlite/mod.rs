@@ -10,6 +10,7 @@ mod backup;
 mod beside;
 mod conditions;
 mod context;
+mod context_store;
 mod delivery_queue;
 mod directory;
 mod event_log;

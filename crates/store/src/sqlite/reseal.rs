@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use angarium_domain::handle::Handle;
-use angarium_domain::ids::SubscriptionId;
+use angarium_domain::ids::{SourceId, SubscriptionId};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::context::answer_row;
+use super::context_store::config_row;
 use super::directory::{keys_row, subscription_row};
 use super::fault::{Fault, Tried};
 use super::row;
@@ -17,12 +18,16 @@ use crate::statements;
 
 /// Rows in memory at a time.
 const ROWS_MAX: i64 = 1_000;
+/// Sources in memory at a time: each may have its documents with it.
+const SOURCES_MAX: i64 = 16;
 
 /// What was sealed anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resealed {
     /// Subscriptions, each with its signing keys.
     pub subscriptions: u64,
+    /// Configurations of sources of the context store.
+    pub sources: u64,
     /// Answers that are remembered for idempotency keys.
     pub answers: u64,
 }
@@ -60,11 +65,12 @@ impl KeyChange<'_> {
         db.pragma_update(None, "secure_delete", true)?;
         let transaction = Transaction::new(db, TransactionBehavior::Immediate)?;
         let subscriptions = self.subscriptions(&transaction)?;
+        let sources = self.sources(&transaction)?;
         let answers = self.answers(&transaction)?;
         let check = self.new.seal(KEY_CHECK, b"");
         transaction.execute(statements::PUT_META, params![KEY_CHECK, check])?;
         transaction.commit()?;
-        Ok(Resealed { subscriptions, answers })
+        Ok(Resealed { subscriptions, sources, answers })
     }
 
     fn subscriptions(&self, db: &Connection) -> Tried<u64> {
@@ -83,6 +89,26 @@ impl KeyChange<'_> {
                 let subscription = self.sealed_anew(&subscription_row(handle, *id), subscription)?;
                 let keys = self.sealed_anew(&keys_row(handle, *id), keys)?;
                 write.execute(params![subscription, keys, handle.as_str(), id.as_bytes()])?;
+            }
+            count += rows.len() as u64;
+        }
+    }
+
+    fn sources(&self, db: &Connection) -> Tried<u64> {
+        let mut read = db.prepare(statements::SEALED_SOURCES)?;
+        let mut write = db.prepare(statements::RESEAL_SOURCE)?;
+        let (mut count, mut last) = (0, (String::new(), Vec::new()));
+        loop {
+            let rows = read.query_and_then(params![last.0, last.1, SOURCES_MAX], |row| {
+                let (handle, id): (Handle, SourceId) = (row::handle(row, 0)?, row::id(row, 1)?);
+                Ok((handle, id, row.get::<_, Vec<u8>>(2)?))
+            })?;
+            let rows: Vec<_> = rows.collect::<Tried<_>>()?;
+            let Some((handle, id, _)) = rows.last() else { return Ok(count) };
+            last = (handle.as_str().to_owned(), id.as_bytes().to_vec());
+            for (handle, id, config) in &rows {
+                let config = self.sealed_anew(&config_row(handle, *id), config)?;
+                write.execute(params![config, handle.as_str(), id.as_bytes()])?;
             }
             count += rows.len() as u64;
         }
@@ -116,8 +142,10 @@ impl KeyChange<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conformance::{directory, event_log};
+    use crate::conformance::{context_store, directory, event_log};
+    use crate::context_store::ContextStore;
     use crate::directory::Directory;
+    use crate::page::PageRequest;
     use crate::sqlite::tests::{acme, key, open, open_empty, path_in};
     use crate::sqlite::{Settings, SqliteStore};
 
@@ -134,6 +162,7 @@ mod tests {
         let (folder, store) = open_empty();
         directory::a_subscription_is_read_back_with_its_keys(&store).await;
         event_log::a_key_may_be_used_again_once_it_has_ended(&store).await;
+        context_store::a_source_is_read_back_by_its_own_handle(&store).await;
         let shown = store.snapshot(&acme()).await.expect("it reads").subscriptions[0].keys.newest().shown();
         let path = path_in(&folder);
         let refused = reseal(&path, &key(), &other_key()).expect_err("it is open");
@@ -141,12 +170,21 @@ mod tests {
         drop(store);
 
         let resealed = reseal(&path, &key(), &other_key()).expect("it is sealed anew");
-        assert_eq!((resealed.subscriptions > 0, resealed.answers > 0), (true, true), "{resealed:?}");
+        assert_eq!(
+            (resealed.subscriptions > 0, resealed.answers > 0, resealed.sources),
+            (true, true, 2),
+            "{resealed:?}"
+        );
         let refused = open(&path).err().expect("another key");
         assert!(refused.to_string().contains("it was sealed with the master key"), "{refused}");
         let store = open_with(&path, &other_key()).expect("it opens");
         let keys = &store.snapshot(&acme()).await.expect("it reads").subscriptions[0].keys;
         assert_eq!(keys.newest().shown(), shown);
+        let sources =
+            store.sources(&acme(), PageRequest { before: None, limit: 10 }).await.expect("it reads");
+        for source in sources.items {
+            assert!(store.source_config(&acme(), source.id).await.expect("it opens").is_some());
+        }
     }
 
     #[tokio::test]
@@ -154,12 +192,13 @@ mod tests {
         let (folder, store) = open_empty();
         directory::a_subscription_is_read_back_with_its_keys(&store).await;
         event_log::a_key_may_be_used_again_once_it_has_ended(&store).await;
+        context_store::a_source_is_read_back_by_its_own_handle(&store).await;
         drop(store);
         let path = path_in(&folder);
         let db = Connection::open(&path).expect("it opens");
         let sealed = |db: &Connection| -> Vec<Vec<u8>> {
             let all = "SELECT subscription FROM subscriptions UNION ALL SELECT keys FROM subscriptions
-                UNION ALL SELECT body FROM idempotency";
+                UNION ALL SELECT config FROM context_sources UNION ALL SELECT body FROM idempotency";
             let mut read = db.prepare(all).expect("SQL");
             read.query_map([], |row| row.get(0)).expect("rows").map(|row| row.expect("a row")).collect()
         };
