@@ -14,6 +14,7 @@ mod tls;
 mod transport;
 
 pub use answer::BODY_READ_BYTES_MAX;
+pub(crate) use client::Unread;
 pub use client::{Client, Clock};
 pub use dial::Limits;
 pub use retry_after::wait_in;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 pub mod egress;
 pub mod http;
+pub mod library;
 pub mod sender_domain;
 pub mod sns;
 pub mod webhook;

@@ -109,7 +109,7 @@ impl WebhookChannel {
 
 /// A request that must not go out. Its parts are checked where they enter, so this is our own fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Unsendable {
+pub(crate) enum Unsendable {
     #[error("the address cannot be sent to")]
     Url,
     #[error("{0:?} is not the name of a header")]
@@ -130,7 +130,7 @@ fn outgoing(method: Method, request: Request) -> Result<::http::Request<Full<byt
     Ok(outgoing)
 }
 
-fn headers(given: Vec<(String, String)>) -> Result<HeaderMap, Unsendable> {
+pub(crate) fn headers(given: Vec<(String, String)>) -> Result<HeaderMap, Unsendable> {
     // Three of ours, and `host` and `content-length`.
     let mut headers = HeaderMap::with_capacity(given.len() + 5);
     for (name, value) in given {

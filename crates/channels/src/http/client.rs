@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{Extensions, Request, Response};
+use ::http::{Extensions, HeaderMap, Request, Response};
 use angarium_domain::attempt::Exchange;
 use angarium_domain::outcome::{Failure, Outcome};
 use angarium_domain::time::Timestamp;
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, Connected, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -96,6 +96,47 @@ impl Client {
         exchange
     }
 
+    /// Sends one request and reads the whole answer, within one deadline, if its body is not longer
+    /// than `bytes_max`.
+    pub(crate) async fn fetch(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        deadline: Duration,
+        bytes_max: usize,
+    ) -> Result<Response<Bytes>, Unread> {
+        let ends_at = Instant::now() + deadline.min(DEADLINE_MAX);
+        let connection = capture_connection(&mut request);
+        let fetched = timeout_at(ends_at, self.whole(request, bytes_max)).await;
+        fetched.unwrap_or_else(|_| Err(Fault::late(unanswered(&connection), deadline).into()))
+    }
+
+    async fn whole(
+        &self,
+        request: Request<Full<Bytes>>,
+        bytes_max: usize,
+    ) -> Result<Response<Bytes>, Unread> {
+        let response = self.pool.request(request).await.map_err(|error| Fault::of_request(&error))?;
+        answer::check_head(&response)?;
+        let (head, body) = response.into_parts();
+        if body.size_hint().lower() > bytes_max as u64 {
+            return Err(Unread::TooLarge);
+        }
+        let body = Limited::new(body, bytes_max).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                return Unread::TooLarge;
+            }
+            let fault = error.downcast::<hyper::Error>().map(|error| Fault::of_exchange(&error));
+            let lost = || Fault::new(Failure::ConnectionLost, "the connection was lost");
+            fault.unwrap_or_else(|_| lost()).into()
+        })?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    }
+
+    /// What an answer asks for in `Retry-After`, in seconds.
+    pub(crate) fn retry_after(&self, headers: &HeaderMap) -> Option<u64> {
+        retry_after::seconds(headers, &*self.now)
+    }
+
     async fn read(
         &self,
         response: Response<Incoming>,
@@ -119,6 +160,25 @@ impl Client {
         if broken || old {
             connected.poison();
         }
+    }
+}
+
+/// Why there is no whole answer.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// There is none, or not all of it, for a reason that an attempt may have, too.
+    Failed {
+        failure: Failure,
+        /// For whoever named the address.
+        detail: String,
+    },
+    /// Its body is longer than it may be.
+    TooLarge,
+}
+
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Unread {
+        Unread::Failed { failure: fault.failure, detail: fault.detail.into_owned() }
     }
 }
 

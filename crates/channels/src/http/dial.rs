@@ -40,6 +40,8 @@ pub struct Limits {
     /// How much of an answer's body is kept, [`super::BODY_READ_BYTES_MAX`] at most. What a record of
     /// an attempt shows by default.
     pub body_kept_bytes: usize,
+    /// How many bytes one exchange may bring in, heads included. 256 KiB by default.
+    pub answer_bytes: usize,
 }
 
 impl Default for Limits {
@@ -52,6 +54,7 @@ impl Default for Limits {
             idle_per_host: 64,
             connection_age: Duration::from_mins(5),
             body_kept_bytes: BODY_KEPT_BYTES,
+            answer_bytes: super::gate::BYTES_MAX,
         }
     }
 }
@@ -65,6 +68,7 @@ struct Dialler {
     tls: TlsConnector,
     connect_limit: Duration,
     addresses_tried: usize,
+    answer_bytes: usize,
 }
 
 impl Connector {
@@ -74,6 +78,7 @@ impl Connector {
             tls: TlsConnector::from(Arc::new(tls)),
             connect_limit: limits.connect,
             addresses_tried: limits.addresses_tried,
+            answer_bytes: limits.answer_bytes,
         }))
     }
 }
@@ -115,7 +120,7 @@ impl Dialler {
             connect: connected_at - resolved_at,
             tls: endpoint.is_https().then(|| connected_at.elapsed()),
         };
-        Ok(Line::new(transport, Established::new(peer.to_string(), began_at, spent)))
+        Ok(Line::new(transport, Established::new(peer.to_string(), began_at, spent), self.answer_bytes))
     }
 
     /// Tries the addresses one after another, each with a fair share of the time that is left.

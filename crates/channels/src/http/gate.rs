@@ -4,8 +4,8 @@
 //! receiver must not profit from either: this gate bounds the bytes and the interim answers of one
 //! exchange, and takes no line of a head that ends in a bare line feed.
 
-/// The most bytes that one exchange may bring in: a head of 64 KiB, as much of a body, and what the
-/// parser reads ahead of both.
+/// The most bytes that one exchange of a webhook may bring in: a head of 64 KiB, as much of a body, and
+/// what the parser reads ahead of both.
 pub(super) const BYTES_MAX: usize = 256 * 1024;
 /// The largest head of an answer, in bytes; an interim one included.
 pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -20,6 +20,7 @@ const CLASS_AT: usize = 10;
 #[derive(Debug)]
 pub(super) struct Gate {
     place: Place,
+    bytes_max: usize,
     bytes_left: usize,
     interim_left: u32,
 }
@@ -27,8 +28,8 @@ pub(super) struct Gate {
 /// Why a connection is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
-    #[error("the answer is more than {BYTES_MAX} bytes")]
-    TooManyBytes,
+    #[error("the answer is more than {0} bytes")]
+    TooManyBytes(usize),
     #[error("the answer's head is more than {HEAD_BYTES_MAX} bytes")]
     HeadTooLarge,
     #[error("there are more than {INTERIM_MAX} interim answers")]
@@ -56,20 +57,22 @@ struct Head {
 }
 
 impl Gate {
-    pub(super) fn new() -> Gate {
-        Gate { place: Place::Between, bytes_left: BYTES_MAX, interim_left: INTERIM_MAX }
+    /// A gate for so many bytes in one exchange.
+    pub(super) fn new(bytes_max: usize) -> Gate {
+        Gate { place: Place::Between, bytes_max, bytes_left: bytes_max, interim_left: INTERIM_MAX }
     }
 
     /// Bytes went out. After an answer they belong to the next request.
     pub(super) fn sent(&mut self) {
         if matches!(self.place, Place::Body) {
-            *self = Gate::new();
+            *self = Gate::new(self.bytes_max);
         }
     }
 
     /// Bytes came in.
     pub(super) fn received(&mut self, bytes: &[u8]) -> Result<(), Refused> {
-        self.bytes_left = self.bytes_left.checked_sub(bytes.len()).ok_or(Refused::TooManyBytes)?;
+        let left = self.bytes_left.checked_sub(bytes.len());
+        self.bytes_left = left.ok_or(Refused::TooManyBytes(self.bytes_max))?;
         let start = &START[..bytes.len().min(START.len())];
         let mut head = match self.place {
             Place::Head(head) => head,
@@ -124,7 +127,7 @@ mod tests {
     #[track_caller]
     fn check(answer: &str, expected: Result<(), Refused>) {
         for size in [1, 2, 3, 7, 64, answer.len()] {
-            let mut gate = Gate::new();
+            let mut gate = Gate::new(BYTES_MAX);
             let fed = answer.as_bytes().chunks(size).try_for_each(|piece| gate.received(piece));
             assert_eq!(fed, expected, "in pieces of {size}: {answer:?}");
         }
@@ -159,7 +162,7 @@ mod tests {
 
     #[test]
     fn each_request_has_the_whole_measure() {
-        let mut gate = Gate::new();
+        let mut gate = Gate::new(BYTES_MAX);
         let body = vec![b'x'; BYTES_MAX - OK.len()];
         for _ in 0..3 {
             assert_eq!(gate.received(OK.as_bytes()), Ok(()));
@@ -168,12 +171,12 @@ mod tests {
         }
         gate.received(OK.as_bytes()).expect("the head fits");
         gate.received(&body).expect("the body fits");
-        assert_eq!(gate.received(b"x"), Err(Refused::TooManyBytes));
+        assert_eq!(gate.received(b"x"), Err(Refused::TooManyBytes(BYTES_MAX)));
     }
 
     #[test]
     fn an_answer_that_comes_while_the_request_goes_out_stays_a_body() {
-        let mut gate = Gate::new();
+        let mut gate = Gate::new(BYTES_MAX);
         gate.received(OK.as_bytes()).expect("a head");
         gate.sent();
         assert_eq!(gate.received(b"a\nb\n"), Ok(()));

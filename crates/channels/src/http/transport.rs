@@ -63,8 +63,8 @@ impl Established {
 }
 
 impl Line {
-    pub(super) fn new(transport: Transport, established: Established) -> Line {
-        Line { transport, gate: Gate::new(), established: Arc::new(established) }
+    pub(super) fn new(transport: Transport, established: Established, bytes_max: usize) -> Line {
+        Line { transport, gate: Gate::new(bytes_max), established: Arc::new(established) }
     }
 }
 
