@@ -72,7 +72,7 @@ impl Attempts {
         counters: Arc<Counters>,
         failures: Failures,
     ) -> Attempts {
-        let Parts { store, channel, clock, ids, metrics, traces } = parts.clone();
+        let Parts { store, channel, clock, ids, metrics, traces, .. } = parts.clone();
         Attempts {
             store,
             channel,

@@ -10,6 +10,7 @@ mod attempt;
 mod audit;
 mod catalogs;
 pub mod clock;
+mod context_store;
 mod deliveries;
 mod dispatcher;
 mod endings;
@@ -42,6 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_channels::Channel;
+use angarium_channels::library::Library;
 use angarium_domain::access::Mode;
 use angarium_domain::handle::Handle;
 use angarium_domain::quota::Draw;
@@ -51,6 +53,7 @@ use angarium_store::{Store, StoreError};
 
 pub use audit::AuditTrail;
 pub use clock::Clock;
+pub use context_store::{ContextStore, Hit, NewSource, SourceError};
 pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
 pub use event_types::{EventTypeError, EventTypePut, EventTypes, NewEventType};
 pub use events::{EventLife, Events};
@@ -90,6 +93,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The voice.
     pub channel: Arc<dyn Channel>,
+    /// What reads documents for the context store.
+    pub library: Arc<dyn Library>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Random bits.
@@ -172,6 +177,8 @@ pub struct Engine {
     pub deliveries: Deliveries,
     /// Replay jobs.
     pub replays: ReplayJobs,
+    /// Documents that can be searched.
+    pub context_store: ContextStore,
     /// What happens to deliveries, while it happens.
     pub live: Live,
     /// Who did what.
@@ -260,6 +267,8 @@ impl Engine {
             tasks: tasks.clone(),
         };
         let replays = ReplayJobs::new(desk.clone(), settings.retention);
+        let context_store =
+            ContextStore::new(desk.clone(), parts.library.clone(), settings.retry_waits_percent);
         let handles = Handles::new(desk.clone(), lanes.clone());
         let engine = Engine {
             intake: Intake::new(desk.clone(), metrics.clone(), parts.traces.clone()),
@@ -269,6 +278,7 @@ impl Engine {
             tokens: Tokens::new(desk.clone()),
             deliveries: Deliveries::new(desk.clone()),
             replays: replays.clone(),
+            context_store: context_store.clone(),
             live,
             audit: AuditTrail::new(desk.clone()),
             handles: handles.clone(),
@@ -298,6 +308,7 @@ impl Engine {
         tasks.spawn(retention::run(store, clock, metrics, settings.retention, dispatcher, tasks.stopped()));
         replays.go_on().await?;
         handles.go_on().await?;
+        context_store.go_on().await?;
         Ok(engine)
     }
 

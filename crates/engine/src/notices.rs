@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use angarium_domain::alert::{Alert, Failure};
 use angarium_domain::auto_disable::{AutoDisable, Outage};
+use angarium_domain::context::Source;
 use angarium_domain::delivery::{DeathCause, Delivery, Settlement};
 use angarium_domain::event::{Event, Origin};
 use angarium_domain::event_type::EventType;
@@ -26,6 +27,10 @@ const GONE: &str = "webhook.subscription.gone";
 const FAILING: &str = "webhook.subscription.failing";
 /// Published when a subscription is switched off.
 const DISABLED: &str = "webhook.subscription.disabled";
+/// Published when a sync of a source of the context store succeeded.
+const SYNCED: &str = "context_store.synced";
+/// Published when a sync of a source of the context store was given up.
+const SYNC_FAILED: &str = "context_store.failed";
 
 /// What is told of a death.
 pub(crate) fn failure(
@@ -117,6 +122,36 @@ impl Sign<'_> {
         payload["at"] = json!(self.now);
         event(id, &self.delivery.handle, event_type, &payload, self.now)
     }
+}
+
+/// A sync has succeeded; `changed`, if searches see something else than before.
+pub(crate) fn synced(id: EventId, source: &Source, changed: bool, now: Timestamp) -> Arc<Event> {
+    let content = &source.content;
+    let payload = json!({
+        "sourceId": source.id,
+        "name": source.name,
+        "status": source.status(),
+        "changed": changed,
+        "documents": content.documents,
+        "chunks": content.chunks,
+        "skipped": content.skipped,
+        "syncedAt": source.synced_at,
+    });
+    event(id, &source.handle, SYNCED, &payload, now)
+}
+
+/// A sync was given up. What was searchable before stays so, which the status says.
+pub(crate) fn sync_failed(id: EventId, source: &Source, now: Timestamp) -> Arc<Event> {
+    let failure = source.failure.as_ref();
+    let payload = json!({
+        "sourceId": source.id,
+        "name": source.name,
+        "status": source.status(),
+        "reason": failure.map(|failure| failure.reason),
+        "message": failure.map(|failure| failure.message.as_str()),
+        "failedAt": failure.map(|failure| failure.at),
+    });
+    event(id, &source.handle, SYNC_FAILED, &payload, now)
 }
 
 fn event(id: EventId, handle: &Handle, event_type: &str, payload: &Value, now: Timestamp) -> Arc<Event> {

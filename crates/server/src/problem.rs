@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use angarium_channels::RefusedAddress;
+use angarium_channels::library::RefusedSource;
 use angarium_domain::account::Closed;
 use angarium_domain::catalog::Mismatch;
 use angarium_domain::quota::Exhausted;
 use angarium_engine::live::TooManyListeners;
 use angarium_engine::{
-    AcceptError, DeliveryError, EventTypeError, HandleError, RepeatError, ReplayError, SubscriptionError,
-    TokenError,
+    AcceptError, DeliveryError, EventTypeError, HandleError, RepeatError, ReplayError, SourceError,
+    SubscriptionError, TokenError,
 };
 use angarium_store::StoreError;
 use angarium_store::page::InvalidCursor;
@@ -396,6 +397,19 @@ impl From<ReplayError> for Problem {
             ReplayError::TooMany { .. } => Problem::conflict(error.to_string()),
             ReplayError::Repeat(error) => error.into(),
             ReplayError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SourceError> for Problem {
+    fn from(error: SourceError) -> Problem {
+        match error {
+            SourceError::NotFound => Problem::not_found(),
+            SourceError::TooMany => Problem::conflict(error.to_string()),
+            SourceError::Refused(RefusedSource { field, reason }) => Problem::invalid_field(field, reason),
+            SourceError::Repeat(error) => error.into(),
+            SourceError::Closed(closed) => closed.into(),
+            SourceError::Store(error) => error.into(),
         }
     }
 }

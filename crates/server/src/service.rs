@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use angarium_channels::Channel;
 use angarium_channels::egress::AddressPolicy;
+use angarium_channels::library::{Library, OpenLibrary};
 use angarium_channels::webhook::{self, WebhookChannel};
 use angarium_engine::clock::SystemClock;
 use angarium_engine::ids::RandomIds;
@@ -147,8 +148,9 @@ impl Service {
         let (socket, address) = listening.map_err(|source| StartError::Listen { address: wanted, source })?;
         let jwt = Arc::new(verifier(&settings.auth, jwt_secret, sources.clock.clone()).await?);
         let channel = channel(&settings.egress, address, sources.clock.clone())?;
+        let library = library(settings, address, sources.clock.clone())?;
         let Sources { clock, ids, traces } = sources.clone();
-        let parts = Parts { store, channel, clock, ids, metrics, traces };
+        let parts = Parts { store, channel, library, clock, ids, metrics, traces };
         let engine = Arc::new(Engine::start(parts, settings.engine()).await?);
         let authority = Authority::new(jwt, engine.tokens.clone());
         let callers = Callers {
@@ -222,6 +224,27 @@ fn channel(
     own_address: SocketAddr,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Channel>, StartError> {
+    let settings = outbound(settings, own_address, clock)?;
+    let channel = WebhookChannel::new(settings).map_err(|error| StartError::Channel(error.to_string()))?;
+    Ok(Arc::new(channel))
+}
+
+/// What reads documents for the context store: with the policy and the certificates of webhooks.
+fn library(
+    settings: &Settings,
+    own_address: SocketAddr,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Library>, StartError> {
+    let outbound = outbound(&settings.egress, own_address, clock)?;
+    let library = OpenLibrary::new(outbound, settings.context.folders.clone());
+    Ok(Arc::new(library.map_err(|error| StartError::Channel(error.to_string()))?))
+}
+
+fn outbound(
+    settings: &EgressSettings,
+    own_address: SocketAddr,
+    clock: Arc<dyn Clock>,
+) -> Result<webhook::Settings, StartError> {
     let policy = address_policy(settings, own_address);
     let origin = settings.webhook_origin.as_ref().or_else(|| settings.own_hosts.first()).cloned();
     let origin = origin.unwrap_or_else(|| webhook::ORIGIN_DEFAULT.to_owned());
@@ -229,9 +252,7 @@ fn channel(
     let now = Arc::new(move || clock.now());
     let settings =
         webhook::Settings::new(policy, now).map_err(|error| StartError::Channel(error.to_string()))?;
-    let settings = webhook::Settings { extra_roots, origin, ..settings };
-    let channel = WebhookChannel::new(settings).map_err(|error| StartError::Channel(error.to_string()))?;
-    Ok(Arc::new(channel))
+    Ok(webhook::Settings { extra_roots, origin, ..settings })
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {

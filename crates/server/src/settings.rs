@@ -124,6 +124,13 @@ sections! {
         webhook_origin: Option<String> = None, being DNS_NAME;
     }
 
+    /// Where documents of the context store may come from, besides public addresses.
+    [context] ContextSettings {
+        /// A folder that holds a folder for each handle, by the handle's name, whose documents its sources may be.
+        /// None: no source may be a folder.
+        folders: Option<PathBuf> = None;
+    }
+
     /// How attempts are made.
     [delivery] DeliverySettings {
         /// Attempts under way at a time, over all subscriptions; each costs a socket and about 50 KiB.

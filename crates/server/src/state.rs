@@ -6,8 +6,8 @@ use angarium_domain::account;
 use angarium_engine::live::Live;
 use angarium_engine::traces::Traces;
 use angarium_engine::{
-    AuditTrail, Clock, Deliveries, Engine, EventTypes, Events, Handles, IdSource, Intake, ReplayJobs,
-    SubscriptionStatistics, Subscriptions, Tokens,
+    AuditTrail, Clock, ContextStore, Deliveries, Engine, EventTypes, Events, Handles, IdSource, Intake,
+    ReplayJobs, SubscriptionStatistics, Subscriptions, Tokens,
 };
 use axum::extract::FromRef;
 
@@ -105,6 +105,7 @@ parts! {
     AuditTrail = |parts| parts.engine.audit.clone();
     ReplayJobs = |parts| parts.engine.replays.clone();
     SubscriptionStatistics = |parts| parts.engine.statistics.clone();
+    ContextStore = |parts| parts.engine.context_store.clone();
     Handles = |parts| parts.engine.handles.clone();
     Arc<Engine> = |parts| parts.engine.clone();
     Limits = |parts| parts.limits;

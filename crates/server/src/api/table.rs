@@ -76,6 +76,24 @@ impl Table {
         self.at(Door::Keys, method, path, need, handler, describe)
     }
 
+    /// A route for the tokens of agents (contract 8).
+    pub(crate) fn agents<H, T>(
+        self,
+        method: Method,
+        path: &str,
+        scope: Scope,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        // No role of a person opens these doors.
+        let need = Need { role: Role::Owner, scope: Some(scope) };
+        self.at(Door::Agents, method, path, need, handler, describe)
+    }
+
     /// A route for platform admins.
     pub(crate) fn admin<H, T>(
         self,

@@ -57,6 +57,8 @@ pub(crate) enum Door {
     Handles,
     /// `/v2/public/handles/…`: tokens only.
     Public,
+    /// `/v2/mcp/…`: tokens only, that agents may connect with.
+    Agents,
     /// `/api/v1/…`: API keys only. The path names no handle; the key says it.
     Keys,
     /// `/v2/operator/…`: platform admins only.
@@ -71,9 +73,18 @@ impl Door {
         match self {
             Door::Handles => "/v2/handles/{handle}",
             Door::Public => "/v2/public/handles/{handle}",
+            Door::Agents => "/v2/mcp/{handle}",
             Door::Keys => V1_ROOT,
             Door::Admins => "/v2/operator",
             Door::Anybody => "/v2/public",
+        }
+    }
+
+    /// What a token must be good for to come in here at all, besides what the route needs.
+    fn scope(self) -> Option<Scope> {
+        match self {
+            Door::Agents => Some(Scope::McpConnect),
+            Door::Handles | Door::Public | Door::Keys | Door::Admins | Door::Anybody => None,
         }
     }
 }
@@ -158,7 +169,7 @@ impl Authority {
     }
 
     async fn identify_person(&self, text: &str, door: Door) -> Result<Identity, Problem> {
-        if door == Door::Public {
+        if matches!(door, Door::Public | Door::Agents) {
             return Err(invalid("this address takes an access token, not a JWT"));
         }
         self.jwt.verify(text).await.map(Identity::Person).map_err(|refused| match refused {
@@ -215,16 +226,16 @@ impl Identity {
                     return Err(Denied { problem, is_stranger: role.is_none() });
                 }
             },
-            Identity::Token(token) => match need.scope {
-                Some(scope) if !token.scopes.contains(&scope) => {
-                    return Err(insufficient_scope(token, scope).into());
+            Identity::Token(token) => {
+                match door.scope().into_iter().chain(need.scope).find(|it| !token.may(*it)) {
+                    Some(missing) => return Err(insufficient_scope(token, missing).into()),
+                    None => (
+                        None,
+                        SETS_CREDENTIALS.iter().any(|scope| token.scopes.contains(scope)),
+                        token.kind.mode(),
+                    ),
                 }
-                _ => (
-                    None,
-                    SETS_CREDENTIALS.iter().any(|scope| token.scopes.contains(scope)),
-                    token.kind.mode(),
-                ),
-            },
+            }
         };
         let (handle, actor) = (handle.clone(), self.actor());
         Ok(Access { handle, actor, role, sees_credentials, need, door, mode, draw: None })
@@ -288,7 +299,7 @@ impl Guard {
             return Ok(access);
         }
         account.admits_writes()?;
-        let counts = self.class == Class::Write && self.door == Door::Handles;
+        let counts = self.class == Class::Write && matches!(self.door, Door::Handles | Door::Agents);
         let now = self.app.sources().clock.now();
         let draw = Draw::for_write(&access.handle, &account, now).filter(|_| counts);
         Ok(Access { draw, ..access })

@@ -38,10 +38,11 @@ pub(crate) async fn run(args: ResealArgs) -> anyhow::Result<()> {
     let resealed = tokio::task::spawn_blocking(move || sqlite::reseal(&at, &old, &new)).await?;
     let resealed = resealed.context("nothing was sealed anew")?;
     show(&format!(
-        "{}: {} subscriptions and {} remembered answers are sealed with the master key {id}.\n\
+        "{}: {} subscriptions, {} sources and {} remembered answers are sealed with the master key {id}.\n\
          It opens with the key in {} alone: name that file in store.key_file before the next start.\n",
         path.display(),
         resealed.subscriptions,
+        resealed.sources,
         resealed.answers,
         args.new_key_file.display(),
     ));

@@ -214,6 +214,7 @@ fn security(access: Option<(Need, Door)>) -> Value {
     match door {
         Door::Handles | Door::Admins | Door::Anybody => json!([person, with("token", scope)]),
         Door::Public => json!([with("token", scope)]),
+        Door::Agents => json!([{ "token": [Scope::McpConnect.as_str(), scope] }]),
         Door::Keys => json!([with("apiKey", scope), with("bearer", scope)]),
     }
 }

@@ -22,6 +22,7 @@ struct Asked {
     service: SocketAddr,
     jwt: String,
     key: String,
+    token: String,
 }
 
 impl Asked {
@@ -29,17 +30,26 @@ impl Asked {
         let claims = json!({ "sub": "tester", "exp": 4_102_444_800_u64, "platform_admin": true,
             "handles": { "acme": "OWNER" } });
         let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()));
-        let mut asked = Asked { service, jwt: token.expect("a token"), key: String::new() };
+        let mut asked =
+            Asked { service, jwt: token.expect("a token"), key: String::new(), token: String::new() };
         let new = json!({ "name": "test", "mode": "live", "scopes": ["webhooks:manage", "events:manage"] });
         let made = asked.send("POST", "/v2/handles/acme/api-keys", &new.to_string()).await;
         let body: Value = serde_json::from_str(made.rsplit("\r\n").next().expect("a body")).expect("JSON");
         asked.key = body["key"].as_str().expect("a key").to_owned();
+        let new = json!({ "name": "test", "scopes": ["mcp.connect", "context_store.manage"] });
+        let made = asked.send("POST", "/v2/handles/acme/tokens", &new.to_string()).await;
+        let body: Value = serde_json::from_str(made.rsplit("\r\n").next().expect("a body")).expect("JSON");
+        asked.token = body["token"].as_str().expect("a token").to_owned();
         asked
     }
 
     /// Sends a body on a connection of its own, and answers all that came back.
     async fn send(&self, method: &str, path: &str, body: &str) -> String {
-        let credential = if path.starts_with("/api/v1/") { &self.key } else { &self.jwt };
+        let credential = match path {
+            path if path.starts_with("/api/v1/") => &self.key,
+            path if path.starts_with("/v2/mcp/") => &self.token,
+            _ => &self.jwt,
+        };
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: angarium\r\nauthorization: Bearer {credential}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",

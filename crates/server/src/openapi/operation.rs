@@ -87,6 +87,15 @@ impl Operation {
         self
     }
 
+    /// A parameter of the address that must be there.
+    pub(crate) fn asking(mut self, name: &'static str, schema: Schema, about: &'static str) -> Operation {
+        let schema = schema.into_value();
+        self.parameters.push(
+            json!({ "name": name, "in": "query", "required": true, "description": about, "schema": schema }),
+        );
+        self
+    }
+
     /// A page of things, newest first, and the parameters that choose it: what `Items` answers.
     pub(crate) fn page_of<T: ToSchema>(self, about: &'static str) -> Operation {
         let mut paged = self.paged().collecting::<T>();
@@ -96,7 +105,7 @@ impl Operation {
         let items = plain(json!({ "type": "array", "items": named(&T::name()).into_value() }));
         let page = object().required("items", items).required("nextCursor", next).schema();
         let content = Some((JSON, named(&name)));
-        paged.components.push((name, page.about("A page of a list, newest first.").into_value()));
+        paged.components.push((name, page.about("A page of a list.").into_value()));
         paged.answers.push(Answer { status: 200, about, content, shown: Vec::new() });
         paged
     }

@@ -316,7 +316,7 @@ fn refusals(operation: &Operation, need: Need, door: Door) -> Vec<Shared> {
     let forbidden = match (need.scope, door) {
         (_, Door::Admins) => FORBIDDEN_TO_OTHERS,
         (None, _) => FORBIDDEN_TO_PEOPLE,
-        (Some(_), Door::Public) => FORBIDDEN_TO_TOKENS,
+        (Some(_), Door::Public | Door::Agents) => FORBIDDEN_TO_TOKENS,
         (Some(_), _) => FORBIDDEN,
     };
     vec![UNAUTHORIZED, forbidden, if names_a_thing { NOT_FOUND } else { NO_HANDLE }, TOO_EARLY]
@@ -415,6 +415,9 @@ pub(super) fn need_in_words(need: Need, door: Door) -> String {
         (_, Door::Anybody) => "Needs no credential; requests are counted by address.".to_owned(),
         (Some(scope), Door::Keys) => format!("Needs an API key with the scope `{scope}`."),
         (Some(scope), Door::Public) => format!("Needs a personal access token with the scope `{scope}`."),
+        (Some(scope), Door::Agents) => {
+            format!("Needs a personal access token with the scopes `mcp.connect` and `{scope}`.")
+        }
         (Some(scope), Door::Handles) => {
             format!("Needs a JWT with the role {} or a token with the scope `{scope}`.", need.role.as_str())
         }

@@ -7,13 +7,16 @@ use std::borrow::Cow;
 
 use angarium_domain::access::{Mode as DomainMode, Scope as DomainScope};
 use angarium_domain::auto_disable::{AFTER_HOURS, AFTER_HOURS_DEFAULT};
+use angarium_domain::context::source::Kind as DomainSourceKind;
+use angarium_domain::context::{Reason, Status as DomainSourceStatus};
 use angarium_domain::delivery::{DeathCause as DomainDeathCause, Status};
 use angarium_domain::dispatch::Condition;
 use angarium_domain::event::{Origin as DomainOrigin, PayloadFormat as DomainPayloadFormat};
 use angarium_domain::event_type::EVENT_TYPE_BYTES_MAX;
 use angarium_domain::headers::{HEADERS_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use angarium_domain::ids::{
-    ApiKeyKind, DeliveryKind, EventKind, Id, Kind, ReplayKind, SubscriptionKind, TokenKind,
+    ApiKeyKind, DeliveryKind, EventKind, Id, Kind, ReplayKind, SourceKind as SourceIdKind, SubscriptionKind,
+    TokenKind,
 };
 use angarium_domain::outcome::{Class, Failure as DomainFailure, RetryOn as DomainRetryOn};
 use angarium_domain::quota::Plan as DomainPlan;
@@ -74,6 +77,16 @@ words! {
     DeliveryId = id::<DeliveryKind>();
     /// Names a replay job.
     ReplayId = id::<ReplayKind>();
+    /// Names a source of the context store.
+    SourceId = id::<SourceIdKind>();
+    /// What kind of source it is: an address, documents that came with it, or a folder of the operator's.
+    SourceKind = choices!(DomainSourceKind: Http, Inline, Folder);
+    /// How a source stands. It is searched in `READY` and `PREVIEW`; in `PREVIEW` some documents were left out.
+    SourceStatus = choices!(DomainSourceStatus: Pending, Syncing, Ready, Preview, Failed).such_as("READY");
+    /// Why a sync failed, or a document was left out.
+    SyncReason = choices!(Reason: Timeout, DnsError, ConnectError, TlsError, ProtocolError, BlockedAddress,
+        HttpStatus, RedirectNotFollowed, UnsupportedType, TooLarge, InvalidText, Empty, FolderMissing, Unreadable,
+        InternalError).such_as("http_status");
     /// Names a personal access token; the public half of `patv1_<id>.<secret>`.
     TokenId = id::<TokenKind>();
     /// Names an API key; the public half of `pxk_live_…` or `pxk_test_…`.

@@ -46,6 +46,11 @@ const TABLE: &[Row] = &[
     ("GET", "/replays", "CREATOR", Some("deliveries.read")),
     ("GET", "/replays/rpl_01arz3ndektsv4rrffq69g5fav", "CREATOR", Some("deliveries.read")),
     ("POST", "/replays/rpl_01arz3ndektsv4rrffq69g5fav/cancel", "OPERATOR", Some("deliveries.write")),
+    ("POST", "/context-sources", "OPERATOR", Some("context_store.manage")),
+    ("GET", "/context-sources", "CREATOR", Some("context_store.read")),
+    ("GET", "/context-sources/src_01arz3ndektsv4rrffq69g5fav", "CREATOR", Some("context_store.read")),
+    ("DELETE", "/context-sources/src_01arz3ndektsv4rrffq69g5fav", "OPERATOR", Some("context_store.manage")),
+    ("GET", "/context-store/search?q=x", "CREATOR", Some("context_store.read")),
     ("GET", "/audit", "OWNER", Some("audit.read")),
     ("POST", "/tokens", "OPERATOR", None),
     ("GET", "/tokens", "OPERATOR", None),
@@ -55,7 +60,7 @@ const TABLE: &[Row] = &[
     ("DELETE", "/api-keys/key_01arz3ndektsv4rrffq69g5fav", "OWNER", None),
 ];
 const ROLES: [&str; 3] = ["CREATOR", "OPERATOR", "OWNER"];
-const SCOPES: [&str; 10] = [
+const SCOPES: [&str; 13] = [
     "events.write",
     "events.read",
     "webhooks.write",
@@ -66,6 +71,9 @@ const SCOPES: [&str; 10] = [
     "event_types.write",
     "event_types.read",
     "notifications.read",
+    "mcp.connect",
+    "context_store.manage",
+    "context_store.read",
 ];
 
 /// Asks with an empty object: access is decided before anything is missed in it.
@@ -108,6 +116,10 @@ async fn a_scope_opens_its_own_routes_and_no_other() {
             let answer = ask(&holder, row).await;
             match row.3 {
                 Some(needed) if needed == scope => expect_admitted(&answer, row),
+                // Whoever manages the context store reads it, too.
+                Some("context_store.read") if scope == "context_store.manage" => {
+                    expect_admitted(&answer, row);
+                }
                 Some(_) => drop(answer.expect_problem(403, "insufficient_scope")),
                 None => drop(answer.expect_problem(401, "invalid_token")),
             }

@@ -16,6 +16,7 @@ mod backup;
 mod batches;
 mod cli_commands;
 mod cli_demo;
+mod context_store;
 mod dead_letters;
 mod deliveries;
 mod event_types;

@@ -167,6 +167,7 @@ async fn what_a_body_is_said_to_hold_is_what_is_read_from_it() {
         let caller = match (document, path.split('/').nth(2)) {
             (Document::V1, _) => world.organization().await,
             (Document::V2, Some("public")) => world.token_holder(&["events.write", "webhooks.write"]).await,
+            (Document::V2, Some("mcp")) => world.token_holder(&["mcp.connect", "context_store.manage"]).await,
             (Document::V2, Some("operator")) => world.admin(),
             (Document::V2, _) => world.owner(),
         };

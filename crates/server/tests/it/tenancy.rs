@@ -34,6 +34,9 @@ async fn ids_of_another_tenant_answer_like_ids_that_do_not_exist() {
     let token =
         acme.post("/tokens", &json!({ "name": "x", "scopes": ["events.read"] })).await.text_of("tokenId");
 
+    let inline = json!({ "name": "x", "kind": "inline", "documents": [{ "text": "x" }] });
+    let source = acme.post("/context-sources", &inline).await.text_of("sourceId");
+
     for (method, before, id, after) in [
         (Method::GET, "/webhooks/", &webhook, ""),
         (Method::PATCH, "/webhooks/", &webhook, ""),
@@ -49,6 +52,8 @@ async fn ids_of_another_tenant_answer_like_ids_that_do_not_exist() {
         (Method::DELETE, "/dead-letters/", &delivery, ""),
         (Method::GET, "/replays/", &replay, ""),
         (Method::POST, "/replays/", &replay, "/cancel"),
+        (Method::GET, "/context-sources/", &source, ""),
+        (Method::DELETE, "/context-sources/", &source, ""),
         (Method::DELETE, "/tokens/", &token, ""),
         (Method::DELETE, "/api-keys/", &key, ""),
     ] {

@@ -86,9 +86,15 @@ impl World {
 
     /// Somebody with a personal access token of `acme` with these scopes.
     pub(crate) async fn token_holder(&self, scopes: &[&str]) -> Client {
-        let made = self.owner().post("/tokens", &json!({ "name": "test", "scopes": scopes })).await;
+        self.token_holder_of("acme", scopes).await
+    }
+
+    /// Somebody with a personal access token of a handle with these scopes.
+    pub(crate) async fn token_holder_of(&self, handle: &str, scopes: &[&str]) -> Client {
+        let owner = self.person(handle, "OWNER");
+        let made = owner.post("/tokens", &json!({ "name": "test", "scopes": scopes })).await;
         made.expect(StatusCode::CREATED);
-        self.owner().bearing(made.text_of("token"))
+        owner.bearing(made.text_of("token"))
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod api_keys;
 mod audit;
+pub(crate) mod context_search;
+pub(crate) mod context_sources;
 mod credential_form;
 mod dead_letters;
 pub(super) mod deliveries;
@@ -46,6 +48,8 @@ pub(crate) fn table() -> Table {
     let event_types_write = token_or(Operator, Scope::EventTypesWrite);
     let event_types_read = token_or(Creator, Scope::EventTypesRead);
     let notifications_read = token_or(Creator, Scope::NotificationsRead);
+    let context_manage = token_or(Operator, Scope::ContextStoreManage);
+    let context_read = token_or(Creator, Scope::ContextStoreRead);
     let people = Need { role: Operator, scope: None };
     let owners = Need { role: Owner, scope: None };
 
@@ -86,6 +90,12 @@ pub(crate) fn table() -> Table {
         .route(GET, "/replays/{id}", deliveries_read, replays::get, replays::docs::get)
         .route(POST, "/replays/{id}/cancel", deliveries_write, replays::cancel, replays::docs::cancel)
         .route(GET, "/audit", audit_read, audit::list, audit::docs::list)
+        .route(POST, "/context-sources", context_manage, context_sources::create, context_sources::docs::create)
+        .route(GET, "/context-sources", context_read, context_sources::list, context_sources::docs::list)
+        .route(GET, "/context-sources/{id}", context_read, context_sources::get, context_sources::docs::get)
+        .route(DELETE, "/context-sources/{id}", context_manage, context_sources::delete, context_sources::docs::delete)
+        .route(GET, "/context-store/search", context_read, context_search::search, context_search::docs::search)
+        .agents(POST, "/context-store/sources/{id}/sync", Scope::ContextStoreManage, context_sources::sync, context_sources::docs::sync)
         .route(POST, "/tokens", people, tokens::create, tokens::docs::create)
         .route(GET, "/tokens", people, tokens::list, tokens::docs::list)
         .route(DELETE, "/tokens/{id}", people, tokens::revoke, tokens::docs::revoke)

@@ -1,0 +1,209 @@
+//! The context store: sources, their syncs, and searching what they brought.
+
+mod sync;
+mod turns;
+
+use std::sync::Arc;
+
+use angarium_channels::library::{Library, RefusedSource};
+use angarium_domain::account::Closed;
+use angarium_domain::audit::changed;
+use angarium_domain::context::search::{Query, RESULTS_MAX, Snippet};
+use angarium_domain::context::source::SOURCES_MAX;
+use angarium_domain::context::{Chunk, Config, Source};
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::SourceId;
+use angarium_store::StoreError;
+use angarium_store::context_store::Search;
+use angarium_store::page::{Page, PageRequest};
+use angarium_store::write::Written;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::ids::new_id;
+use crate::once::{Once, RepeatError, Reply};
+use crate::{Caller, DECISIONS_MAX, Desk};
+use turns::Turns;
+
+/// A source as it is asked for.
+pub struct NewSource {
+    /// Its maker's words.
+    pub name: String,
+    /// Where its documents come from.
+    pub config: Config,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// Of which source.
+    pub source: SourceId,
+    /// The piece.
+    pub chunk: Chunk,
+    /// The part of it that holds the most of what was looked for.
+    pub snippet: Snippet,
+}
+
+/// Why a source was not made, synced or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The handle has no such source.
+    #[error("there is no such source")]
+    NotFound,
+    /// The handle has as many as it may have.
+    #[error("the handle has {SOURCES_MAX} sources, which is the limit")]
+    TooMany,
+    /// Its documents may not come from there.
+    #[error(transparent)]
+    Refused(#[from] RefusedSource),
+    /// The idempotency key says no.
+    #[error(transparent)]
+    Repeat(#[from] RepeatError),
+    /// The handle may not act.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The context store of all handles.
+#[derive(Clone)]
+pub struct ContextStore {
+    desk: Desk,
+    library: Arc<dyn Library>,
+    turns: Arc<Turns>,
+    /// Told when there is something to sweep.
+    sweeps: Arc<Notify>,
+    /// Share of the waits between attempts that is really waited.
+    waits_percent: u32,
+}
+
+impl ContextStore {
+    pub(crate) fn new(desk: Desk, library: Arc<dyn Library>, waits_percent: u32) -> ContextStore {
+        ContextStore { desk, library, turns: Arc::default(), sweeps: Arc::default(), waits_percent }
+    }
+
+    /// One source of a handle.
+    pub async fn get(&self, handle: &Handle, id: SourceId) -> Result<Option<Source>, StoreError> {
+        self.desk.store.source(handle, id).await
+    }
+
+    /// A handle's sources, newest first.
+    pub async fn list(&self, handle: &Handle, page: PageRequest) -> Result<Page<Source>, StoreError> {
+        self.desk.store.sources(handle, page).await
+    }
+
+    /// Makes a source, and begins its first sync.
+    pub async fn create(
+        &self,
+        caller: Caller,
+        new: NewSource,
+        once: Once<Source>,
+    ) -> Result<Reply, SourceError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<SourceError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        self.admit(&caller).await?;
+        let config = self.library.check(new.config).await?;
+        let now = self.desk.clock.now();
+        let id = new_id(&*self.desk.ids, now);
+        let source = Source::new(id, caller.handle.clone(), new.name, &config, now);
+        let (answer, idempotency) = once.answer_to(&source, now);
+        let told = json!({ "name": source.name, "kind": source.kind, "location": source.location });
+        let audit =
+            caller.audit_of(now, "context_source.created", id.to_string(), changed(None, Some(&told)));
+        let context = caller.context(idempotency, Some(audit));
+        let written = match self.desk.store.create_source(source.clone(), config, SOURCES_MAX, context).await
+        {
+            // The id is new, so it is the limit.
+            Err(StoreError::Conflict) => return Err(SourceError::TooMany),
+            written => written?,
+        };
+        if let Written::Done(()) = written {
+            self.spawn(&source);
+        }
+        Ok(once.reply(written, answer)?)
+    }
+
+    /// Asks for a sync of a source, or joins the one that runs.
+    pub async fn sync(&self, caller: Caller, id: SourceId, once: Once<Source>) -> Result<Reply, SourceError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<SourceError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        self.admit(&caller).await?;
+        for _ in 0..DECISIONS_MAX {
+            let source = self.get(&caller.handle, id).await?.ok_or(SourceError::NotFound)?;
+            let now = self.desk.clock.now();
+            let Some(asked) = source.ask_for_sync(now) else {
+                // Nothing is written, so nothing is paid for and nothing has to be remembered.
+                let (answer, _) = once.answer_to(&source, now);
+                return Ok(Reply { answer, replayed: false });
+            };
+            let (answer, idempotency) = once.answer_to(&asked, now);
+            let audit = caller.audit(now, "context_source.sync_asked", id.to_string());
+            let context = caller.context(idempotency, Some(audit));
+            match self.desk.store.move_source(asked.clone(), context).await {
+                Err(StoreError::Conflict) => {}
+                written => {
+                    let written = written?;
+                    if let Written::Done(()) = written {
+                        self.spawn(&asked);
+                    }
+                    return Ok(once.reply(written, answer)?);
+                }
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// Removes a source. When this returns, no search finds anything of it.
+    pub async fn remove(&self, caller: Caller, id: SourceId, once: Once<()>) -> Result<Reply, SourceError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<SourceError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        let now = self.desk.clock.now();
+        let (answer, idempotency) = once.answer_to(&(), now);
+        let audit = caller.audit(now, "context_source.removed", id.to_string());
+        let context = caller.context(idempotency, Some(audit));
+        match self.desk.store.remove_source(&caller.handle, id, context).await {
+            Err(StoreError::Conflict) => Err(SourceError::NotFound),
+            written => {
+                self.sweeps.notify_one();
+                Ok(once.reply(written?, answer)?)
+            }
+        }
+    }
+
+    /// Searches a handle's documents: the best pieces first, at most [`RESULTS_MAX`] of them over all
+    /// pages. A sync that ends between two pages may move what is on the second.
+    pub async fn search(
+        &self,
+        handle: &Handle,
+        text: &str,
+        source: Option<SourceId>,
+        page: PageRequest,
+    ) -> Result<Page<Hit>, StoreError> {
+        let query = Query::parse(text);
+        let most = u128::from(RESULTS_MAX);
+        let skip = page.before.map_or(0, |before| u128::from_be_bytes(before).min(most)) as u32;
+        let limit = page.limit.min(RESULTS_MAX - skip);
+        let search = Search { query: query.clone(), source, skip, limit: limit + 1 };
+        let mut found = self.desk.store.search_chunks(handle, search).await?;
+        let more = found.len() > limit as usize && skip + limit < RESULTS_MAX;
+        found.truncate(limit as usize);
+        let items = found.into_iter().map(|found| Hit {
+            source: found.source,
+            snippet: query.snippet(&found.chunk.text),
+            chunk: found.chunk,
+        });
+        Ok(Page { items: items.collect(), next: more.then(|| u128::from(skip + limit).to_be_bytes()) })
+    }
+
+    async fn admit(&self, caller: &Caller) -> Result<(), SourceError> {
+        Ok(self.desk.snapshots.get(&caller.handle).await?.account.admits_writes()?)
+    }
+}

@@ -1,0 +1,79 @@
+//! What the routes of sources say of themselves.
+
+use angarium_domain::context::document::{NAME_BYTES_MAX, TITLE_CHARS_MAX};
+use angarium_domain::context::source::{DOCUMENTS_MAX, NAME_CHARS_MAX, SOURCES_MAX};
+use serde_json::json;
+
+use crate::api::v2::context_sources::{SourceView, SyncView};
+use crate::openapi::Operation;
+use crate::openapi::schema::{list as list_of, object, plain, text, text_of, word};
+use crate::openapi::words::{SourceId, SourceKind};
+
+pub(in crate::api::v2) fn create() -> Operation {
+    let document = object()
+        .optional("name", text_of(1..=NAME_BYTES_MAX).about("Without one, its number, from 1."))
+        .optional("title", text_of(0..=TITLE_CHARS_MAX).about("Without one, its name."))
+        .required("text", text().such_as("Rotate the secret twice a year."))
+        .schema();
+    let headers = plain(json!({ "type": "object", "additionalProperties": { "type": "string" } }));
+    let fields = object()
+        .required("name", text_of(1..=NAME_CHARS_MAX).such_as("Guides"))
+        .required("kind", word::<SourceKind>().such_as("http"))
+        .optional(
+            "url",
+            text().such_as("https://docs.example.com/guide.md").about(
+                "For `http`: where one document is. Refused as the URL of a webhook is; redirects are not followed.",
+            ),
+        )
+        .optional("headers", headers.about("For `http`: sent with the request. Sealed at rest, and never shown."))
+        .optional("documents", list_of(document, 1..=DOCUMENTS_MAX).about("For `inline`."))
+        .optional(
+            "path",
+            text().such_as("docs").about("For `folder`: below the folder that the operator has given to the handle."),
+        );
+    const { assert!(SOURCES_MAX == 50, "the description names it") };
+    Operation::new("createContextSource", "Add a source of documents").under("context store")
+        .about(
+            "Its first sync begins at once. Read are `text/plain`, `text/markdown` and JSON in UTF-8, of a folder files \
+             that end in `.txt`, `.md`, `.markdown` or `.json`.",
+        )
+        .body("NewContextSource", fields)
+        .answer::<SourceView>(201, "Made; its first sync waits for its turn.")
+        .showing_as("status", "PENDING")
+        .showing_as("searchable", false)
+        .conflict("the handle has fifty sources, which is the limit")
+}
+
+pub(in crate::api::v2) fn list() -> Operation {
+    Operation::new("listContextSources", "List sources")
+        .under("context store")
+        .page_of::<SourceView>("A page of them.")
+}
+
+pub(in crate::api::v2) fn get() -> Operation {
+    Operation::new("getContextSource", "Show a source")
+        .under("context store")
+        .of::<SourceId>("sourceId")
+        .answer::<SourceView>(200, "The source, and how it stands.")
+        .showing("syncedAt")
+}
+
+pub(in crate::api::v2) fn delete() -> Operation {
+    Operation::new("deleteContextSource", "Remove a source with its documents")
+        .under("context store")
+        .of::<SourceId>("sourceId")
+        .nothing("Removed: no search finds anything of it.")
+}
+
+pub(in crate::api::v2) fn sync() -> Operation {
+    Operation::new("syncContextSource", "Bring a source up to date")
+        .under("context store")
+        .about(
+            "The documents are read again in the background; the ones before stay searchable until the new ones are \
+             whole. Asked for again while it runs, it is the same sync. Trouble that may pass is met with the waits of \
+             the policy `fast`. `context_store.synced` or `context_store.failed` tells of its end.",
+        )
+        .of::<SourceId>("sourceId")
+        .answer::<SyncView>(202, "Asked for, or joined.")
+        .showing_as("status", "SYNCING")
+}
