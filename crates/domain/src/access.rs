@@ -61,6 +61,12 @@ pub enum Scope {
     /// Read and search the context store.
     #[serde(rename = "context_store.read")]
     ContextStoreRead,
+    /// Put items into the inbox, and mark them in one's own name.
+    #[serde(rename = "inbox.write")]
+    InboxWrite,
+    /// Read the inbox.
+    #[serde(rename = "inbox.read")]
+    InboxRead,
     /// A key's: everything about webhooks and their deliveries.
     #[serde(rename = "webhooks:manage")]
     WebhooksManage,
@@ -85,6 +91,8 @@ impl Scope {
         Scope::McpConnect,
         Scope::ContextStoreManage,
         Scope::ContextStoreRead,
+        Scope::InboxWrite,
+        Scope::InboxRead,
     ];
     /// The scopes of API keys.
     pub const OF_KEYS: &[Scope] = &[Scope::WebhooksManage, Scope::EventsManage];
@@ -103,7 +111,9 @@ impl Scope {
             | Scope::NotificationsRead
             | Scope::McpConnect
             | Scope::ContextStoreManage
-            | Scope::ContextStoreRead => Role::Operator,
+            | Scope::ContextStoreRead
+            | Scope::InboxWrite
+            | Scope::InboxRead => Role::Operator,
             Scope::AuditRead | Scope::WebhooksManage | Scope::EventsManage => Role::Owner,
         }
     }
@@ -116,6 +126,7 @@ impl Scope {
             | Scope::DeliveriesWrite
             | Scope::EventTypesWrite
             | Scope::ContextStoreManage
+            | Scope::InboxWrite
             | Scope::WebhooksManage
             | Scope::EventsManage => true,
             Scope::EventsRead
@@ -125,7 +136,8 @@ impl Scope {
             | Scope::AuditRead
             | Scope::NotificationsRead
             | Scope::McpConnect
-            | Scope::ContextStoreRead => false,
+            | Scope::ContextStoreRead
+            | Scope::InboxRead => false,
         }
     }
 
@@ -145,6 +157,8 @@ impl Scope {
             Scope::McpConnect => "mcp.connect",
             Scope::ContextStoreManage => "context_store.manage",
             Scope::ContextStoreRead => "context_store.read",
+            Scope::InboxWrite => "inbox.write",
+            Scope::InboxRead => "inbox.read",
             Scope::WebhooksManage => "webhooks:manage",
             Scope::EventsManage => "events:manage",
         }

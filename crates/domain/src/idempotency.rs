@@ -31,6 +31,13 @@ impl Scope {
         Scope(format!("{tenant}\n{method}\n{path}\n{key}"))
     }
 
+    /// The same write as one that everybody makes for themselves: the last part, whatever it holds, is
+    /// who makes it.
+    #[must_use]
+    pub fn of(&self, actor: &str) -> Scope {
+        Scope(format!("{}\n{actor}", self.0))
+    }
+
     /// Takes back what [`Scope::as_str`] gave to the store.
     pub fn from_stored(text: String) -> Scope {
         Scope(text)

@@ -48,6 +48,8 @@ kinds! {
     ReplayId = ReplayKind("rpl");
     /// Names a source of the context store.
     SourceId = SourceKind("src");
+    /// Names an item of an inbox. One that was made of an event has the characters of its delivery.
+    ItemId = ItemKind("inb");
     /// Names one request to our API, when its caller did not.
     RequestId = RequestKind("req");
     /// Names a personal access token; the public half of `patv1_<id>.<secret>`.

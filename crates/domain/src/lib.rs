@@ -26,6 +26,7 @@ pub mod headers;
 pub mod health;
 pub mod idempotency;
 pub mod ids;
+pub mod inbox;
 pub mod mail_notice;
 pub mod outcome;
 pub mod payload;

@@ -13,6 +13,8 @@ pub struct Retention {
     pub finished: Duration,
     /// Dead letters that were neither replayed nor discarded.
     pub dead: Duration,
+    /// Items of inboxes, read or not.
+    pub inbox: Duration,
 }
 
 /// The moments before which things may be forgotten.
@@ -22,6 +24,10 @@ pub struct Cutoffs {
     pub finished_before: Timestamp,
     /// For dead letters.
     pub dead_before: Timestamp,
+    /// For items of inboxes.
+    pub items_before: Timestamp,
+    /// For items that say themselves when they end: those that ended by then.
+    pub items_ended_by: Timestamp,
     /// For idempotency records: those that ended by then.
     pub keys_ended_by: Timestamp,
     /// For what was counted in short spans: those that began before.
@@ -41,10 +47,10 @@ impl Cutoffs {
 }
 
 impl Default for Retention {
-    /// 30 days for the finished, 90 for the dead.
+    /// 30 days for the finished, 90 for the dead and for items of inboxes.
     fn default() -> Retention {
         let day = Duration::from_hours(24);
-        Retention { finished: 30 * day, dead: 90 * day }
+        Retention { finished: 30 * day, dead: 90 * day, inbox: 90 * day }
     }
 }
 
@@ -54,6 +60,8 @@ impl Retention {
         Cutoffs {
             finished_before: now.saturating_sub(self.finished),
             dead_before: now.saturating_sub(self.dead.max(self.finished)),
+            items_before: now.saturating_sub(self.inbox),
+            items_ended_by: now,
             keys_ended_by: now,
             fine_tallies_before: now.saturating_sub(Grain::Fine.kept()),
             hourly_tallies_before: now.saturating_sub(Grain::Hourly.kept()),
@@ -69,7 +77,7 @@ mod tests {
     fn the_dead_outlive_the_finished() {
         let now = Timestamp::from_seconds(1_000_000_000);
         let hour = Duration::from_hours(1);
-        let cutoffs = Retention { finished: 2 * hour, dead: hour }.cutoffs(now);
+        let cutoffs = Retention { finished: 2 * hour, dead: hour, inbox: hour }.cutoffs(now);
         assert_eq!(cutoffs.finished_before, now.saturating_sub(2 * hour));
         assert_eq!(cutoffs.dead_before, now.saturating_sub(2 * hour));
     }

@@ -226,7 +226,7 @@ impl Intake {
         if let Some(catalog) = catalog {
             catalog.judge(&event.event_type, || candidate.payload())?;
         }
-        let deliveries = self.desk.planner.fan_out(plan, snapshot, event, &candidate);
+        let deliveries = self.desk.planner.fan_out_candidate(plan, snapshot, event, &candidate);
         Ok(Accepted { event_id: event.id, deliveries })
     }
 

@@ -19,6 +19,7 @@ mod events;
 mod follow_up;
 mod handles;
 pub mod ids;
+mod inbox;
 mod intake;
 mod lanes;
 pub mod live;
@@ -59,6 +60,7 @@ pub use event_types::{EventTypeError, EventTypePut, EventTypes, NewEventType};
 pub use events::{EventLife, Events};
 pub use handles::{HandleError, HandleLife, HandlePatch, Handles, NewHandle};
 pub use ids::{IdSource, new_id};
+pub use inbox::{Inbox, InboxError, MarkedItem, NewItem};
 pub use intake::{AcceptError, Accepted, Intake, NewEvent, Verdict};
 pub use metrics::Metrics;
 pub use once::{Answer, Once, RepeatError, RepeatKey, Reply};
@@ -179,6 +181,8 @@ pub struct Engine {
     pub replays: ReplayJobs,
     /// Documents that can be searched.
     pub context_store: ContextStore,
+    /// The inboxes.
+    pub inbox: Inbox,
     /// What happens to deliveries, while it happens.
     pub live: Live,
     /// Who did what.
@@ -279,6 +283,7 @@ impl Engine {
             deliveries: Deliveries::new(desk.clone()),
             replays: replays.clone(),
             context_store: context_store.clone(),
+            inbox: Inbox::new(desk.clone()),
             live,
             audit: AuditTrail::new(desk.clone()),
             handles: handles.clone(),

@@ -10,6 +10,7 @@ use angarium_domain::event::{Event, Origin};
 use angarium_domain::event_type::EventType;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::EventId;
+use angarium_domain::inbox::{Item, Reader};
 use angarium_domain::outcome::Outcome;
 use angarium_domain::payload::Payload;
 use angarium_domain::standing::DisableCause;
@@ -31,6 +32,32 @@ const DISABLED: &str = "webhook.subscription.disabled";
 const SYNCED: &str = "context_store.synced";
 /// Published when a sync of a source of the context store was given up.
 const SYNC_FAILED: &str = "context_store.failed";
+
+/// Published when a reader reads an item for the first time (contract 6).
+const ITEM_READ: &str = "inbox.item.read";
+/// Published when a reader reads everything at once.
+const ITEMS_READ: &str = "inbox.items.read";
+
+/// A reader has read an item, and had not before.
+pub(crate) fn item_read(id: EventId, item: &Item, reader: &Reader, now: Timestamp) -> Arc<Event> {
+    let payload = json!({ "itemId": item.id, "type": item.item_type, "reader": reader, "readAt": now });
+    event(id, &item.handle, ITEM_READ, &payload, now)
+}
+
+/// A reader has read whatever was unread and not newer than a time.
+pub(crate) fn items_read(id: EventId, handle: &Handle, reader: &Reader, read: &ReadAll) -> Arc<Event> {
+    let ReadAll { up_to, items, at } = *read;
+    let payload = json!({ "items": items, "upTo": up_to, "reader": reader, "readAt": at });
+    event(id, handle, ITEMS_READ, &payload, at)
+}
+
+/// What somebody who read everything at once has read.
+#[derive(Clone, Copy)]
+pub(crate) struct ReadAll {
+    pub(crate) up_to: Timestamp,
+    pub(crate) items: u64,
+    pub(crate) at: Timestamp,
+}
 
 /// What is told of a death.
 pub(crate) fn failure(

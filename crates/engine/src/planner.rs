@@ -64,9 +64,13 @@ impl Planner {
         Plan { planned: Vec::new(), rooms: self.rooms.clone(), births: None }
     }
 
-    /// Adds a delivery to every subscription that wants the event, whose payload somebody may have
-    /// parsed already. Answers how many there are.
-    pub(crate) fn fan_out(
+    /// Adds a delivery to every subscription that wants the event. Answers how many there are.
+    pub(crate) fn fan_out(&self, plan: &mut Plan, snapshot: &Snapshot, event: &Arc<Event>) -> usize {
+        self.fan_out_candidate(plan, snapshot, event, &Candidate::new(event))
+    }
+
+    /// The same for an event whose payload somebody may have parsed already.
+    pub(crate) fn fan_out_candidate(
         &self,
         plan: &mut Plan,
         snapshot: &Snapshot,

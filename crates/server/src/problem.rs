@@ -12,8 +12,8 @@ use angarium_domain::catalog::Mismatch;
 use angarium_domain::quota::Exhausted;
 use angarium_engine::live::TooManyListeners;
 use angarium_engine::{
-    AcceptError, DeliveryError, EventTypeError, HandleError, RepeatError, ReplayError, SourceError,
-    SubscriptionError, TokenError,
+    AcceptError, DeliveryError, EventTypeError, HandleError, InboxError, RepeatError, ReplayError,
+    SourceError, SubscriptionError, TokenError,
 };
 use angarium_store::StoreError;
 use angarium_store::page::InvalidCursor;
@@ -362,6 +362,19 @@ impl From<TokenError> for Problem {
             TokenError::Repeat(error) => error.into(),
             TokenError::Closed(closed) => closed.into(),
             TokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<InboxError> for Problem {
+    fn from(error: InboxError) -> Problem {
+        match error {
+            InboxError::NotFound => Problem::not_found(),
+            InboxError::Ended { .. } => Problem::invalid_field("expiresAt", error.to_string()),
+            InboxError::Repeat(error) => error.into(),
+            InboxError::Closed(closed) => closed.into(),
+            InboxError::Overloaded { retry_after } => Problem::unavailable(retry_after),
+            InboxError::Store(error) => error.into(),
         }
     }
 }

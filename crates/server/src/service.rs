@@ -28,7 +28,7 @@ use crate::listener::Listener;
 use crate::peer::Proxies;
 use crate::rate::RateLimits;
 use crate::settings::{EgressSettings, Settings};
-use crate::state::{App, Callers, Sources};
+use crate::state::{App, AppSchemes, Callers, Sources};
 use crate::telemetry::{Telemetry, TelemetryError};
 
 /// The part of the grace that is kept for attempts when connections linger.
@@ -158,7 +158,8 @@ impl Service {
             rates: RateLimits::new(&settings.rates(), &sources.clock),
             handles: settings.auth.handles.into(),
         };
-        let app = App::new(engine.clone(), authority, settings.request_limits(), callers, sources);
+        let schemes = AppSchemes(settings.inbox.app_schemes.as_slice().into());
+        let app = App::new(engine.clone(), authority, settings.request_limits(), callers, sources, schemes);
         let listener = Listener::serve(socket, api::router(&app), settings.listener_limits())
             .map_err(|source| StartError::Listen { address, source })?;
         let grace = Duration::from_secs(settings.listen.drain_seconds);

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use angarium_channels::egress::AllowRule;
 use angarium_domain::account;
+use angarium_domain::inbox::AppScheme;
 use angarium_domain::retention::Retention;
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -149,6 +150,15 @@ sections! {
         finished_days: u64 = 30, within 1..=36_500;
         /// Dead letters that nobody replayed or discarded; never shorter than `finished_days`.
         dead_days: u64 = 90, within 1..=36_500;
+        /// Items of inboxes, read or not.
+        inbox_days: u64 = 90, within 1..=36_500;
+    }
+
+    /// Inboxes; [docs/inbox.md](inbox.md) is their manual.
+    [inbox] InboxSettings {
+        /// Schemes of your apps, such as `acme-app`, that an item may lead into beside `https`.
+        #[serde(deserialize_with = "schemes")]
+        app_schemes: Vec<AppScheme> = Vec::new();
     }
 
     /// How much a caller may send, and how often.
@@ -337,6 +347,7 @@ impl Settings {
             retention: Retention {
                 finished: days(self.retention.finished_days),
                 dead: days(self.retention.dead_days),
+                inbox: days(self.retention.inbox_days),
             },
             ..angarium_engine::Settings::default()
         }
@@ -375,6 +386,11 @@ fn is_address(text: &str) -> bool {
 }
 
 fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<AllowRule>, D::Error> {
+    let texts = listed(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
+}
+
+fn schemes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<AppScheme>, D::Error> {
     let texts = listed(deserializer)?;
     texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use angarium_domain::account;
+use angarium_domain::inbox::AppScheme;
 use angarium_engine::live::Live;
 use angarium_engine::traces::Traces;
 use angarium_engine::{
-    AuditTrail, Clock, ContextStore, Deliveries, Engine, EventTypes, Events, Handles, IdSource, Intake,
-    ReplayJobs, SubscriptionStatistics, Subscriptions, Tokens,
+    AuditTrail, Clock, ContextStore, Deliveries, Engine, EventTypes, Events, Handles, IdSource, Inbox,
+    Intake, ReplayJobs, SubscriptionStatistics, Subscriptions, Tokens,
 };
 use axum::extract::FromRef;
 
@@ -26,7 +27,12 @@ struct Parts {
     limits: Limits,
     callers: Callers,
     sources: Sources,
+    schemes: AppSchemes,
 }
+
+/// The schemes of apps that items of inboxes may lead into.
+#[derive(Clone)]
+pub(crate) struct AppSchemes(pub(crate) Arc<[AppScheme]>);
 
 /// How callers are told apart, and how much each may ask.
 #[derive(Clone)]
@@ -57,8 +63,9 @@ impl App {
         limits: Limits,
         callers: Callers,
         sources: Sources,
+        schemes: AppSchemes,
     ) -> App {
-        App(Arc::new(Parts { engine, authority, limits, callers, sources }))
+        App(Arc::new(Parts { engine, authority, limits, callers, sources, schemes }))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -110,4 +117,6 @@ parts! {
     Arc<Engine> = |parts| parts.engine.clone();
     Limits = |parts| parts.limits;
     Sources = |parts| parts.sources.clone();
+    AppSchemes = |parts| parts.schemes.clone();
+    Inbox = |parts| parts.engine.inbox.clone();
 }

@@ -10,12 +10,14 @@ use angarium_domain::event_type::EventType;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::Record;
 use angarium_domain::ids::{EventId, SubscriptionId};
+use angarium_domain::inbox::Item;
 use angarium_domain::replay::ReplayJob;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 
 use crate::directory::Entry;
 use crate::error::StoreError;
+use crate::inboxes::Marking;
 use crate::page::{Page, PageRequest};
 use crate::write::{Context, Written};
 
@@ -63,6 +65,11 @@ pub enum Beside {
     /// The new state of a source of the context store, as
     /// [`ContextStore::move_source`](crate::ContextStore::move_source) writes it.
     Source(Box<Source>),
+    /// An item, at the end of its handle's inbox. Refused with [`StoreError::Conflict`] if its id is taken.
+    Item(Arc<Item>),
+    /// What a reader did with items. Refused with [`StoreError::Conflict`] if what it was decided upon
+    /// has changed.
+    Marking(Box<Marking>),
 }
 
 /// Which events to list.

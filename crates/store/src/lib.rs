@@ -16,6 +16,7 @@ pub mod directory;
 pub mod error;
 pub mod event_log;
 pub mod history;
+pub mod inboxes;
 mod interruption;
 pub mod memory;
 pub mod page;
@@ -36,6 +37,7 @@ pub use directory::Directory;
 pub use error::StoreError;
 pub use event_log::EventLog;
 pub use history::History;
+pub use inboxes::Inboxes;
 pub use replays::Replays;
 pub use statistics::Statistics;
 pub use upkeep::Upkeep;
@@ -48,6 +50,7 @@ pub trait Store:
     + Directory
     + Accounts
     + Replays
+    + Inboxes
     + AuditLog
     + Statistics
     + ContextStore
@@ -63,6 +66,7 @@ impl<T> Store for T where
         + Directory
         + Accounts
         + Replays
+        + Inboxes
         + AuditLog
         + Statistics
         + Alerts

@@ -25,6 +25,18 @@ macro_rules! audit_columns {
     };
 }
 
+macro_rules! item_columns {
+    () => {
+        "i.number, i.id, i.item_type, i.title, i.body, i.data, i.action_url, i.created_at, i.expires_at"
+    };
+}
+
+macro_rules! mark_columns {
+    () => {
+        "m.seen_at, m.read_at, m.archived_at, m.was_read"
+    };
+}
+
 macro_rules! statements {
     ($($name:ident = $($sql:expr),+;)*) => {
         $(pub(crate) const $name: &str = concat!($($sql),+);)*
@@ -201,6 +213,57 @@ statements! {
     FORGET_ALERTS = "DELETE FROM alerts WHERE (handle, subscription_id) IN
         (SELECT handle, subscription_id FROM alerts INDEXED BY alerts_by_time
             WHERE due_at <= $1 AND gathered = 0 LIMIT $2)";
+
+    CLEAR_INBOX_MARKS = "DELETE FROM inbox_marks WHERE (handle, reader, number) IN
+        (SELECT handle, reader, number FROM inbox_marks WHERE handle = $1 LIMIT $2)";
+    CLEAR_INBOX_READINGS = "DELETE FROM inbox_readings WHERE handle = $1 AND reader IN
+        (SELECT reader FROM inbox_readings WHERE handle = $1 LIMIT $2)";
+    CLEAR_INBOX_ITEMS = "DELETE FROM inbox_items WHERE rowid IN
+        (SELECT rowid FROM inbox_items WHERE handle = $1 LIMIT $2)";
+    CLEAR_INBOX = "DELETE FROM inboxes WHERE handle = $1 AND $2 > 0";
+
+    // Inboxes.
+    INBOX = "SELECT version, last, items FROM inboxes WHERE handle = $1";
+    PUT_INBOX = "INSERT INTO inboxes (handle, version, last, items) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (handle) DO UPDATE SET version = excluded.version, last = excluded.last, items = excluded.items";
+    PUT_INBOX_ITEM = "INSERT INTO inbox_items
+        (handle, number, id, item_type, title, body, data, action_url, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    INBOX_READING = "SELECT version, read, seen FROM inbox_readings WHERE handle = $1 AND reader = $2";
+    PUT_INBOX_READING = "INSERT INTO inbox_readings (handle, reader, version, read, seen)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (handle, reader) DO UPDATE SET version = excluded.version, read = excluded.read,
+            seen = excluded.seen";
+    PUT_INBOX_MARK = "INSERT INTO inbox_marks (handle, reader, number, seen_at, read_at, archived_at, was_read)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT (handle, reader, number) DO UPDATE SET seen_at = excluded.seen_at, read_at = excluded.read_at,
+            archived_at = excluded.archived_at, was_read = excluded.was_read";
+    INBOX_ITEMS = "SELECT ", item_columns!(), ", ", mark_columns!(), "
+        FROM inbox_items AS i INDEXED BY inbox_items_by_number
+        LEFT JOIN inbox_marks AS m ON m.reader = $1 AND m.handle = i.handle AND m.number = i.number
+        WHERE i.handle = $2 AND i.number < $3 AND ($4 IS NULL OR i.item_type = $4)
+            AND ($5 IS NULL OR (m.read_at IS NULL) = $5) AND ($6 IS NULL OR (m.archived_at IS NOT NULL) = $6)
+        ORDER BY i.number DESC LIMIT $7";
+    INBOX_ITEM = "SELECT ", item_columns!(), ", ", mark_columns!(), "
+        FROM inbox_items AS i INDEXED BY inbox_items_by_id
+        LEFT JOIN inbox_marks AS m ON m.reader = $1 AND m.handle = i.handle AND m.number = i.number
+        WHERE i.handle = $2 AND i.id = $3";
+    INBOX_UNREAD = "SELECT i.number, ", mark_columns!(), "
+        FROM inbox_items AS i INDEXED BY inbox_items_by_number
+        LEFT JOIN inbox_marks AS m ON m.reader = $1 AND m.handle = i.handle AND m.number = i.number
+        WHERE i.handle = $2 AND i.number > $3 AND i.created_at <= $4
+            AND m.read_at IS NULL AND m.archived_at IS NULL
+        ORDER BY i.number LIMIT $5";
+    INBOX_NEWS = "SELECT ", item_columns!(), " FROM inbox_items AS i INDEXED BY inbox_items_by_number
+        WHERE i.handle = $1 AND i.number > $2 ORDER BY i.number LIMIT $3";
+    OLD_INBOX_ITEMS = "SELECT handle, number FROM inbox_items INDEXED BY inbox_items_by_age
+        WHERE created_at < $1 ORDER BY created_at LIMIT $2";
+    ENDED_INBOX_ITEMS = "SELECT handle, number FROM inbox_items INDEXED BY inbox_items_by_end
+        WHERE expires_at IS NOT NULL AND expires_at <= $1 AND created_at >= $2 ORDER BY expires_at LIMIT $3";
+    INBOX_MARKS_OF_ITEM = "SELECT m.reader, ", mark_columns!(), "
+        FROM inbox_marks AS m INDEXED BY inbox_marks_by_item WHERE m.handle = $1 AND m.number = $2";
+    FORGET_INBOX_MARKS = "DELETE FROM inbox_marks WHERE handle = $1 AND number = $2";
+    FORGET_INBOX_ITEM = "DELETE FROM inbox_items WHERE handle = $1 AND number = $2";
 
     // Replay jobs.
     INSERT_REPLAY = "INSERT INTO replays (handle, id, running, finished_at, job) VALUES ($1, $2, $3, $4, $5)";

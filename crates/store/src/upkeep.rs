@@ -19,12 +19,14 @@ pub struct Forgotten {
     pub replays: u64,
     /// Spans of statistics.
     pub tallies: u64,
+    /// Items of inboxes, with what was done with them.
+    pub items: u64,
 }
 
 impl Forgotten {
     /// How many rows in all.
     pub fn total(&self) -> u64 {
-        self.deliveries + self.events + self.keys + self.replays + self.tallies
+        self.deliveries + self.events + self.keys + self.replays + self.tallies + self.items
     }
 }
 

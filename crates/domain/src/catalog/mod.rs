@@ -84,6 +84,16 @@ pub const BUILT_IN: &[BuiltIn] = &[
         critical: true,
     },
     BuiltIn {
+        event_type: "inbox.item.read",
+        description: "Somebody has read an item of the inbox for the first time.",
+        critical: false,
+    },
+    BuiltIn {
+        event_type: "inbox.items.read",
+        description: "Somebody has read everything in the inbox at once.",
+        critical: false,
+    },
+    BuiltIn {
         event_type: "webhook.delivery.terminal_failure",
         description: "A delivery was given up: refused for good, or failed at its last attempt.",
         critical: true,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use angarium_domain::access::{Mode, Role};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{Id, Kind};
+use angarium_domain::inbox::Reader;
 use angarium_engine::{Answer, Caller, Once, RepeatKey};
 use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
@@ -25,6 +26,8 @@ use crate::telemetry;
 pub(crate) struct Read {
     /// Whose data.
     pub(crate) handle: Handle,
+    /// Who asks: a token's id or a JWT's subject.
+    pub(crate) actor: String,
     /// Whether the caller may see what we authenticate to subscribers with.
     pub(crate) sees_credentials: bool,
     query: Option<String>,
@@ -65,6 +68,11 @@ pub(crate) struct PathId<K>(pub(crate) Id<K>);
 pub(crate) struct PathEventType(pub(crate) String);
 
 impl Read {
+    /// The caller as a reader of the inbox.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader::new(&self.actor)
+    }
+
     /// The parameters of the address.
     pub(crate) fn query(&self) -> Query<'_> {
         Query::parse(self.query.as_deref())
@@ -85,6 +93,15 @@ impl Write {
     /// Refuses a body that says something where nothing is to be said.
     pub(crate) fn no_fields(&self) -> Result<(), Problem> {
         self.form_or_empty()?.finish(Some(()))
+    }
+
+    /// The same write as one that belongs to its caller alone: that of another person under the same
+    /// key is another write.
+    pub(crate) fn own(mut self) -> Write {
+        if let Some(key) = &mut self.key {
+            key.scope = key.scope.of(&self.caller.actor);
+        }
+        self
     }
 
     /// The id that every 202 repeats.
@@ -180,8 +197,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Read {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Read, Problem> {
-        let Access { handle, sees_credentials, .. } = access(parts).clone();
-        Ok(Read { handle, sees_credentials, query: parts.uri.query().map(str::to_owned) })
+        let Access { handle, actor, sees_credentials, .. } = access(parts).clone();
+        Ok(Read { handle, actor, sees_credentials, query: parts.uri.query().map(str::to_owned) })
     }
 }
 

@@ -15,8 +15,8 @@ use angarium_domain::event::{Origin as DomainOrigin, PayloadFormat as DomainPayl
 use angarium_domain::event_type::EVENT_TYPE_BYTES_MAX;
 use angarium_domain::headers::{HEADERS_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use angarium_domain::ids::{
-    ApiKeyKind, DeliveryKind, EventKind, Id, Kind, ReplayKind, SourceKind as SourceIdKind, SubscriptionKind,
-    TokenKind,
+    ApiKeyKind, DeliveryKind, EventKind, Id, ItemKind, Kind, ReplayKind, SourceKind as SourceIdKind,
+    SubscriptionKind, TokenKind,
 };
 use angarium_domain::outcome::{Class, Failure as DomainFailure, RetryOn as DomainRetryOn};
 use angarium_domain::quota::Plan as DomainPlan;
@@ -87,6 +87,8 @@ words! {
     SyncReason = choices!(Reason: Timeout, DnsError, ConnectError, TlsError, ProtocolError, BlockedAddress,
         HttpStatus, RedirectNotFollowed, UnsupportedType, TooLarge, InvalidText, Empty, FolderMissing, Unreadable,
         InternalError).such_as("http_status");
+    /// Names an item of an inbox; the 26 characters of its delivery, if it was made of an event.
+    ItemId = id::<ItemKind>();
     /// Names a personal access token; the public half of `patv1_<id>.<secret>`.
     TokenId = id::<TokenKind>();
     /// Names an API key; the public half of `pxk_live_…` or `pxk_test_…`.

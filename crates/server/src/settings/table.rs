@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use angarium_channels::egress::AllowRule;
+use angarium_domain::inbox::AppScheme;
 use ipnet::IpNet;
 
 use super::{HandlesRule, LogFormat, PublicKeySettings, Secret, Settings};
@@ -170,6 +171,7 @@ kinds! {
     HandlesRule => "`credentials` or `declared`", |value| value.as_str().to_owned();
     Vec<String> => "list of texts", |value| listed(value.iter());
     Vec<IpNet> => "list of networks", |value| listed(value.iter());
+    Vec<AppScheme> => "list of schemes", |value| listed(value.iter());
     Vec<AllowRule> => "list of rules", |value| listed(value.iter());
     Vec<PublicKeySettings> => "list of tables", |value| listed(value.iter().map(|key| key.file.display()));
 }

@@ -33,6 +33,14 @@ const TABLE: &[Row] = &[
     ("GET", "/openapi.json", "CREATOR", Some("event_types.read")),
     ("DELETE", "/event-types/order.paid", "OPERATOR", Some("event_types.write")),
     ("GET", "/notifications", "CREATOR", Some("notifications.read")),
+    ("GET", "/mobile/inbox", "CREATOR", Some("inbox.read")),
+    ("POST", "/mobile/inbox", "OPERATOR", Some("inbox.write")),
+    ("POST", "/mobile/inbox/read-all", "CREATOR", Some("inbox.write")),
+    ("POST", "/mobile/inbox/inb_01arz3ndektsv4rrffq69g5fav/seen", "CREATOR", Some("inbox.write")),
+    ("POST", "/mobile/inbox/inb_01arz3ndektsv4rrffq69g5fav/read", "CREATOR", Some("inbox.write")),
+    ("POST", "/mobile/inbox/inb_01arz3ndektsv4rrffq69g5fav/unread", "CREATOR", Some("inbox.write")),
+    ("POST", "/mobile/inbox/inb_01arz3ndektsv4rrffq69g5fav/archive", "CREATOR", Some("inbox.write")),
+    ("POST", "/mobile/inbox/inb_01arz3ndektsv4rrffq69g5fav/unarchive", "CREATOR", Some("inbox.write")),
     ("POST", "/filters/check", "CREATOR", Some("webhooks.read")),
     ("GET", "/deliveries", "CREATOR", Some("deliveries.read")),
     // A stream does not end: one that is refused for its filter was let in.
@@ -60,7 +68,7 @@ const TABLE: &[Row] = &[
     ("DELETE", "/api-keys/key_01arz3ndektsv4rrffq69g5fav", "OWNER", None),
 ];
 const ROLES: [&str; 3] = ["CREATOR", "OPERATOR", "OWNER"];
-const SCOPES: [&str; 13] = [
+const SCOPES: [&str; 15] = [
     "events.write",
     "events.read",
     "webhooks.write",
@@ -74,6 +82,8 @@ const SCOPES: [&str; 13] = [
     "mcp.connect",
     "context_store.manage",
     "context_store.read",
+    "inbox.write",
+    "inbox.read",
 ];
 
 /// Asks with an empty object: access is decided before anything is missed in it.

@@ -24,6 +24,7 @@ mod events;
 mod events_document;
 mod filters;
 mod idempotency;
+mod inbox;
 mod jwt;
 mod listener;
 mod log;

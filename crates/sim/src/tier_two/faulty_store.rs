@@ -13,7 +13,8 @@ use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
-use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SourceId, SubscriptionId, TokenId};
+use angarium_domain::ids::{DeliveryId, EventId, ItemId, ReplayId, SourceId, SubscriptionId, TokenId};
+use angarium_domain::inbox::{Mark, Reader};
 use angarium_domain::quota::Day;
 use angarium_domain::replay::{ReplayJob, replayable};
 use angarium_domain::retention::Cutoffs;
@@ -27,13 +28,14 @@ use angarium_store::delivery_queue::{ClaimedLane, Held, LaneClaim, LaneHead, Lea
 use angarium_store::directory::{Change, Snapshot};
 use angarium_store::event_log::{Append, EventFilter, Lane, Span, Undelivered};
 use angarium_store::history::{LogFilter, Logged};
+use angarium_store::inboxes::{ItemFilter, Marked, News, Opened};
 use angarium_store::memory::MemoryStore;
 use angarium_store::page::{Page, PageRequest};
 use angarium_store::statistics::{Backlog, Counted};
 use angarium_store::upkeep::{Census, Forgotten};
 use angarium_store::write::{Context, Written};
 use angarium_store::{
-    Accounts, Alerts, AuditLog, ContextStore, DeliveryQueue, Directory, EventLog, History, Replays,
+    Accounts, Alerts, AuditLog, ContextStore, DeliveryQueue, Directory, EventLog, History, Inboxes, Replays,
     Statistics, StoreError, Upkeep,
 };
 use async_trait::async_trait;
@@ -482,6 +484,49 @@ impl ContextStore for FaultyStore {
 
     async fn search_chunks(&self, handle: &Handle, search: Search) -> Result<Vec<Found>, StoreError> {
         self.inner.search_chunks(handle, search).await
+    }
+}
+
+#[async_trait]
+impl Inboxes for FaultyStore {
+    async fn items(
+        &self,
+        handle: &Handle,
+        reader: &Reader,
+        filter: ItemFilter,
+        page: PageRequest,
+    ) -> Result<Opened<Page<Marked>>, StoreError> {
+        self.inner.items(handle, reader, filter, page).await
+    }
+
+    async fn item(
+        &self,
+        handle: &Handle,
+        reader: &Reader,
+        id: ItemId,
+    ) -> Result<Opened<Option<Marked>>, StoreError> {
+        self.inner.item(handle, reader, id).await
+    }
+
+    async fn unread(
+        &self,
+        handle: &Handle,
+        reader: &Reader,
+        until: Timestamp,
+        after: u64,
+        limit: u32,
+    ) -> Result<Opened<Vec<(u64, Mark)>>, StoreError> {
+        self.inner.unread(handle, reader, until, after, limit).await
+    }
+
+    async fn news(
+        &self,
+        handle: &Handle,
+        after: u64,
+        limit: u32,
+        readers: Vec<Reader>,
+    ) -> Result<News, StoreError> {
+        self.inner.news(handle, after, limit, readers).await
     }
 }
 

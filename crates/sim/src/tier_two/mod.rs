@@ -86,7 +86,10 @@ pub fn run(seed: u64, whole_story: bool, lie: Option<Lie>) -> Report {
 
 fn settings(chance: &mut Chance, calm: bool) -> Settings {
     // Nothing is forgotten: the checker wants to see all of it.
-    let retention = Retention { finished: Duration::from_hours(8_760), dead: Duration::from_hours(8_760) };
+    let retention = {
+        let year = Duration::from_hours(8_760);
+        Retention { finished: year, dead: year, inbox: year }
+    };
     if calm {
         return Settings { retention, ..Settings::default() };
     }

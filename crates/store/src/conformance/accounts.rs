@@ -10,6 +10,7 @@ use super::fixture::{
     acme, append, appending, at, beta, birth_lease, born, change, delivery, entry, event, event_type_entry,
     finished, first_page, is_conflict, is_seen, job, lane, ok, scheduled, settle, token, under_key,
 };
+use super::inboxes::{counts, read_three_items, visible_inbox};
 use crate::Store;
 use crate::directory::{Change, Snapshot};
 use crate::error::StoreError;
@@ -172,6 +173,8 @@ pub async fn a_cleared_handle_leaves_nothing_to_anybody(store: &dyn Store) {
     let tally = Tally { attempts: 3, ..Tally::default() };
     let counted = Counted { handle: acme(), subscription_id: lane(1), at: at(9), tally: tally.clone() };
     store.count(vec![counted]).await.expect("it writes");
+    read_three_items(store, &acme()).await;
+    read_three_items(store, &beta()).await;
     let counted_of = async || {
         let of = Lane { handle: acme(), subscription_id: lane(1) };
         store.tally(&of, Grain::Fine, Grain::Fine.begin(at(9))).await.expect("it reads")
@@ -205,6 +208,11 @@ pub async fn a_cleared_handle_leaves_nothing_to_anybody(store: &dyn Store) {
     assert!(log.items.is_empty());
     assert!(store.attempts(&acme(), held.id).await.expect("it reads").is_empty());
     assert_eq!(counted_of().await, Tally::default());
+    assert_eq!(
+        visible_inbox(store, &acme()).await,
+        visible_inbox(store, &"nobody".parse().expect("a handle")).await
+    );
+    assert_eq!(counts(store, &beta(), 1).await.unread, 0);
 
     let expected = Census { events: 1, scheduled: 1, ..Census::default() };
     assert_eq!(store.census().await.expect("it counts"), expected);

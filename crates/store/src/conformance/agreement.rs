@@ -7,6 +7,7 @@ use angarium_domain::auto_disable::Outage;
 use angarium_domain::delivery::{Delivery, OrderingKey, Settlement, State};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::SubscriptionId;
+use angarium_domain::inbox::Act;
 use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob, replayable};
 use angarium_domain::retention::Cutoffs;
 use angarium_domain::statistics::{Grain, Tally};
@@ -15,15 +16,17 @@ use secrecy::ExposeSecret;
 
 use super::fixture::{
     acme, answer, appending, at, beta, birth_lease, dead_at, delivery, entry, event, event_type_entry,
-    failed, first_page, job, lane, ok, record, repeat, token, token_id, under_key,
+    failed, first_page, item, job, lane, ok, reader, record, repeat, token, token_id, under_key,
 };
+use super::inboxes::visible_inbox;
 use super::shelving::{Shelving, visible_sources};
 use crate::Store;
 use crate::delivery_queue::{Held, LaneClaim, Lease, Settle};
 use crate::directory::Change;
 use crate::error::StoreError;
-use crate::event_log::{Append, EventFilter, Lane};
+use crate::event_log::{Append, Beside, EventFilter, Lane};
 use crate::history::LogFilter;
+use crate::inboxes::{ItemFilter, Marking};
 use crate::memory::MemoryStore;
 use crate::page::PageRequest;
 use crate::statistics::Counted;
@@ -62,7 +65,7 @@ impl RandomHistory {
     /// One call to both stores, with the same answer. Says what it was.
     pub(super) async fn step(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         self.now += self.below(20) as i64;
-        match self.below(19) {
+        match self.below(24) {
             0..4 => self.append(reference, store).await,
             4..6 => self.claim(reference, store).await,
             6..9 => self.settle(reference, store).await,
@@ -74,6 +77,8 @@ impl RandomHistory {
             14 => self.note_outage(reference, store).await,
             15 => self.count(reference, store).await,
             16 | 17 => self.shelve(reference, store).await,
+            18..20 => self.put_item(reference, store).await,
+            20..23 => self.mark(reference, store).await,
             _ => self.forget(reference, store).await,
         }
     }
@@ -183,6 +188,7 @@ impl RandomHistory {
         let follows = self.below(3) == 0;
         let stale = u64::from(self.below(3) == 0);
         let changes = self.below(3) == 0;
+        let tells = self.below(3) == 0;
         let version = reference.snapshot(&lease.handle).await.expect("it reads").version;
         let make = || Settle {
             lease: lease.clone(),
@@ -191,6 +197,10 @@ impl RandomHistory {
             follow_up: follows.then(|| Append {
                 decided_upon: vec![(lease.handle.clone(), version + stale)],
                 subscription: changes.then(|| entry(&lease.handle, lane(1), "changed by a settlement")),
+                beside: tells
+                    .then(|| Beside::Item(item(&lease.handle, self.next, self.now())))
+                    .into_iter()
+                    .collect(),
                 ..appending(vec![notice.clone()], vec![])
             }),
         };
@@ -303,11 +313,48 @@ impl RandomHistory {
         "discard"
     }
 
+    async fn put_item(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
+        let handle = self.handle();
+        // Now and then with the id of one that is there, or was.
+        self.next += u64::from(self.below(6) > 0);
+        let item = item(&handle, self.next, self.now());
+        let make = || Append { beside: vec![Beside::Item(item.clone())], ..Append::default() };
+        assert_eq!(told(&reference.append(make()).await), told(&store.append(make()).await));
+        "put_item"
+    }
+
+    async fn mark(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
+        let (handle, reader) = (self.handle(), reader(self.below(3)));
+        let filter = ItemFilter { archived: (self.below(2) == 0).then_some(false), ..ItemFilter::default() };
+        let page = first_page(1 + self.below(5) as u32);
+        let opened = reference.items(&handle, &reader, filter, page).await.expect("it reads");
+        let acts = [Act::See, Act::Read, Act::Unread, Act::Archive, Act::Unarchive];
+        let mut changed = Vec::new();
+        for marked in &opened.found.items {
+            let act = acts[self.below(5) as usize];
+            changed.push((marked.number, marked.mark, marked.mark.after(act, self.now())));
+        }
+        let stale = u64::from(self.below(6) == 0);
+        let marking = Marking {
+            handle,
+            reader,
+            decided_upon: (opened.stock.version, opened.reading.version + stale),
+            reading: opened.reading.after(changed.iter().map(|(_, old, new)| (*old, *new))),
+            marks: changed.iter().map(|(number, _, new)| (*number, *new)).collect(),
+        };
+        let make =
+            || Append { beside: vec![Beside::Marking(Box::new(marking.clone()))], ..Append::default() };
+        assert_eq!(told(&reference.append(make()).await), told(&store.append(make()).await));
+        "mark"
+    }
+
     async fn forget(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         let before = |age: u64| self.now().saturating_sub(Duration::from_secs(age));
         let cutoffs = Cutoffs {
             finished_before: before(200),
             dead_before: before(400),
+            items_before: before(300),
+            items_ended_by: self.now(),
             keys_ended_by: self.now(),
             fine_tallies_before: before(600),
             hourly_tallies_before: before(7_200),
@@ -375,6 +422,7 @@ async fn visible_of(store: &dyn Store, handle: &Handle) -> String {
         let backlog = store.waiting(&of, 3).await.expect("it reads");
         writeln!(text, "{backlog:?}").expect("text takes any text");
     }
+    text.push_str(&visible_inbox(store, handle).await);
     let jobs = store.replays(handle, first_page(100)).await.expect("it reads");
     writeln!(text, "{jobs:?}\n{}", visible_sources(store, handle).await).expect("text takes any text");
     let mut page = first_page(7);

@@ -11,7 +11,8 @@ use angarium_domain::delivery::{DeathCause, Delivery, Settlement, State};
 use angarium_domain::event::{Event, Origin};
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{KEY_KEPT, Record, Scope};
-use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SubscriptionId, TokenId};
+use angarium_domain::ids::{DeliveryId, EventId, ItemId, ReplayId, SubscriptionId, TokenId};
+use angarium_domain::inbox::{ActionUrl, Item, Reader};
 use angarium_domain::outcome::{Class, Outcome};
 use angarium_domain::payload::Payload;
 use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob, Target};
@@ -209,6 +210,26 @@ pub(super) fn token(handle: &Handle, n: u64) -> Token {
         expires_at: None,
         last_used_at: None,
     }
+}
+
+pub(super) fn reader(n: u64) -> Reader {
+    Reader::new(&format!("jwt:reader {n}"))
+}
+
+/// Item number `n` of a handle, made at a time.
+pub(super) fn item(handle: &Handle, n: u64, created_at: Timestamp) -> Arc<Item> {
+    let is_even = n.is_multiple_of(2);
+    Arc::new(Item {
+        id: ItemId::new(at(0), random(n)),
+        handle: handle.clone(),
+        item_type: if is_even { "order.paid" } else { "order.shipped" }.parse().expect("a type"),
+        title: format!("Item <b>{n}</b>"),
+        body: is_even.then(|| "Two\nlines".to_owned()),
+        data: is_even.then(|| Payload::of_our_own(&json!({ "n": n }))),
+        action_url: (!is_even).then(|| ActionUrl::from_stored("https://example.com/?a=b")),
+        created_at,
+        expires_at: n.is_multiple_of(5).then(|| created_at + Duration::from_mins(2)),
+    })
 }
 
 pub(super) fn job(handle: &Handle, n: u64) -> ReplayJob {

@@ -17,6 +17,7 @@ pub mod event_log;
 mod fixture;
 pub mod history;
 pub mod in_order;
+pub mod inboxes;
 pub mod replays;
 mod shelving;
 pub mod statistics;
@@ -134,6 +135,18 @@ macro_rules! conformance_suite {
                     the_best_pieces_are_found_first
                     a_source_changes_with_the_events_that_tell_of_it
                     a_cleared_handle_leaves_no_sources;
+                inboxes:
+                    an_item_is_read_back_as_it_was_written
+                    items_are_numbered_without_gaps_as_they_are_written
+                    a_mark_is_one_readers_and_moves_their_counts_alone
+                    a_mark_that_was_decided_upon_old_counts_is_refused
+                    pages_of_items_have_neither_gaps_nor_duplicates
+                    items_are_filtered_by_every_condition
+                    what_is_unread_is_found_from_old_to_new_in_bounded_parts
+                    an_item_is_written_with_the_settlement_of_its_delivery_or_not_at_all
+                    items_are_forgotten_by_age_and_by_their_end_and_counts_stay_right
+                    forgetting_items_goes_in_bounded_batches
+                    the_inbox_of_another_handle_is_empty;
                 audit:
                     an_audit_entry_is_read_back_as_it_was_written
                     an_audit_entry_is_written_with_its_effect_or_not_at_all
@@ -194,6 +207,7 @@ mod tests {
             include_str!("accounts.rs"),
             include_str!("replays.rs"),
             include_str!("context_store.rs"),
+            include_str!("inboxes.rs"),
             include_str!("audit.rs"),
             include_str!("statistics.rs"),
             include_str!("upkeep.rs"),

@@ -58,6 +58,7 @@ impl Accounts for MemoryStore {
             stored.event_types.clear();
             stored.catalog_version = 0;
         }
+        cleared += contents.clear_inbox(handle);
         let endings = contents.endings.len();
         contents.endings.retain(|(owner, _)| owner != handle);
         cleared += endings - contents.endings.len();

@@ -13,6 +13,7 @@ mod delivery_queue;
 mod directory;
 mod event_log;
 mod history;
+mod inboxes;
 mod replays;
 mod statistics;
 mod upkeep;
@@ -37,6 +38,7 @@ use crate::write::Context;
 use context_store::Shelves;
 use deliveries::{Deliveries, Lane};
 use directory::Stored;
+use inboxes::Inbox;
 
 /// A store in memory. A clone is the same store, so that a simulation can end everything that
 /// works on it and begin again with what was written.
@@ -63,6 +65,7 @@ struct Contents {
     shelves: Shelves,
     drawn: BTreeMap<(Handle, Day), u32>,
     alerts: BTreeMap<(Handle, SubscriptionId), Alert>,
+    inboxes: BTreeMap<Handle, Inbox>,
 }
 
 impl MemoryStore {

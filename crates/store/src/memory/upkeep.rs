@@ -24,6 +24,7 @@ impl Upkeep for MemoryStore {
             keys: contents.forget_keys(cutoffs, limit),
             replays: contents.forget_replays(cutoffs, limit),
             tallies: contents.forget_tallies(cutoffs, limit),
+            items: contents.forget_items(cutoffs, limit),
         })
     }
 

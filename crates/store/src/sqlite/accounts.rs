@@ -108,6 +108,10 @@ fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<u64> {
         (statements::CLEAR_TALLIES, limit),
         (statements::CLEAR_DRAWN, limit),
         (statements::CLEAR_ALERTS, limit),
+        (statements::CLEAR_INBOX_MARKS, limit),
+        (statements::CLEAR_INBOX_READINGS, limit),
+        (statements::CLEAR_INBOX_ITEMS, limit),
+        (statements::CLEAR_INBOX, limit),
         (statements::CLEAR_EVENTS, events),
     ] {
         cleared += db.prepare_cached(sql)?.execute(params![handle.as_str(), limit])?;

@@ -4,15 +4,18 @@ use rusqlite::Connection;
 
 use super::alerts;
 use super::context_store;
+use super::event_log::require;
 use super::fault::Tried;
+use super::inboxes;
 use crate::event_log::Beside;
 
-/// Whether what it was decided upon still holds.
+/// Whether what it was decided upon still holds. Ids that are taken are found by writing.
 pub(super) fn check(db: &Connection, beside: &Beside) -> Tried<()> {
     match beside {
-        Beside::Failed { .. } => Ok(()),
+        Beside::Failed { .. } | Beside::Item(_) => Ok(()),
         Beside::Told(told) => alerts::check_told(db, told),
         Beside::Source(source) => context_store::check_source(db, source),
+        Beside::Marking(marking) => require(inboxes::may_mark(db, marking)?),
     }
 }
 
@@ -22,5 +25,7 @@ pub(super) fn write(db: &Connection, beside: &Beside) -> Tried<()> {
         Beside::Failed { handle, failure } => alerts::note_failure(db, handle, failure),
         Beside::Told(told) => alerts::note_told(db, told),
         Beside::Source(source) => context_store::put_source(db, source),
+        Beside::Item(item) => inboxes::put_item(db, item),
+        Beside::Marking(marking) => inboxes::mark(db, marking),
     }
 }

@@ -195,7 +195,7 @@ fn undelivered(db: &Connection, to: &Lane, span: Span, limit: u32) -> Tried<Unde
     Ok(found)
 }
 
-fn require(holds: bool) -> Tried<()> {
+pub(super) fn require(holds: bool) -> Tried<()> {
     if holds { Ok(()) } else { Err(Fault::Refused(StoreError::Conflict)) }
 }
 

@@ -16,6 +16,7 @@ mod directory;
 mod event_log;
 mod fault;
 mod history;
+mod inboxes;
 mod readers;
 mod replays;
 mod reseal;

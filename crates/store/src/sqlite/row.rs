@@ -176,7 +176,7 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> Tried<Timestamp> {
     Ok(Timestamp::from_millis(row.get(column)?))
 }
 
-fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(row: &Row<'_>, column: usize) -> Tried<T> {
+pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(row: &Row<'_>, column: usize) -> Tried<T> {
     row.get_ref(column)?.as_str()?.parse().map_err(|error| Fault::corrupt("a name", error))
 }
 

@@ -10,6 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::SqliteStore;
 use super::fault::{Fault, Tried};
+use super::inboxes::forget_items;
 use super::row::{self, CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED, WAITING};
 use super::statistics::seconds;
 use crate::delivery_queue::DeliveryQueue;
@@ -27,6 +28,7 @@ impl Upkeep for SqliteStore {
                 keys: forget_keys(db, cutoffs, limit)?,
                 replays: forget_replays(db, cutoffs, limit)?,
                 tallies: forget_tallies(db, cutoffs, limit)?,
+                items: forget_items(db, cutoffs, limit)?,
             })
         })
         .await

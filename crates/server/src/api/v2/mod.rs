@@ -13,6 +13,7 @@ mod event_types;
 pub(super) mod events;
 mod filters;
 mod handles;
+mod inbox;
 mod notifications;
 mod public_keys;
 mod replays;
@@ -50,6 +51,9 @@ pub(crate) fn table() -> Table {
     let notifications_read = token_or(Creator, Scope::NotificationsRead);
     let context_manage = token_or(Operator, Scope::ContextStoreManage);
     let context_read = token_or(Creator, Scope::ContextStoreRead);
+    let inbox_post = token_or(Operator, Scope::InboxWrite);
+    let inbox_mark = token_or(Creator, Scope::InboxWrite);
+    let inbox_read = token_or(Creator, Scope::InboxRead);
     let people = Need { role: Operator, scope: None };
     let owners = Need { role: Owner, scope: None };
 
@@ -77,6 +81,14 @@ pub(crate) fn table() -> Table {
         .route(DELETE, "/event-types/{type}", event_types_write, event_types::delete, event_types::docs::delete)
         .route(GET, "/openapi.json", event_types_read, event_types::openapi, event_types::docs::openapi)
         .route(GET, "/notifications", notifications_read, notifications::get, notifications::docs::get)
+        .route(GET, "/mobile/inbox", inbox_read, inbox::list, inbox::docs::list)
+        .route(POST, "/mobile/inbox", inbox_post, inbox::post, inbox::docs::post)
+        .route(POST, "/mobile/inbox/read-all", inbox_mark, inbox::read_all, inbox::docs::read_all)
+        .route(POST, "/mobile/inbox/{id}/seen", inbox_mark, inbox::see, inbox::docs::see)
+        .route(POST, "/mobile/inbox/{id}/read", inbox_mark, inbox::read, inbox::docs::read)
+        .route(POST, "/mobile/inbox/{id}/unread", inbox_mark, inbox::unread, inbox::docs::unread)
+        .route(POST, "/mobile/inbox/{id}/archive", inbox_mark, inbox::archive, inbox::docs::archive)
+        .route(POST, "/mobile/inbox/{id}/unarchive", inbox_mark, inbox::unarchive, inbox::docs::unarchive)
         .route(POST, "/filters/check", webhooks_read, filters::check, filters::docs::check)
         .route(GET, "/deliveries", deliveries_read, deliveries::list, deliveries::docs::list)
         .route(GET, "/deliveries/stream", deliveries_read, stream::stream, stream::docs::stream)
