@@ -72,8 +72,17 @@ struct Page {
 impl Api {
     /// A caller with every right on [`HANDLE`], and on handles as such.
     pub(crate) fn at(address: SocketAddr) -> Result<Api> {
+        Api::with(address, "xtask")
+    }
+
+    /// The same in the name of a person.
+    pub(crate) fn of_person(address: SocketAddr, name: &str) -> Result<Api> {
+        Api::with(address, name)
+    }
+
+    fn with(address: SocketAddr, subject: &str) -> Result<Api> {
         let expires = clock::since_epoch() + Duration::from_hours(12);
-        let claims = json!({ "sub": "xtask", "exp": expires.as_secs(), "handles": { HANDLE: "OWNER" }, "platform_admin": true });
+        let claims = json!({ "sub": subject, "exp": expires.as_secs(), "handles": { HANDLE: "OWNER" }, "platform_admin": true });
         let key = EncodingKey::from_secret(product::JWT_SECRET.as_bytes());
         let token = jsonwebtoken::encode(&Header::default(), &claims, &key)?;
         Ok(Api { address, bearer: HeaderValue::try_from(format!("Bearer {token}"))? })

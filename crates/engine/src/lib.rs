@@ -60,6 +60,7 @@ pub use event_types::{EventTypeError, EventTypePut, EventTypes, NewEventType};
 pub use events::{EventLife, Events};
 pub use handles::{HandleError, HandleLife, HandlePatch, Handles, NewHandle};
 pub use ids::{IdSource, new_id};
+pub use inbox::live as inbox_live;
 pub use inbox::{Inbox, InboxError, MarkedItem, NewItem};
 pub use intake::{AcceptError, Accepted, Intake, NewEvent, Verdict};
 pub use metrics::Metrics;
@@ -77,11 +78,13 @@ use catalogs::Catalogs;
 use dispatcher::DispatcherLoop;
 use dispatcher::inbox::DispatcherHandle;
 use endings::Removals;
+use inbox::live::InboxLive;
 use lanes::Lanes;
 use live::Live;
 use once::Repeats;
 use outages::Outages;
 use planner::Planner;
+use retention::Chores;
 use rooms::Rooms;
 use snapshots::Snapshots;
 use statistics::Counters;
@@ -245,6 +248,7 @@ impl Engine {
         let lanes = Lanes::new(snapshots.clone(), dispatcher.clone(), removals.clone());
         let outages = Outages::load(store.clone()).await?;
         let live = Live::new(clock.clone(), tasks.stopped());
+        let inbox_live = InboxLive::new(store.clone(), clock.clone(), tasks.stopped());
         let counters = Arc::new(Counters::new(store.clone()));
         let failures = Failures::default();
         let attempts = Attempts::new(
@@ -283,7 +287,7 @@ impl Engine {
             deliveries: Deliveries::new(desk.clone()),
             replays: replays.clone(),
             context_store: context_store.clone(),
-            inbox: Inbox::new(desk.clone()),
+            inbox: Inbox::new(desk.clone(), inbox_live.clone()),
             live,
             audit: AuditTrail::new(desk.clone()),
             handles: handles.clone(),
@@ -310,7 +314,9 @@ impl Engine {
         let alerts = Alerts::new(desk.clone(), metrics.clone());
         tasks.spawn(alerts.run(failures, tasks.stopped()));
         tasks.spawn(counters.run(tasks.stopped()));
-        tasks.spawn(retention::run(store, clock, metrics, settings.retention, dispatcher, tasks.stopped()));
+        tasks.spawn(inbox_live.clone().run());
+        let chores = Chores { store, clock, metrics, dispatcher, inbox: inbox_live };
+        tasks.spawn(retention::run(chores, settings.retention, tasks.stopped()));
         replays.go_on().await?;
         handles.go_on().await?;
         context_store.go_on().await?;

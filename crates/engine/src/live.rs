@@ -107,8 +107,8 @@ pub enum Heard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there are {limit} listeners {whose}, which is the limit")]
 pub struct TooManyListeners {
-    limit: usize,
-    whose: &'static str,
+    pub(crate) limit: usize,
+    pub(crate) whose: &'static str,
 }
 
 /// Tells listeners. A clone tells the same ones.

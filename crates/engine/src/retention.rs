@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::dispatcher::inbox::DispatcherHandle;
+use crate::inbox::live::InboxLive;
 use crate::metrics::Metrics;
 
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
@@ -23,14 +24,17 @@ const FORGET_BATCH: u32 = 500;
 /// first, so we look a while after the end.
 const LEASE_GRACE: Duration = Duration::from_secs(30);
 
-pub(crate) async fn run(
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-    retention: Retention,
-    dispatcher: DispatcherHandle,
-    stopped: CancellationToken,
-) {
+/// What the chores are done with.
+pub(crate) struct Chores {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) dispatcher: DispatcherHandle,
+    pub(crate) inbox: InboxLive,
+}
+
+pub(crate) async fn run(chores: Chores, retention: Retention, stopped: CancellationToken) {
+    let Chores { store, clock, metrics, dispatcher, inbox } = chores;
     let mut forget = tokio::time::interval(FORGET_INTERVAL);
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -40,7 +44,7 @@ pub(crate) async fn run(
             biased;
             () = stopped.cancelled() => return,
             _ = look.tick() => look_around(&*store, &*clock, &metrics, &dispatcher).await,
-            _ = forget.tick() => match forget_some(&*store, &*clock, retention).await {
+            _ = forget.tick() => match forget_some(&*store, &*clock, retention, &inbox).await {
                 // There may be more: at once, but not before somebody has looked around.
                 Ok(true) => {
                     forget.reset_immediately();
@@ -56,8 +60,16 @@ pub(crate) async fn run(
 }
 
 /// Forgets one batch, and says whether there was anything to forget.
-async fn forget_some(store: &dyn Store, clock: &dyn Clock, retention: Retention) -> Result<bool, StoreError> {
+async fn forget_some(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    retention: Retention,
+    inbox: &InboxLive,
+) -> Result<bool, StoreError> {
     let forgotten = store.forget(retention.cutoffs(clock.now()), FORGET_BATCH).await?;
+    if forgotten.items > 0 {
+        inbox.look_everywhere();
+    }
     if forgotten.total() > 0 {
         tracing::debug!(?forgotten, "forgot what is older than its retention");
     }

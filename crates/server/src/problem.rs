@@ -10,6 +10,7 @@ use angarium_channels::library::RefusedSource;
 use angarium_domain::account::Closed;
 use angarium_domain::catalog::Mismatch;
 use angarium_domain::quota::Exhausted;
+use angarium_engine::inbox_live::ListenError;
 use angarium_engine::live::TooManyListeners;
 use angarium_engine::{
     AcceptError, DeliveryError, EventTypeError, HandleError, InboxError, RepeatError, ReplayError,
@@ -430,6 +431,15 @@ impl From<SourceError> for Problem {
 impl From<TooManyListeners> for Problem {
     fn from(error: TooManyListeners) -> Problem {
         Problem::too_many(error.to_string(), LISTENER_RETRY_AFTER)
+    }
+}
+
+impl From<ListenError> for Problem {
+    fn from(error: ListenError) -> Problem {
+        match error {
+            ListenError::TooMany(error) => error.into(),
+            ListenError::Store(error) => error.into(),
+        }
     }
 }
 

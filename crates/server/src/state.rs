@@ -117,6 +117,7 @@ parts! {
     Arc<Engine> = |parts| parts.engine.clone();
     Limits = |parts| parts.limits;
     Sources = |parts| parts.sources.clone();
+    account::Handles = |parts| parts.callers.handles;
     AppSchemes = |parts| parts.schemes.clone();
     Inbox = |parts| parts.engine.inbox.clone();
 }

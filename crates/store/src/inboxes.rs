@@ -121,7 +121,7 @@ pub fn position(number: u64) -> [u8; 16] {
 }
 
 /// The number behind a position, or the first beyond all numbers.
-pub(crate) fn number_at(position: Option<[u8; 16]>) -> u64 {
+pub fn number_at(position: Option<[u8; 16]>) -> u64 {
     let number = position.map_or(u128::MAX, u128::from_be_bytes);
     // What the engines count in.
     u64::try_from(number).unwrap_or(u64::MAX).min(i64::MAX as u64)

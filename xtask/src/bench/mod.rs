@@ -2,6 +2,7 @@
 //!
 //! Slowness never fails a bench; a lost delivery does.
 
+mod inbox;
 mod load;
 mod policies;
 mod report;
@@ -54,6 +55,8 @@ enum Scenario {
     FanOut,
     /// A healthy subscription beside one whose receiver never answers
     Isolation,
+    /// From posting an item to each of a thousand listeners of the inbox
+    Inbox,
     /// Throughput while many deliveries wait for a dead receiver
     Backlog,
 }
@@ -82,6 +85,7 @@ async fn play(scenario: Scenario, args: &BenchArgs, binary: &Path, report: &mut 
         Scenario::Latency => scenarios::latency(binary, time, report).await,
         Scenario::FanOut => scenarios::fan_out(binary, report).await,
         Scenario::Isolation => scenarios::isolation(binary, time, report).await,
+        Scenario::Inbox => inbox::inbox(binary, report).await,
         Scenario::Backlog => scenarios::backlog(binary, time, args.backlog, report).await,
     }
 }

@@ -91,6 +91,7 @@ impl Inbox {
             ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
+        self.live.look(&caller.handle);
         if let Written::Done(()) = written {
             self.desk.planner.announce(plan).await;
         }
@@ -150,6 +151,7 @@ impl Inbox {
         };
         if changed.len() == STEP as usize {
             self.desk.store.append(append).await?;
+            self.live.look(&caller.handle);
             return Ok(Step::Done(further));
         }
         let read = ReadAll { up_to, items: further.items, at: now };
@@ -176,6 +178,7 @@ impl Inbox {
         let context: Context = caller.context(idempotency, None);
         let append = Append { events, deliveries: plan.deliveries(), context, ..append };
         let written = self.desk.store.append(append).await?;
+        self.live.look(&caller.handle);
         if let Written::Done(()) = written {
             self.desk.planner.announce(plan).await;
         }

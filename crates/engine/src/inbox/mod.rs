@@ -1,5 +1,6 @@
 //! Inboxes: items come, and each reader sees, reads and puts them away for themselves.
 
+pub mod live;
 mod marks;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use angarium_store::event_log::{Append, Beside};
 use angarium_store::inboxes::{ItemFilter, Marked, Opened};
 use angarium_store::page::{Page, PageRequest};
 
+use self::live::{After, InboxListener, InboxLive, ListenError};
 use crate::ids::new_id;
 use crate::once::{Once, RepeatError, Reply};
 use crate::{Caller, DECISIONS_MAX, Desk};
@@ -80,11 +82,22 @@ pub enum InboxError {
 #[derive(Clone)]
 pub struct Inbox {
     desk: Desk,
+    live: InboxLive,
 }
 
 impl Inbox {
-    pub(crate) fn new(desk: Desk) -> Inbox {
-        Inbox { desk }
+    pub(crate) fn new(desk: Desk, live: InboxLive) -> Inbox {
+        Inbox { desk, live }
+    }
+
+    /// Begins to listen to an inbox, as one reader of it.
+    pub async fn listen(
+        &self,
+        handle: &Handle,
+        reader: &Reader,
+        after: After,
+    ) -> Result<InboxListener, ListenError> {
+        self.live.listen(handle, reader, after).await
     }
 
     /// A handle's items, newest first, and a reader's counts: both of one moment.
@@ -142,6 +155,7 @@ impl Inbox {
             ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
+        self.live.look(&caller.handle);
         Ok(once.reply(written, answer)?)
     }
 }

@@ -35,6 +35,7 @@ const TABLE: &[Row] = &[
     ("GET", "/notifications", "CREATOR", Some("notifications.read")),
     ("GET", "/mobile/inbox", "CREATOR", Some("inbox.read")),
     ("POST", "/mobile/inbox", "OPERATOR", Some("inbox.write")),
+    ("GET", "/mobile/inbox/stream?x=1", "CREATOR", Some("inbox.read")),
     ("POST", "/mobile/inbox/read-all", "CREATOR", Some("inbox.write")),
     ("POST", "/mobile/inbox/inb_01arz3ndektsv4rrffq69g5fav/seen", "CREATOR", Some("inbox.write")),
     ("POST", "/mobile/inbox/inb_01arz3ndektsv4rrffq69g5fav/read", "CREATOR", Some("inbox.write")),

@@ -25,6 +25,7 @@ mod events_document;
 mod filters;
 mod idempotency;
 mod inbox;
+mod inbox_stream;
 mod jwt;
 mod listener;
 mod log;

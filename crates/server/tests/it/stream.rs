@@ -17,20 +17,30 @@ use crate::receiver::{PATIENCE, Receiver};
 use crate::world::{World, id_of};
 
 /// A stream that is open, after its first line.
-struct Hearing {
+pub(crate) struct Hearing {
     events: SseStream<Incoming>,
-    first: Sse,
+    pub(crate) first: Sse,
     _connection: JoinHandle<()>,
 }
 
 impl Hearing {
     async fn of(client: &Client, query: &str, after: Option<&str>) -> Hearing {
+        Hearing::at(client, &format!("/deliveries/stream{query}"), after).await
+    }
+
+    /// A stream at a path of the client's.
+    pub(crate) async fn at(client: &Client, path: &str, after: Option<&str>) -> Hearing {
+        Hearing::try_at(client, path, after).await.expect("a stream")
+    }
+
+    /// The same, unless it is refused.
+    pub(crate) async fn try_at(client: &Client, path: &str, after: Option<&str>) -> Option<Hearing> {
         let stream = TcpStream::connect(client.address).await.expect("the service listens");
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         #[expect(clippy::disallowed_methods, reason = "ends with the test")]
         let driving = tokio::spawn(async move { drop(connection.await) });
-        let mut request = Request::get(format!("{}/deliveries/stream{query}", client.root))
+        let mut request = Request::get(format!("{}{path}", client.root))
             .header("host", "angarium.test")
             .header("authorization", format!("Bearer {}", client.bearer.as_deref().expect("a credential")));
         if let Some(place) = after {
@@ -38,15 +48,17 @@ impl Hearing {
         }
         let request = request.body(Empty::<Bytes>::new()).expect("a request");
         let answer = sender.send_request(request).await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::OK);
+        if answer.status() != StatusCode::OK {
+            return None;
+        }
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         let mut events = SseStream::new(answer.into_body());
         let first = events.next().await.expect("a first line").expect("an event");
-        Hearing { events, first, _connection: driving }
+        Some(Hearing { events, first, _connection: driving })
     }
 
     /// The next event that says something; none at the end.
-    async fn next(&mut self) -> Option<Sse> {
+    pub(crate) async fn next(&mut self) -> Option<Sse> {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.events.next()).await.expect("it comes in time");
             let event = next?.expect("an event");
@@ -57,7 +69,7 @@ impl Hearing {
     }
 
     /// The next event's name and what it says.
-    async fn told(&mut self) -> (String, Value) {
+    pub(crate) async fn told(&mut self) -> (String, Value) {
         let event = self.next().await.expect("the stream goes on");
         let data = serde_json::from_str(&event.data.expect("data")).expect("JSON");
         (event.event.expect("a name"), data)

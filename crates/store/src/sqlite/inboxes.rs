@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use angarium_domain::event_type::EventType;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::ItemId;
 use angarium_domain::inbox::{ActionUrl, Item, Mark, Reader, Reading, Stock};
@@ -35,7 +36,7 @@ impl Inboxes for SqliteStore {
                 reader.as_str(),
                 handle.as_str(),
                 number_at(page.before) as i64,
-                filter.item_type.as_ref().map(|item_type| item_type.as_str()),
+                filter.item_type.as_ref().map(EventType::as_str),
                 filter.unread,
                 filter.archived,
                 page.limit + 1,

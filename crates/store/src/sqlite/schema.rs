@@ -196,6 +196,7 @@ mod tests {
         (14, "replays_and_statistics", 8_442_587_424_168_425_653),
         (15, "alerts", 13_137_457_063_089_606_737),
         (19, "context_store", 15_762_631_485_090_419_999),
+        (16, "inbox", 15_478_297_673_548_263_700),
     ];
 
     /// A store says by name and checksum which steps it has seen, and is refused where one of them is

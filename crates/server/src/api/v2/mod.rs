@@ -14,11 +14,13 @@ pub(super) mod events;
 mod filters;
 mod handles;
 mod inbox;
+mod inbox_stream;
 mod notifications;
 mod public_keys;
 mod replays;
 mod stats;
 mod stream;
+mod telling;
 mod tokens;
 mod webhook_form;
 pub(super) mod webhooks;
@@ -83,6 +85,7 @@ pub(crate) fn table() -> Table {
         .route(GET, "/notifications", notifications_read, notifications::get, notifications::docs::get)
         .route(GET, "/mobile/inbox", inbox_read, inbox::list, inbox::docs::list)
         .route(POST, "/mobile/inbox", inbox_post, inbox::post, inbox::docs::post)
+        .route(GET, "/mobile/inbox/stream", inbox_read, inbox_stream::stream, inbox::docs::stream)
         .route(POST, "/mobile/inbox/read-all", inbox_mark, inbox::read_all, inbox::docs::read_all)
         .route(POST, "/mobile/inbox/{id}/seen", inbox_mark, inbox::see, inbox::docs::see)
         .route(POST, "/mobile/inbox/{id}/read", inbox_mark, inbox::read, inbox::docs::read)

@@ -12,29 +12,20 @@ use angarium_domain::outcome::Failure;
 use angarium_domain::time::Timestamp;
 use angarium_engine::live::{Fate, Happening, Heard, Listener, Live, Place, Wish};
 use axum::extract::State;
-use axum::response::sse::{Event, Sse};
-use axum::response::{AppendHeaders, IntoResponse};
-use futures_util::Stream;
-use futures_util::stream::unfold;
-use http::{HeaderMap, HeaderName};
+use axum::response::IntoResponse;
+use axum::response::sse::Event;
+use http::HeaderMap;
 use serde::Serialize;
-use tokio::time::Instant;
 
 use super::deliveries::{millis, parts_of};
+use super::telling::{Reason, Source, last_place, tell};
 use crate::api::query::Query;
 use crate::api::request::Read;
 use crate::auth::Standing;
 use crate::problem::Problem;
 
-/// A line at least this often, so that whoever stands between knows that the connection lives.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A credential that has ended or was revoked ends its stream after this time.
-const JUDGE_AGAIN: Duration = Duration::from_secs(2);
 /// How long a client shall wait before it connects again.
 const RETRY: Duration = Duration::from_secs(2);
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Proxies are asked not to collect events before they pass them on.
-const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,14 +46,6 @@ struct HappeningView<'a> {
     next_attempt_at: Option<Timestamp>,
 }
 
-/// A stream that goes on.
-struct Telling {
-    listener: Listener,
-    standing: Standing,
-    judged_at: Instant,
-    spoke_at: Instant,
-}
-
 pub(super) async fn stream(
     State(live): State<Live>,
     standing: Standing,
@@ -72,10 +55,9 @@ pub(super) async fn stream(
     let mut query = read.query();
     let wish = wish_of(&mut query);
     query.finish()?;
-    let listener = live.listen(&read.handle, wish, last_place(&headers))?;
-    let now = Instant::now();
-    let telling = Telling { listener, standing, judged_at: now, spoke_at: now };
-    Ok((AppendHeaders([NO_BUFFERING]), Sse::new(events(telling))))
+    // What is no place of ours is one that is long gone.
+    let place = last_place(&headers).map(|text| text.parse().unwrap_or_else(|_| Place::long_gone()));
+    Ok(tell(live.listen(&read.handle, wish, place)?, standing, RETRY))
 }
 
 fn wish_of(query: &mut Query<'_>) -> Wish {
@@ -86,64 +68,37 @@ fn wish_of(query: &mut Query<'_>) -> Wish {
     }
 }
 
-/// Where an earlier stream ended. What is no place of ours is one that is long gone.
-fn last_place(headers: &HeaderMap) -> Option<Place> {
-    let text = headers.get(LAST_EVENT_ID)?.to_str().unwrap_or_default();
-    Some(text.parse().unwrap_or_else(|_| Place::long_gone()))
-}
+impl Source for Listener {
+    type Heard = Heard;
 
-fn events(telling: Telling) -> impl Stream<Item = Result<Event, axum::Error>> {
-    // The first line goes out at once: whoever reads it has not missed what comes after.
-    let first = Event::default().comment("listening").retry(RETRY).id(telling.listener.place().to_string());
-    let told = unfold(Some(telling), |telling| async {
-        let mut telling = telling?;
-        match telling.next().await {
-            Ok(event) => Some((event, Some(telling))),
-            Err(reason) => Some((Event::default().event("end").json_data(Reason { reason }), None)),
-        }
-    });
-    futures_util::StreamExt::chain(futures_util::stream::iter([Ok(first)]), told)
-}
+    fn place(&self) -> String {
+        Listener::place(self).to_string()
+    }
 
-#[derive(Serialize)]
-struct Reason {
-    reason: &'static str,
-}
+    async fn next(&mut self, patience: Duration) -> Option<Heard> {
+        Listener::next(self, patience).await
+    }
 
-impl Telling {
-    /// The next event, or why there is none any more.
-    async fn next(&mut self) -> Result<Result<Event, axum::Error>, &'static str> {
-        loop {
-            if self.judged_at.elapsed() >= JUDGE_AGAIN {
-                if !self.standing.holds().await {
-                    return Err("the credential is no longer good");
-                }
-                self.judged_at = Instant::now();
-            }
-            let heard = self.listener.next(JUDGE_AGAIN).await.ok_or("the service is stopping")?;
-            if let Heard::Nothing(_) = heard
-                && self.spoke_at.elapsed() < HEARTBEAT
-            {
-                continue;
-            }
-            self.spoke_at = Instant::now();
-            return Ok(event_of(&heard));
-        }
+    fn event(&self, heard: &Heard) -> Option<Result<Event, axum::Error>> {
+        event_of(heard)
     }
 }
 
-fn event_of(heard: &Heard) -> Result<Event, axum::Error> {
+fn event_of(heard: &Heard) -> Option<Result<Event, axum::Error>> {
     match heard {
-        Heard::Happening(place, happening) => Event::default()
-            .event(format!("delivery.{}", happening.fate.as_str()))
-            .id(place.to_string())
-            .json_data(HappeningView::of(happening)),
-        Heard::Gap(place) => Event::default()
-            .event("resync")
-            .id(place.to_string())
-            .json_data(Reason { reason: "events were missed; the delivery log has them" }),
-        // The place goes along, so that whoever filters does not fall behind by it.
-        Heard::Nothing(place) => Ok(Event::default().comment("heartbeat").id(place.to_string())),
+        Heard::Happening(place, happening) => Some(
+            Event::default()
+                .event(format!("delivery.{}", happening.fate.as_str()))
+                .id(place.to_string())
+                .json_data(HappeningView::of(happening)),
+        ),
+        Heard::Gap(place) => Some(
+            Event::default()
+                .event("resync")
+                .id(place.to_string())
+                .json_data(Reason { reason: "events were missed; the delivery log has them" }),
+        ),
+        Heard::Nothing(_) => None,
     }
 }
 

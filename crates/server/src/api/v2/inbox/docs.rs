@@ -4,7 +4,7 @@ use angarium_domain::inbox::{BODY_CHARS_MAX, TITLE_CHARS_MAX};
 
 use super::{Archived, CountsView, InboxView, ItemView, MarkedView};
 use crate::openapi::Operation;
-use crate::openapi::schema::{choice, object, text, text_of, word};
+use crate::openapi::schema::{choice, object, text, text_of, whole, word};
 use crate::openapi::words::{EventType, ItemId, Payload, Time};
 
 const HEADING: &str = "inbox";
@@ -42,6 +42,28 @@ pub(in crate::api::v2) fn post() -> Operation {
         .about("Everybody who reads the inbox of the handle has it as unread.")
         .body("NewInboxItem", fields)
         .answer::<ItemView>(201, "The item.")
+}
+
+pub(in crate::api::v2) fn stream() -> Operation {
+    // What tools hold against the schema is one event and not the text of all of them.
+    let one = object()
+        .sometimes("event", text().about("`item`, `counts`, `resync` or `end`."))
+        .sometimes("id", text().about("The place in the stream, for `last-event-id`."))
+        .sometimes(
+            "data",
+            text().about("JSON: the item without its body and data, the counts, or the reason."),
+        )
+        .sometimes("retry", whole(0..=u32::MAX).about("In milliseconds."));
+    Operation::new("streamInbox", "Hear of new items and counts")
+        .under(HEADING)
+        .about(
+            "Server-sent events: `item` for each that comes, `counts` when the caller's counts are others. \
+             `last-event-id` takes a stream up again, for a day and a thousand items; `resync` says that more was missed, \
+             and `end` why there will be no more.",
+        )
+        .answer_in(200, "text/event-stream", one.schema(), "The stream, which does not end by itself.")
+        .problem(400, "invalid_<field>", "the stream takes no parameters")
+        .problem(429, "rate_limited", "the caller has as many streams as a reader may have")
 }
 
 pub(in crate::api::v2) fn see() -> Operation {
