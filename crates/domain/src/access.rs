@@ -67,6 +67,15 @@ pub enum Scope {
     /// Read the inbox.
     #[serde(rename = "inbox.read")]
     InboxRead,
+    /// Append signals to sessions.
+    #[serde(rename = "chain.write")]
+    ChainWrite,
+    /// Read sessions, and have decisions made upon them.
+    #[serde(rename = "chain.read")]
+    ChainRead,
+    /// Read and replace the rules of chains, and say which pages may ask.
+    #[serde(rename = "chain.manage")]
+    ChainManage,
     /// A key's: everything about webhooks and their deliveries.
     #[serde(rename = "webhooks:manage")]
     WebhooksManage,
@@ -93,6 +102,9 @@ impl Scope {
         Scope::ContextStoreRead,
         Scope::InboxWrite,
         Scope::InboxRead,
+        Scope::ChainWrite,
+        Scope::ChainRead,
+        Scope::ChainManage,
     ];
     /// The scopes of API keys.
     pub const OF_KEYS: &[Scope] = &[Scope::WebhooksManage, Scope::EventsManage];
@@ -113,7 +125,10 @@ impl Scope {
             | Scope::ContextStoreManage
             | Scope::ContextStoreRead
             | Scope::InboxWrite
-            | Scope::InboxRead => Role::Operator,
+            | Scope::InboxRead
+            | Scope::ChainWrite
+            | Scope::ChainRead
+            | Scope::ChainManage => Role::Operator,
             Scope::AuditRead | Scope::WebhooksManage | Scope::EventsManage => Role::Owner,
         }
     }
@@ -127,6 +142,8 @@ impl Scope {
             | Scope::EventTypesWrite
             | Scope::ContextStoreManage
             | Scope::InboxWrite
+            | Scope::ChainWrite
+            | Scope::ChainManage
             | Scope::WebhooksManage
             | Scope::EventsManage => true,
             Scope::EventsRead
@@ -137,7 +154,8 @@ impl Scope {
             | Scope::NotificationsRead
             | Scope::McpConnect
             | Scope::ContextStoreRead
-            | Scope::InboxRead => false,
+            | Scope::InboxRead
+            | Scope::ChainRead => false,
         }
     }
 
@@ -159,6 +177,9 @@ impl Scope {
             Scope::ContextStoreRead => "context_store.read",
             Scope::InboxWrite => "inbox.write",
             Scope::InboxRead => "inbox.read",
+            Scope::ChainWrite => "chain.write",
+            Scope::ChainRead => "chain.read",
+            Scope::ChainManage => "chain.manage",
             Scope::WebhooksManage => "webhooks:manage",
             Scope::EventsManage => "events:manage",
         }

@@ -50,6 +50,8 @@ kinds! {
     SourceId = SourceKind("src");
     /// Names an item of an inbox. One that was made of an event has the characters of its delivery.
     ItemId = ItemKind("inb");
+    /// Names a decision about a session.
+    DecisionId = DecisionKind("dec");
     /// Names one request to our API, when its caller did not.
     RequestId = RequestKind("req");
     /// Names a personal access token; the public half of `patv1_<id>.<secret>`.

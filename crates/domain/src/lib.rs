@@ -13,6 +13,7 @@ pub mod attempt;
 pub mod audit;
 pub mod auto_disable;
 pub mod catalog;
+pub mod chain;
 mod cloud_events;
 pub mod context;
 pub mod delivery;

@@ -79,6 +79,16 @@ pub const BUILT_IN: &[BuiltIn] = &[
         critical: false,
     },
     BuiltIn {
+        event_type: "chain.decision.resolved",
+        description: "A rule decided about a session, and the handle publishes decisions.",
+        critical: false,
+    },
+    BuiltIn {
+        event_type: "chain.signal.received",
+        description: "A signal was appended to a session, and the handle publishes signals.",
+        critical: false,
+    },
+    BuiltIn {
         event_type: "email.owner_alert",
         description: "The owner is told of deliveries that were given up.",
         critical: true,

@@ -25,6 +25,8 @@ use condition::Condition;
 use path::Path;
 use written::Written;
 
+pub(crate) use scalar::order;
+
 /// The longest text of a filter, in bytes.
 pub const FILTER_BYTES_MAX: usize = 4 * 1024;
 /// How deeply filters may stand in filters; the outermost is the first level.

@@ -7,7 +7,7 @@ use serde_json::{Number, Value};
 /// A total order: kinds first, and values within a kind.
 ///
 /// Lists and objects are equal to nothing that a filter can name, since it names scalars only.
-pub(super) fn order(one: &Value, other: &Value) -> Ordering {
+pub(crate) fn order(one: &Value, other: &Value) -> Ordering {
     match (one, other) {
         (Value::Bool(one), Value::Bool(other)) => one.cmp(other),
         (Value::Number(one), Value::Number(other)) => order_numbers(one, other),
