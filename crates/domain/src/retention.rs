@@ -15,6 +15,8 @@ pub struct Retention {
     pub dead: Duration,
     /// Items of inboxes, read or not.
     pub inbox: Duration,
+    /// Signals of sessions. A session goes with the last of its signals.
+    pub signals: Duration,
 }
 
 /// The moments before which things may be forgotten.
@@ -28,6 +30,8 @@ pub struct Cutoffs {
     pub items_before: Timestamp,
     /// For items that say themselves when they end: those that ended by then.
     pub items_ended_by: Timestamp,
+    /// For signals: those that came by then.
+    pub signals_come_by: Timestamp,
     /// For idempotency records: those that ended by then.
     pub keys_ended_by: Timestamp,
     /// For what was counted in short spans: those that began before.
@@ -47,10 +51,10 @@ impl Cutoffs {
 }
 
 impl Default for Retention {
-    /// 30 days for the finished, 90 for the dead and for items of inboxes.
+    /// 30 days for the finished and for signals, 90 for the dead and for items of inboxes.
     fn default() -> Retention {
         let day = Duration::from_hours(24);
-        Retention { finished: 30 * day, dead: 90 * day, inbox: 90 * day }
+        Retention { finished: 30 * day, dead: 90 * day, inbox: 90 * day, signals: 30 * day }
     }
 }
 
@@ -62,6 +66,7 @@ impl Retention {
             dead_before: now.saturating_sub(self.dead.max(self.finished)),
             items_before: now.saturating_sub(self.inbox),
             items_ended_by: now,
+            signals_come_by: now.saturating_sub(self.signals),
             keys_ended_by: now,
             fine_tallies_before: now.saturating_sub(Grain::Fine.kept()),
             hourly_tallies_before: now.saturating_sub(Grain::Hourly.kept()),
@@ -77,7 +82,7 @@ mod tests {
     fn the_dead_outlive_the_finished() {
         let now = Timestamp::from_seconds(1_000_000_000);
         let hour = Duration::from_hours(1);
-        let cutoffs = Retention { finished: 2 * hour, dead: hour, inbox: hour }.cutoffs(now);
+        let cutoffs = Retention { finished: 2 * hour, dead: hour, inbox: hour, signals: hour }.cutoffs(now);
         assert_eq!(cutoffs.finished_before, now.saturating_sub(2 * hour));
         assert_eq!(cutoffs.dead_before, now.saturating_sub(2 * hour));
     }

@@ -9,6 +9,7 @@ mod alerts;
 mod attempt;
 mod audit;
 mod catalogs;
+mod chains;
 pub mod clock;
 mod context_store;
 mod deliveries;
@@ -53,6 +54,7 @@ use angarium_domain::trace_context::TraceContext;
 use angarium_store::{Store, StoreError};
 
 pub use audit::AuditTrail;
+pub use chains::{ChainError, Chains, Decided, SignalsAccepted};
 pub use clock::Clock;
 pub use context_store::{ContextStore, Hit, NewSource, SourceError};
 pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
@@ -176,6 +178,8 @@ pub struct Engine {
     pub subscriptions: Subscriptions,
     /// Catalogues of event types.
     pub event_types: EventTypes,
+    /// Sessions, and what is decided upon them.
+    pub chains: Chains,
     /// Personal access tokens and API keys.
     pub tokens: Tokens,
     /// The delivery log and its dead letters.
@@ -283,6 +287,7 @@ impl Engine {
             events: Events::new(desk.clone()),
             subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), lanes, outages),
             event_types: EventTypes::new(desk.clone()),
+            chains: Chains::new(desk.clone(), settings.retention.signals),
             tokens: Tokens::new(desk.clone()),
             deliveries: Deliveries::new(desk.clone()),
             replays: replays.clone(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use angarium_domain::alert::{Alert, Failure};
 use angarium_domain::auto_disable::{AutoDisable, Outage};
+use angarium_domain::chain::{Recorded, SessionId};
 use angarium_domain::context::Source;
 use angarium_domain::delivery::{DeathCause, Delivery, Settlement};
 use angarium_domain::event::{Event, Origin};
@@ -17,6 +18,8 @@ use angarium_domain::standing::DisableCause;
 use angarium_domain::subscription::Subscription;
 use angarium_domain::time::Timestamp;
 use serde_json::{Value, json};
+
+use crate::{Caller, Decided};
 
 /// Published once for each delivery that we gave up on (contract 3.4).
 pub(crate) const TERMINAL_FAILURE: &str = "webhook.delivery.terminal_failure";
@@ -57,6 +60,75 @@ pub(crate) struct ReadAll {
     pub(crate) up_to: Timestamp,
     pub(crate) items: u64,
     pub(crate) at: Timestamp,
+}
+
+/// Published for each signal, where the handle publishes signals.
+const SIGNAL_RECEIVED: &str = "chain.signal.received";
+/// Published for each decision that a rule made, where the handle publishes decisions.
+const DECISION_RESOLVED: &str = "chain.decision.resolved";
+
+/// A signal came to a session.
+pub(crate) fn signal_received(
+    id: EventId,
+    caller: &Caller,
+    session_id: &SessionId,
+    recorded: &Recorded,
+    now: Timestamp,
+) -> Arc<Event> {
+    let Recorded { sequence, at, signal } = recorded;
+    let payload = json!({
+        "sessionId": session_id,
+        "sequence": sequence,
+        "signalKey": signal.key,
+        "signalValue": signal.value,
+        "confidence": signal.confidence,
+        "source": signal.source,
+        "metadata": signal.metadata,
+        "receivedAt": at,
+    });
+    of_session(id, caller, session_id, SIGNAL_RECEIVED, &payload, now)
+}
+
+/// A rule decided about a session.
+pub(crate) fn decision_resolved(
+    id: EventId,
+    caller: &Caller,
+    session_id: &SessionId,
+    decided: &Decided,
+) -> Arc<Event> {
+    let matched = decided.matched.iter();
+    let payload = json!({
+        "decisionId": decided.decision_id,
+        "sessionId": session_id,
+        "trigger": decided.trigger,
+        "ruleId": decided.rule_id,
+        "decision": decided.decision,
+        "matchedSignals": matched.map(|it| json!({ "sequence": it.sequence, "signalKey": it.key })).collect::<Value>(),
+        "resolvedAt": decided.resolved_at,
+    });
+    of_session(id, caller, session_id, DECISION_RESOLVED, &payload, decided.resolved_at)
+}
+
+/// What happens in a session stays in order where a subscription asks for it.
+fn of_session(
+    id: EventId,
+    caller: &Caller,
+    session_id: &SessionId,
+    event_type: &str,
+    payload: &Value,
+    now: Timestamp,
+) -> Arc<Event> {
+    Arc::new(Event {
+        id,
+        handle: caller.handle.clone(),
+        event_type: event_type.parse().expect("a valid event type"),
+        occurred_at: now.into(),
+        accepted_at: now,
+        origin: Origin::System,
+        ordering_key: Some(session_id.as_str().into()),
+        payload: Payload::of_our_own(payload),
+        trace: caller.trace.clone(),
+    })
 }
 
 /// What is told of a death.
@@ -205,7 +277,7 @@ mod tests {
             .lines()
             .filter(|line| line.trim_start_matches("pub(crate) ").starts_with("const "));
         let names: Vec<_> = constants.filter_map(|line| line.split('"').nth(1)).collect();
-        assert!(names.len() >= 5, "{names:?}");
+        assert!(names.len() >= 7, "{names:?}");
         for name in names {
             assert!(built_in(&name.parse().expect("a type")).is_some(), "{name}");
         }

@@ -22,7 +22,16 @@ pub struct Limits {
     pub batch_events_max: usize,
 }
 
+/// The largest body of somebody whom nobody knows: fifty signals with all that they may hold would be more,
+/// and pages do not send that.
+const STRANGER_BODY_BYTES_MAX: usize = 64 * 1024;
+
 impl Limits {
+    /// The limits for somebody whom nobody knows.
+    pub(crate) fn of_strangers(self) -> Limits {
+        Limits { body_bytes_max: self.body_bytes_max.min(STRANGER_BODY_BYTES_MAX), ..self }
+    }
+
     /// Reads a body to its end, within the limits. An empty body needs no content type.
     pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
         self.refuse_announced_excess(headers)?;

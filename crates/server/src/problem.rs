@@ -9,18 +9,19 @@ use angarium_channels::RefusedAddress;
 use angarium_channels::library::RefusedSource;
 use angarium_domain::account::Closed;
 use angarium_domain::catalog::Mismatch;
+use angarium_domain::chain::InvalidRulebook;
 use angarium_domain::quota::Exhausted;
 use angarium_engine::inbox_live::ListenError;
 use angarium_engine::live::TooManyListeners;
 use angarium_engine::{
-    AcceptError, DeliveryError, EventTypeError, HandleError, InboxError, RepeatError, ReplayError,
-    SourceError, SubscriptionError, TokenError,
+    AcceptError, ChainError, DeliveryError, EventTypeError, HandleError, InboxError, RepeatError,
+    ReplayError, SourceError, SubscriptionError, TokenError,
 };
 use angarium_store::StoreError;
 use angarium_store::page::InvalidCursor;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -32,6 +33,9 @@ const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long whoever finds all places of a stream taken is asked to wait.
 const LISTENER_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// The most fields that are told to be at fault.
+const DETAILS_MAX: usize = 100;
 
 /// The longest message about one field.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -105,7 +109,7 @@ impl Problem {
     }
 
     /// 400: `invalid_<field>` for one field at fault, `validation_error` for several.
-    pub fn invalid(details: Vec<Detail>) -> Problem {
+    pub fn invalid(mut details: Vec<Detail>) -> Problem {
         let (code, message) = match details.as_slice() {
             [only] if outermost(&only.field).is_empty() => {
                 ("invalid_payload".to_owned(), only.message.clone())
@@ -113,6 +117,7 @@ impl Problem {
             [only] => (format!("invalid_{}", outermost(&only.field)), only.message.clone()),
             several => ("validation_error".to_owned(), format!("{} fields are not valid", several.len())),
         };
+        details.truncate(DETAILS_MAX);
         Problem { details, ..Problem::new(StatusCode::BAD_REQUEST, code, message) }
     }
 
@@ -168,14 +173,16 @@ impl Problem {
         serde_json::to_vec(&shape).expect("text is always JSON")
     }
 
-    /// Fills a response's head and body. Headers that are there already, such as `allow`, stay.
+    /// Fills a response's head and body. Headers stay that say which methods are taken, and which pages may
+    /// read the answer.
     pub(crate) fn render(&self, dialect: Dialect, request_id: &str, response: &Response) -> Response {
-        let allow = response.headers().get(ALLOW).cloned();
+        let kept = response.headers().iter().filter(|(name, _)| is_kept(name));
+        let kept: Vec<_> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
         let mut response = (self.status, dialect.body(self, request_id)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(allow) = allow {
-            headers.insert(ALLOW, allow);
+        for (name, value) in kept {
+            headers.append(name, value);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -190,6 +197,10 @@ impl Problem {
 /// Rounded up: a caller who comes back too early is refused again.
 pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
+}
+
+fn is_kept(name: &HeaderName) -> bool {
+    [ALLOW, VARY].contains(name) || name.as_str().starts_with("access-control-")
 }
 
 fn cut(mut message: String) -> String {
@@ -351,6 +362,36 @@ impl From<EventTypeError> for Problem {
             EventTypeError::Store(error) => error.into(),
         }
     }
+}
+
+impl From<ChainError> for Problem {
+    fn from(error: ChainError) -> Problem {
+        match error {
+            ChainError::Full { full, retry_after } => Problem::too_many(full.to_string(), retry_after),
+            ChainError::Invalid(faults) => Problem::invalid(faults.iter().map(detail).collect()),
+            ChainError::Origin => Problem::new(
+                StatusCode::FORBIDDEN,
+                "origin_not_allowed",
+                "the handle does not list the origin of this page",
+            ),
+            ChainError::Repeat(error) => error.into(),
+            ChainError::Closed(closed) => closed.into(),
+            ChainError::Overloaded { retry_after } => Problem::unavailable(retry_after),
+            ChainError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Where in a request something is wrong with its rules as a whole.
+fn detail(fault: &InvalidRulebook) -> Detail {
+    let field = match fault {
+        InvalidRulebook::TooMany { .. } | InvalidRulebook::TooLarge { .. } => "rules".to_owned(),
+        InvalidRulebook::Twice { at, .. } => format!("rules[{at}].ruleId"),
+        InvalidRulebook::EmptyWhen { at } | InvalidRulebook::TooManyConditions { at, .. } => {
+            format!("rules[{at}].when")
+        }
+    };
+    Detail::new(field, "invalid", fault.to_string())
 }
 
 impl From<TokenError> for Problem {

@@ -152,6 +152,8 @@ sections! {
         dead_days: u64 = 90, within 1..=36_500;
         /// Items of inboxes, read or not.
         inbox_days: u64 = 90, within 1..=36_500;
+        /// Signals of sessions, each by its own age; a session goes with the last of its signals.
+        signal_days: u64 = 30, within 1..=3_650;
     }
 
     /// Inboxes; [docs/inbox.md](inbox.md) is their manual.
@@ -195,6 +197,10 @@ sections! {
         public_per_minute: u32 = 120, within 0..=RATE_MAX;
         /// How many such requests may come at once after a silence.
         public_burst: u32 = 0, within 0..=RATE_MAX;
+        /// How many signals one session takes.
+        signals_per_minute: u32 = 60, within 0..=RATE_MAX;
+        /// How many signals of one session may come at once after a silence.
+        signals_burst: u32 = 0, within 0..=RATE_MAX;
         /// How often one address may show a credential that is refused; beyond it none of its requests is looked at.
         refused_credentials_per_minute: u32 = 60, within 0..=RATE_MAX;
         /// How many refused credentials may come at once.
@@ -317,6 +323,7 @@ impl Settings {
             write: Rate::per_minute(limits.writes_per_minute, limits.writes_burst),
             publish: Rate::per_minute(limits.publishes_per_minute, limits.publishes_burst),
             v1: Rate::per_hour(limits.v1_per_hour, limits.v1_burst),
+            signals: Rate::per_minute(limits.signals_per_minute, limits.signals_burst),
             public: Rate::per_minute(limits.public_per_minute, limits.public_burst),
             unauthenticated: Rate::per_minute(
                 limits.refused_credentials_per_minute,
@@ -348,6 +355,7 @@ impl Settings {
                 finished: days(self.retention.finished_days),
                 dead: days(self.retention.dead_days),
                 inbox: days(self.retention.inbox_days),
+                signals: days(self.retention.signal_days),
             },
             ..angarium_engine::Settings::default()
         }

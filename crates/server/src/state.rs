@@ -7,15 +7,15 @@ use angarium_domain::inbox::AppScheme;
 use angarium_engine::live::Live;
 use angarium_engine::traces::Traces;
 use angarium_engine::{
-    AuditTrail, Clock, ContextStore, Deliveries, Engine, EventTypes, Events, Handles, IdSource, Inbox,
-    Intake, ReplayJobs, SubscriptionStatistics, Subscriptions, Tokens,
+    AuditTrail, Chains, Clock, ContextStore, Deliveries, Engine, EventTypes, Events, Handles, IdSource,
+    Inbox, Intake, ReplayJobs, SubscriptionStatistics, Subscriptions, Tokens,
 };
 use axum::extract::FromRef;
 
 use crate::auth::Authority;
 use crate::limits::Limits;
 use crate::peer::Proxies;
-use crate::rate::RateLimits;
+use crate::rate::{RateLimits, SessionPace};
 
 /// Everything that requests are served with. Cheap to clone.
 #[derive(Clone)]
@@ -114,6 +114,9 @@ parts! {
     SubscriptionStatistics = |parts| parts.engine.statistics.clone();
     ContextStore = |parts| parts.engine.context_store.clone();
     Handles = |parts| parts.engine.handles.clone();
+    Chains = |parts| parts.engine.chains.clone();
+    Callers = |parts| parts.callers.clone();
+    SessionPace = |parts| SessionPace::new(parts.callers.rates.clone(), parts.engine.metrics.clone());
     Arc<Engine> = |parts| parts.engine.clone();
     Limits = |parts| parts.limits;
     Sources = |parts| parts.sources.clone();

@@ -6,6 +6,7 @@ use angarium_domain::access::Token;
 use angarium_domain::account::Account;
 use angarium_domain::auto_disable::Outage;
 use angarium_domain::catalog::{self, Catalog};
+use angarium_domain::chain::Rulebook;
 use angarium_domain::event_type::EventType;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{SubscriptionId, TokenId};
@@ -48,6 +49,8 @@ pub struct Snapshot {
     /// The version at which the catalogue of event types last changed. 0: there never was one, and
     /// publishing need not ask for it.
     pub catalog_version: u64,
+    /// The version at which the rulebook of its chains last changed. 0: there never was one.
+    pub rulebook_version: u64,
     /// What the operator says of it.
     pub account: Account,
 }
@@ -68,6 +71,8 @@ pub enum Change {
     PutEventType(Box<catalog::Entry>),
     /// The end of an event type in the catalogue.
     RemoveEventType(EventType),
+    /// What the handle says of its chains from now on; its version is that of the change.
+    SetRulebook(Box<Rulebook>),
     /// What the operator says of the handle from now on.
     SetAccount(Box<Account>),
 }

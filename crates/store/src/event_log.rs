@@ -15,6 +15,7 @@ use angarium_domain::replay::ReplayJob;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 
+use crate::chains::{RuleRests, SignalsCome};
 use crate::directory::Entry;
 use crate::error::StoreError;
 use crate::inboxes::Marking;
@@ -70,6 +71,10 @@ pub enum Beside {
     /// What a reader did with items. Refused with [`StoreError::Conflict`] if what it was decided upon
     /// has changed.
     Marking(Box<Marking>),
+    /// Signals at the end of a session's ledger.
+    Signals(SignalsCome),
+    /// A decision after which its rule rests.
+    Decision(RuleRests),
 }
 
 /// Which events to list.

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod alerts;
 pub mod audit;
+pub mod chains;
 pub mod conformance;
 pub mod context_store;
 pub mod crash_point;
@@ -31,6 +32,7 @@ pub mod write;
 pub use accounts::Accounts;
 pub use alerts::Alerts;
 pub use audit::AuditLog;
+pub use chains::Chains;
 pub use context_store::ContextStore;
 pub use delivery_queue::DeliveryQueue;
 pub use directory::Directory;
@@ -49,6 +51,7 @@ pub trait Store:
     + History
     + Directory
     + Accounts
+    + Chains
     + Replays
     + Inboxes
     + AuditLog
@@ -65,6 +68,7 @@ impl<T> Store for T where
         + History
         + Directory
         + Accounts
+        + Chains
         + Replays
         + Inboxes
         + AuditLog

@@ -265,6 +265,54 @@ statements! {
     FORGET_INBOX_MARKS = "DELETE FROM inbox_marks WHERE handle = $1 AND number = $2";
     FORGET_INBOX_ITEM = "DELETE FROM inbox_items WHERE handle = $1 AND number = $2";
 
+    CLEAR_RULEBOOK = "DELETE FROM rulebooks WHERE handle = $1 AND $2 > 0";
+    CLEAR_ORIGINS = "DELETE FROM context_origins WHERE handle = $1 AND origin IN
+        (SELECT origin FROM context_origins WHERE handle = $1 LIMIT $2)";
+    CLEAR_SESSIONS = "DELETE FROM sessions WHERE handle = $1 AND session_id IN
+        (SELECT session_id FROM sessions WHERE handle = $1 LIMIT $2)";
+    CLEAR_SIGNALS = "DELETE FROM signals WHERE (handle, session_id, sequence) IN
+        (SELECT handle, session_id, sequence FROM signals WHERE handle = $1 LIMIT $2)";
+    CLEAR_COOLDOWNS = "DELETE FROM cooldowns WHERE (handle, session_id, rule_id) IN
+        (SELECT handle, session_id, rule_id FROM cooldowns WHERE handle = $1 LIMIT $2)";
+
+    // Chains.
+    RULEBOOK = "SELECT version, rulebook FROM rulebooks WHERE handle = $1";
+    RULEBOOK_VERSION = "SELECT version FROM rulebooks WHERE handle = $1";
+    PUT_RULEBOOK = "INSERT INTO rulebooks (handle, version, rulebook) VALUES ($1, $2, $3)
+        ON CONFLICT (handle) DO UPDATE SET version = excluded.version, rulebook = excluded.rulebook";
+    REMOVE_ORIGINS = "DELETE FROM context_origins WHERE handle = $1";
+    PUT_ORIGIN = "INSERT INTO context_origins (handle, origin) VALUES ($1, $2)";
+    ORIGIN_OF_ANYBODY = "SELECT 1 FROM context_origins INDEXED BY context_origins_by_origin
+        WHERE origin IN ($1, '*') LIMIT 1";
+    IS_KNOWN = "SELECT 1 FROM accounts WHERE handle = $1
+        UNION ALL SELECT 1 FROM sessions WHERE handle = $1
+        UNION ALL SELECT 1 FROM events INDEXED BY events_by_id WHERE handle = $1 LIMIT 1";
+    PROGRESS = "SELECT sequence, signals FROM sessions WHERE handle = $1 AND session_id = $2";
+    PUT_SESSION = "INSERT INTO sessions (handle, session_id, sequence, signals) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (handle, session_id) DO UPDATE SET sequence = excluded.sequence, signals = excluded.signals";
+    INSERT_SIGNAL = "INSERT INTO signals
+        (handle, session_id, sequence, at, key, value, confidence, source, metadata)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    EVIDENCE = "SELECT sequence, at, key, value, confidence FROM signals
+        WHERE handle = $1 AND session_id = $2 AND at > $3 ORDER BY sequence";
+    SIGNALS = "SELECT sequence, at, key, value, confidence, source, metadata FROM signals
+        WHERE handle = $1 AND session_id = $2 AND at > $3 ORDER BY sequence";
+    LAST_DECISION = "SELECT decision_id FROM cooldowns WHERE handle = $1 AND session_id = $2 AND rule_id = $3";
+    COOLDOWNS = "SELECT rule_id, decision_id, decided_at, until FROM cooldowns
+        WHERE handle = $1 AND session_id = $2 ORDER BY rule_id";
+    PUT_COOLDOWN = "INSERT INTO cooldowns (handle, session_id, rule_id, decision_id, decided_at, until)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (handle, session_id, rule_id) DO UPDATE SET
+            decision_id = excluded.decision_id, decided_at = excluded.decided_at, until = excluded.until";
+    OLD_SIGNALS = "SELECT handle, session_id, sequence FROM signals INDEXED BY signals_by_age
+        WHERE at <= $1 ORDER BY at, handle, session_id, sequence LIMIT $2";
+    FORGET_SIGNAL = "DELETE FROM signals WHERE handle = $1 AND session_id = $2 AND sequence = $3";
+    SHRINK_SESSION = "UPDATE sessions SET signals = signals - 1 WHERE handle = $1 AND session_id = $2";
+    END_SESSION = "DELETE FROM sessions WHERE handle = $1 AND session_id = $2 AND signals = 0";
+    FORGET_COOLDOWNS = "DELETE FROM cooldowns WHERE (handle, session_id, rule_id) IN
+        (SELECT handle, session_id, rule_id FROM cooldowns INDEXED BY cooldowns_by_end
+        WHERE until <= $1 ORDER BY until, handle, session_id, rule_id LIMIT $2)";
+
     // Replay jobs.
     INSERT_REPLAY = "INSERT INTO replays (handle, id, running, finished_at, job) VALUES ($1, $2, $3, $4, $5)";
     REPLAY = "SELECT job FROM replays WHERE handle = $1 AND id = $2";

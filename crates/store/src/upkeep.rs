@@ -21,12 +21,17 @@ pub struct Forgotten {
     pub tallies: u64,
     /// Items of inboxes, with what was done with them.
     pub items: u64,
+    /// Signals. A session goes with the last of its own.
+    pub signals: u64,
+    /// Decisions whose rules rest no more.
+    pub cooldowns: u64,
 }
 
 impl Forgotten {
     /// How many rows in all.
     pub fn total(&self) -> u64 {
-        self.deliveries + self.events + self.keys + self.replays + self.tallies + self.items
+        let Forgotten { deliveries, events, keys, replays, tallies, items, signals, cooldowns } = self;
+        deliveries + events + keys + replays + tallies + items + signals + cooldowns
     }
 }
 

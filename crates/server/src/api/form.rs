@@ -80,8 +80,50 @@ impl<'a> Form<'a> {
         Some(Form { fields: fields.0, faults: Vec::new() })
     }
 
+    /// An object in a field that may be left out: a form of its own, to be given to [`Form::close`].
+    pub(crate) fn optional_object(&mut self, field: &'static str) -> Option<Form<'a>> {
+        let value = self.raw(field)?;
+        let fields: Fields<'a> = self.read(field, value)?;
+        Some(Form { fields: fields.0, faults: Vec::new() })
+    }
+
+    /// The objects of a list that must be there and hold so many: each a form of its own, to be given to
+    /// [`Form::close`] under its place.
+    pub(crate) fn objects(
+        &mut self,
+        field: &'static str,
+        count: std::ops::RangeInclusive<usize>,
+    ) -> Option<Vec<Form<'a>>> {
+        let Some(value) = self.raw(field) else { return self.missing(field) };
+        let items: Vec<&'a RawValue> = self.read(field, value)?;
+        if !count.contains(&items.len()) {
+            let (found, least, most) = (items.len(), count.start(), count.end());
+            self.fault(field, format!("{field} has {found} items, the limits are {least} and {most}"));
+            return None;
+        }
+        Some(self.each(field, items))
+    }
+
+    /// The objects of a list that may be left out.
+    pub(crate) fn optional_objects(&mut self, field: &'static str) -> Option<Vec<Form<'a>>> {
+        let value = self.raw(field)?;
+        let items = self.read(field, value)?;
+        Some(self.each(field, items))
+    }
+
+    fn each(&mut self, field: &str, items: Vec<&'a RawValue>) -> Vec<Form<'a>> {
+        let mut forms = Vec::with_capacity(items.len());
+        for (at, item) in items.into_iter().enumerate() {
+            let fields = self.read::<Fields<'a>>(&format!("{field}[{at}]"), item);
+            // One that is no object is at fault as such; the places of those behind it stay what they are.
+            let fields = fields.map_or_else(Vec::new, |fields| fields.0);
+            forms.push(Form { fields, faults: Vec::new() });
+        }
+        forms
+    }
+
     /// Ends the reading of the object in a field: its faults are this form's, under their whole path.
-    pub(crate) fn close(&mut self, field: &'static str, mut inner: Form<'a>) {
+    pub(crate) fn close(&mut self, field: &str, mut inner: Form<'a>) {
         inner.refuse_the_rest();
         let faults = inner.faults.into_iter();
         self.faults.extend(faults.map(|fault| Detail { field: format!("{field}.{}", fault.field), ..fault }));

@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 
 use angarium_domain::access::{Mode, Role};
+use angarium_domain::chain::SessionId;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{Id, Kind};
 use angarium_domain::inbox::Reader;
 use angarium_engine::{Answer, Caller, Once, RepeatKey};
 use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
+use http::header::ORIGIN;
 use http::request::Parts;
+use http::{Extensions, HeaderMap, Method};
 
 use crate::api::dialect::Dialect;
 use crate::api::form::Form;
@@ -21,6 +24,9 @@ use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::request_id::{RequestId, caller};
 use crate::telemetry;
+
+/// Who asks where nobody is known.
+const ANYBODY: &str = "anybody";
 
 /// A request that changes nothing.
 pub(crate) struct Read {
@@ -52,6 +58,14 @@ pub(crate) struct AdminWrite {
     key: Option<RepeatKey>,
 }
 
+/// A request of somebody whom nobody knows. Its body names the handle.
+pub(crate) struct Stranger {
+    body: Bytes,
+    headers: HeaderMap,
+    extensions: Extensions,
+    dialect: Dialect,
+}
+
 /// The parameters of a platform admin's request that changes nothing.
 pub(crate) struct AdminRead {
     query: Option<String>,
@@ -62,6 +76,9 @@ pub(crate) struct PathHandle(pub(crate) Handle);
 
 /// The id in the path. What cannot be an id names nothing, and is answered like an unknown one.
 pub(crate) struct PathId<K>(pub(crate) Id<K>);
+
+/// The id of a session in the path. What cannot be one names nothing.
+pub(crate) struct PathSession(pub(crate) SessionId);
 
 /// The name of an event type in the path, which the handler reads: what cannot be one names nothing,
 /// and cannot be made.
@@ -150,6 +167,65 @@ impl AdminWrite {
         let AdminWrite { actor, request_id, ip, .. } = self;
         let caller = Caller { handle, actor, request_id, ip, mode: Mode::Live, trace: None, draw: None };
         (caller, Once { key: self.key, answer: Box::new(answer) })
+    }
+}
+
+impl Stranger {
+    /// The body, which must be an object.
+    pub(crate) fn form(&self) -> Result<Form<'_>, Problem> {
+        Form::parse(&self.body)
+    }
+
+    /// Whose page asks, if a browser says so. What cannot be read is nobody's page.
+    pub(crate) fn origin(&self) -> Option<&str> {
+        self.headers.get(ORIGIN).map(|value| value.to_str().unwrap_or_default())
+    }
+
+    /// The id that every 202 repeats.
+    pub(crate) fn request_id(&self) -> String {
+        self.extensions.get::<RequestId>().expect("observe runs before every handler").as_str().to_owned()
+    }
+
+    /// The caller, about a handle, and the promise that this write happens once under its key. `route` keeps
+    /// keys of one route apart from those of others.
+    pub(crate) fn into_parts<T>(
+        self,
+        handle: Handle,
+        route: &str,
+        answer: impl Fn(&T) -> Answer + Send + Sync + 'static,
+    ) -> Result<(Caller, Once<T>), Problem> {
+        let Stranger { body, headers, extensions, dialect } = self;
+        let header = dialect.idempotency_key();
+        let key = repeat_key(&header, &headers, handle.as_str(), &Method::POST, route, &body)?;
+        let trace = telemetry::request::trace(&extensions, &headers);
+        let caller = Caller { trace, ..caller(&extensions, handle, ANYBODY.to_owned()) };
+        Ok((caller, Once { key, answer: Box::new(answer) }))
+    }
+}
+
+impl<S> FromRequest<S> for Stranger
+where
+    S: Send + Sync,
+    Limits: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Stranger, Problem> {
+        let (parts, body) = request.into_parts();
+        let body = Limits::from_ref(state).of_strangers().read(&parts.headers, body).await?;
+        let dialect = dialect_of(&parts);
+        Ok(Stranger { body, headers: parts.headers, extensions: parts.extensions, dialect })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathSession {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathSession, Problem> {
+        let params =
+            RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
+        let id = params.iter().find(|(name, _)| *name == "session").map(|(_, value)| value);
+        id.expect("the route has a session").parse().map(PathSession).map_err(|_| Problem::not_found())
     }
 }
 

@@ -10,6 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
+use crate::api::pages;
 use crate::auth::{AddressGuard, AdminGuard, Door, Guard, Need, address_guard, admin_guard, guard};
 use crate::openapi::{Operation, Route};
 use crate::rate::Class;
@@ -21,6 +22,8 @@ pub(crate) struct Table(Vec<Line>);
 
 struct Line {
     route: Route,
+    /// Whether pages of other origins may ask.
+    for_pages: bool,
     mount: Box<dyn FnOnce() -> MethodRouter<App>>,
 }
 
@@ -113,7 +116,6 @@ impl Table {
 
     /// A route below `/v2/public` for anybody, as often as an address may ask. Its answers and problems
     /// are described like those of routes with a credential.
-    #[expect(dead_code, reason = "the routes of chains and reports come next")]
     pub(crate) fn anybody<H, T>(
         self,
         method: Method,
@@ -130,6 +132,24 @@ impl Table {
         self.at(Door::Anybody, method, path, need, handler, describe)
     }
 
+    /// A route below `/v2/public` for anybody, that pages of other origins may ask in a browser. Which of
+    /// them, the handler knows; a browser that asks beforehand is told whether anybody lists its page.
+    pub(crate) fn pages<H, T>(
+        self,
+        method: Method,
+        path: &str,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        let mut table = self.anybody(method, path, handler, describe);
+        table.0.last_mut().expect("a line was added").for_pages = true;
+        table
+    }
+
     /// A route of the service itself, which nobody counts.
     pub(crate) fn open<H, T>(
         mut self,
@@ -144,7 +164,7 @@ impl Table {
     {
         let filter = filter_of(&method);
         let route = Route { method, path: path.to_owned(), access: None, operation: describe() };
-        self.0.push(Line { route, mount: Box::new(move || on(filter, handler)) });
+        self.0.push(Line { route, for_pages: false, mount: Box::new(move || on(filter, handler)) });
         self
     }
 
@@ -161,7 +181,7 @@ impl Table {
 
     /// The routes as they are served, each behind its guard.
     pub(crate) fn router(self, app: &App) -> Router<App> {
-        self.0.into_iter().fold(Router::new(), |router, Line { route, mount }| {
+        self.0.into_iter().fold(Router::new(), |router, Line { route, for_pages, mount }| {
             let mounted = mount();
             let mounted = match route.access {
                 Some((need, Door::Admins)) => {
@@ -179,6 +199,7 @@ impl Table {
                 }
                 None => mounted,
             };
+            let mounted = if for_pages { pages::layered(mounted, app) } else { mounted };
             router.route(&route.path, mounted)
         })
     }
@@ -199,7 +220,7 @@ impl Table {
         let filter = filter_of(&method);
         let path = format!("{}{path}", door.root());
         let route = Route { method, path, access: Some((need, door)), operation: describe() };
-        self.0.push(Line { route, mount: Box::new(move || on(filter, handler)) });
+        self.0.push(Line { route, for_pages: false, mount: Box::new(move || on(filter, handler)) });
         self
     }
 }

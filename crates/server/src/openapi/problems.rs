@@ -197,6 +197,9 @@ fn remedy(code: &str) -> &'static str {
         "live_key_required" => "Use a live key.",
         "handle_suspended" => "Ask whoever runs the service; reading still works.",
         "not_found" => "Look at the id and the handle.",
+        "origin_not_allowed" => {
+            "List the page's origin in the handle's context origins, or ask from a server."
+        }
         "handle_not_found" => "A handle is 1 to 64 of `a-z`, `0-9`, `-` and `_`.",
         "conflict" => "The message says what stands in the way; ask again when that has changed.",
         "payload_too_large" => "Send less at once; the message names the limit.",

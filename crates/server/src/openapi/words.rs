@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use angarium_domain::access::{Mode as DomainMode, Scope as DomainScope};
 use angarium_domain::auto_disable::{AFTER_HOURS, AFTER_HOURS_DEFAULT};
+use angarium_domain::chain::{CONDITIONS_MAX, NAME_CHARS_MAX, PRIORITIES, SECONDS, SIGNALS_PER_SESSION_MAX};
 use angarium_domain::context::source::Kind as DomainSourceKind;
 use angarium_domain::context::{Reason, Status as DomainSourceStatus};
 use angarium_domain::delivery::{DeathCause as DomainDeathCause, Status};
@@ -15,8 +16,8 @@ use angarium_domain::event::{Origin as DomainOrigin, PayloadFormat as DomainPayl
 use angarium_domain::event_type::EVENT_TYPE_BYTES_MAX;
 use angarium_domain::headers::{HEADERS_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use angarium_domain::ids::{
-    ApiKeyKind, DeliveryKind, EventKind, Id, ItemKind, Kind, ReplayKind, SourceKind as SourceIdKind,
-    SubscriptionKind, TokenKind,
+    ApiKeyKind, DecisionKind, DeliveryKind, EventKind, Id, ItemKind, Kind, ReplayKind,
+    SourceKind as SourceIdKind, SubscriptionKind, TokenKind,
 };
 use angarium_domain::outcome::{Class, Failure as DomainFailure, RetryOn as DomainRetryOn};
 use angarium_domain::quota::Plan as DomainPlan;
@@ -75,6 +76,8 @@ words! {
     SubscriptionId = id::<SubscriptionKind>();
     /// Names a delivery: one event on its way to one webhook.
     DeliveryId = id::<DeliveryKind>();
+    /// Names a decision about a session.
+    DecisionId = id::<DecisionKind>();
     /// Names a replay job.
     ReplayId = id::<ReplayKind>();
     /// Names a source of the context store.
@@ -212,6 +215,62 @@ words! {
     ReplayTarget = choices!(Target: Current, Original);
     /// What a replay takes.
     FinishedStatus = choice(&[Status::Dead, Status::Delivered]).such_as("dead");
+    /// Names a signal, a trigger or a rule.
+    ChainName = text().matching(&format!("^[A-Za-z0-9_.:-]{{1,{NAME_CHARS_MAX}}}$")).such_as("view");
+    /// Names a session. `rules`, `signals`, `resolve`, `prefetch`, `.` and `..` name none.
+    SessionId = text().matching(&format!("^[A-Za-z0-9_.:-]{{1,{NAME_CHARS_MAX}}}$")).such_as("sess-1");
+    /// What a signal is worth: a text, a number, a flag, or an object of a kilobyte at most, which no rule compares.
+    SignalValue = plain(json!({ "type": ["string", "number", "boolean", "object"] })).such_as("/pricing");
+    /// An object of two kilobytes at most, which no rule looks at.
+    SignalMetadata = plain(json!({ "type": "object" })).such_as(json!({ "campaign": "spring" }));
+    /// What came of trying a rule.
+    RuleOutcome = choice(&["matched", "failed", "cooling_down"]).such_as("matched");
+    /// A group of conditions.
+    ConditionGroup = choice(&["all", "any", "none"]).such_as("all");
+    /// An object of four kilobytes at most, in its owner's words.
+    RuleDecision = plain(json!({ "type": "object" })).such_as(json!({ "offer": "ten-percent" }));
+    /// Enough signals of a kind.
+    ChainCondition = object()
+        .required("signalKey", word::<ChainName>())
+        .sometimes("value", plain(json!({ "type": ["string", "number", "boolean"] })).about("Worth exactly this."))
+        .sometimes("minCount", whole(1..=SIGNALS_PER_SESSION_MAX).or(1))
+        .sometimes("minConfidence", plain(json!({ "type": "number", "minimum": 0, "maximum": 1 })))
+        .sometimes("withinSeconds", whole(SECONDS).about("Older ones do not count."))
+        .schema()
+        .such_as(json!({ "signalKey": "view", "minCount": 2, "withinSeconds": 3600 }));
+    /// Groups of conditions that must all hold: each of `all`, one of `any`, none of `none`. At most 20 conditions together, and one at least.
+    ChainWhen = object()
+        .sometimes("all", list(word::<ChainCondition>(), 0..=CONDITIONS_MAX))
+        .sometimes("any", list(word::<ChainCondition>(), 0..=CONDITIONS_MAX))
+        .sometimes("none", list(word::<ChainCondition>(), 0..=CONDITIONS_MAX))
+        .schema()
+        .such_as(json!({ "all": [{ "signalKey": "view", "minCount": 2 }] }));
+    /// A rule: upon which trigger it decides what, and when.
+    NewChainRule = object()
+        .required("ruleId", word::<ChainName>().about("No other rule of the handle has it.").such_as("welcome"))
+        .required("trigger", word::<ChainName>().such_as("checkout"))
+        .optional("priority", priority().or(0))
+        .required("when", word::<ChainWhen>())
+        .required("decision", word::<RuleDecision>())
+        .optional("cooldownSeconds", whole(SECONDS).about("How long it rests in a session after it has decided there."))
+        .schema();
+    /// A rule as it is tried: those of a higher priority first, those of the same by name.
+    ChainRule = object()
+        .required("ruleId", word::<ChainName>().such_as("welcome"))
+        .required("trigger", word::<ChainName>().such_as("checkout"))
+        .required("priority", priority())
+        .required("when", word::<ChainWhen>())
+        .required("decision", word::<RuleDecision>())
+        .required("cooldownSeconds", whole(SECONDS).about("How long it rests in a session after it has decided there.").or_null())
+        .schema();
+    /// What is published as events: `chain.signal.received` for each signal, `chain.decision.resolved` for each decision of a rule.
+    ChainPublish = object()
+        .sometimes("signals", flag().or(false))
+        .sometimes("decisions", flag().or(false))
+        .schema()
+        .such_as(json!({ "signals": false, "decisions": true }));
+    /// `https://host` or `https://host:port` as browsers write it, `http://` for this machine alone, or `*`.
+    ContextOrigin = text().such_as("https://shop.example.com");
     /// How far back statistics look.
     StatsWindow = choices!(Window: Hour, Day, Week).such_as("24h");
     /// What a webhook's lane does: `open` is one whose receiver is out, so that only probes go.
@@ -235,6 +294,10 @@ fn id<K: Kind>() -> Schema {
         1, 0x9c, 0x97, 0xb0, 0x6a, 0x70, 0x7c, 0x9d, 0xa2, 0x3b, 0x5c, 0x11, 0x8e, 0x54, 0x0f, 0x62,
     ]);
     text().matching(&format!("^{}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$", K::PREFIX)).such_as(example)
+}
+
+fn priority() -> Schema {
+    plain(json!({ "type": "integer", "minimum": PRIORITIES.start(), "maximum": PRIORITIES.end() }))
 }
 
 fn milliseconds() -> Schema {

@@ -29,6 +29,7 @@ pub(super) struct Key {
 enum Whose {
     Credential(String),
     Address(IpAddr),
+    Session(String),
     /// Of everybody who came when there was no room for another bucket.
     Everybody,
 }
@@ -54,6 +55,10 @@ impl Key {
 
     pub(super) fn of_address(address: IpAddr) -> Key {
         Key { whose: Whose::Address(network_of(address)), looking: false }
+    }
+
+    pub(super) fn of_session(handle: &str, id: &str) -> Key {
+        Key { whose: Whose::Session(format!("{handle} {id}")), looking: false }
     }
 
     pub(super) fn look_at(address: IpAddr) -> Key {

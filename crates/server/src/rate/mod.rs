@@ -5,6 +5,7 @@
 //! in the store ([decision 0019](../../../../decisions/0019-limits-and-quotas.md)).
 
 mod buckets;
+mod sessions;
 mod standing;
 
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use governor::{Quota, RateLimiter};
 
 use buckets::{Buckets, Key};
 
+pub(crate) use sessions::SessionPace;
 pub(crate) use standing::{Refused, Standing};
 
 /// Which requests share a bucket.
@@ -34,6 +36,8 @@ pub(crate) enum Class {
     V1,
     /// What anybody may ask, without a credential, counted by address.
     Public,
+    /// Signals of one session.
+    Signals,
     /// Requests whose credential was refused, counted by address.
     Unauthenticated,
 }
@@ -62,6 +66,8 @@ pub struct Rates {
     pub v1: Rate,
     /// What anybody may ask.
     pub public: Rate,
+    /// Signals of one session.
+    pub signals: Rate,
     /// Refused credentials.
     pub unauthenticated: Rate,
 }
@@ -74,6 +80,7 @@ pub(crate) struct RateLimits {
     publish: Option<Arc<Limiter>>,
     v1: Option<Arc<Limiter>>,
     public: Option<Arc<Limiter>>,
+    signals: Option<Arc<Limiter>>,
     unauthenticated: Option<Arc<Limiter>>,
 }
 
@@ -109,6 +116,7 @@ impl Class {
             Class::Publish => "publish",
             Class::V1 => "v1",
             Class::Public => "public",
+            Class::Signals => "signals",
             Class::Unauthenticated => "unauthenticated",
         }
     }
@@ -135,6 +143,7 @@ impl RateLimits {
             publish: limiter(Class::Publish, rates.publish),
             v1: limiter(Class::V1, rates.v1),
             public: limiter(Class::Public, rates.public),
+            signals: limiter(Class::Signals, rates.signals),
             unauthenticated: limiter(Class::Unauthenticated, rates.unauthenticated),
         }
     }
@@ -161,6 +170,13 @@ impl RateLimits {
         }
     }
 
+    /// Takes places for signals of a session. More than a full bucket holds take all of it.
+    fn take_of_session(&self, handle: &str, id: &str, count: u32) -> Result<(), Refused> {
+        let Some(limiter) = self.limiter(Class::Signals) else { return Ok(()) };
+        let count = NonZeroU32::new(count.min(limiter.quota)).unwrap_or(NonZeroU32::MIN);
+        limiter.take_many(&Key::of_session(handle, id), count).map(drop)
+    }
+
     /// Whether an address has shown so many bad credentials that its next one is not looked at.
     pub(crate) fn refuses(&self, address: Option<IpAddr>) -> Result<(), Refused> {
         match (&self.unauthenticated, address) {
@@ -184,6 +200,7 @@ impl RateLimits {
             Class::Publish => &self.publish,
             Class::V1 => &self.v1,
             Class::Public => &self.public,
+            Class::Signals => &self.signals,
             Class::Unauthenticated => &self.unauthenticated,
         };
         limiter.as_deref()
@@ -202,6 +219,11 @@ impl Limiter {
     }
 
     fn take(&self, key: &Key) -> Result<Standing, Refused> {
+        self.take_many(key, NonZeroU32::MIN)
+    }
+
+    /// Takes so many places, or none; a full bucket must hold them.
+    fn take_many(&self, key: &Key, count: NonZeroU32) -> Result<Standing, Refused> {
         let standing = |remaining: u32, reset| Standing {
             class: self.class,
             quota: self.quota,
@@ -209,7 +231,8 @@ impl Limiter {
             remaining,
             reset,
         };
-        match self.governor.check_key(key) {
+        let taken = self.governor.check_key_n(key, count);
+        match taken.expect("a full bucket holds them") {
             Ok(snapshot) => {
                 let remaining = snapshot.remaining_burst_capacity();
                 Ok(standing(remaining, self.each * self.quota.saturating_sub(remaining)))
@@ -258,7 +281,15 @@ mod tests {
     }
 
     fn only_reads(rate: Rate) -> Rates {
-        Rates { read: rate, write: OFF, publish: OFF, v1: OFF, public: OFF, unauthenticated: OFF }
+        Rates {
+            read: rate,
+            write: OFF,
+            publish: OFF,
+            v1: OFF,
+            public: OFF,
+            signals: OFF,
+            unauthenticated: OFF,
+        }
     }
 
     #[test]

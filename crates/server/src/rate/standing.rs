@@ -58,6 +58,9 @@ impl Refused {
             Class::Unauthenticated => format!(
                 "too many credentials from this address were refused, {quota} in {seconds} s is the limit"
             ),
+            Class::Signals => {
+                format!("the session has too many signals at once, {quota} in {seconds} s is the limit")
+            }
             Class::Public => {
                 format!("too many requests from this address, {quota} in {seconds} s is the limit")
             }

@@ -60,6 +60,14 @@ const TABLE: &[Row] = &[
     ("GET", "/context-sources/src_01arz3ndektsv4rrffq69g5fav", "CREATOR", Some("context_store.read")),
     ("DELETE", "/context-sources/src_01arz3ndektsv4rrffq69g5fav", "OPERATOR", Some("context_store.manage")),
     ("GET", "/context-store/search?q=x", "CREATOR", Some("context_store.read")),
+    ("POST", "/chain/signals", "CREATOR", Some("chain.write")),
+    ("POST", "/chain/resolve", "CREATOR", Some("chain.read")),
+    ("POST", "/chain/prefetch", "CREATOR", Some("chain.read")),
+    ("GET", "/chain/sess-1", "CREATOR", Some("chain.read")),
+    ("GET", "/chain/rules", "OPERATOR", Some("chain.manage")),
+    ("PUT", "/chain/rules", "OPERATOR", Some("chain.manage")),
+    ("GET", "/context-origins", "OPERATOR", Some("chain.manage")),
+    ("PUT", "/context-origins", "OPERATOR", Some("chain.manage")),
     ("GET", "/audit", "OWNER", Some("audit.read")),
     ("POST", "/tokens", "OPERATOR", None),
     ("GET", "/tokens", "OPERATOR", None),
@@ -69,7 +77,7 @@ const TABLE: &[Row] = &[
     ("DELETE", "/api-keys/key_01arz3ndektsv4rrffq69g5fav", "OWNER", None),
 ];
 const ROLES: [&str; 3] = ["CREATOR", "OPERATOR", "OWNER"];
-const SCOPES: [&str; 15] = [
+const SCOPES: [&str; 18] = [
     "events.write",
     "events.read",
     "webhooks.write",
@@ -85,6 +93,9 @@ const SCOPES: [&str; 15] = [
     "context_store.read",
     "inbox.write",
     "inbox.read",
+    "chain.write",
+    "chain.read",
+    "chain.manage",
 ];
 
 /// Asks with an empty object: access is decided before anything is missed in it.

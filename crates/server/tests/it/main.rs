@@ -14,6 +14,7 @@ mod attacks;
 mod audit;
 mod backup;
 mod batches;
+mod chain;
 mod cli_commands;
 mod cli_demo;
 mod context_store;

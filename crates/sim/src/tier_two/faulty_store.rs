@@ -8,6 +8,7 @@ use angarium_domain::attempt::AttemptRecord;
 use angarium_domain::audit::{AuditEntry, AuditRow, Head};
 use angarium_domain::auto_disable::Outage;
 use angarium_domain::catalog::Catalog;
+use angarium_domain::chain::{Progress, Rulebook, SessionId};
 use angarium_domain::context::{Chunk, Config, Source};
 use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
@@ -23,6 +24,7 @@ use angarium_domain::time::Timestamp;
 use angarium_engine::Clock;
 use angarium_store::accounts::Known;
 use angarium_store::audit::AuditFilter;
+use angarium_store::chains::{Session, Standing};
 use angarium_store::context_store::{Found, Search};
 use angarium_store::delivery_queue::{ClaimedLane, Held, LaneClaim, LaneHead, Lease, Settle};
 use angarium_store::directory::{Change, Snapshot};
@@ -35,8 +37,8 @@ use angarium_store::statistics::{Backlog, Counted};
 use angarium_store::upkeep::{Census, Forgotten};
 use angarium_store::write::{Context, Written};
 use angarium_store::{
-    Accounts, Alerts, AuditLog, ContextStore, DeliveryQueue, Directory, EventLog, History, Inboxes, Replays,
-    Statistics, StoreError, Upkeep,
+    Accounts, Alerts, AuditLog, Chains, ContextStore, DeliveryQueue, Directory, EventLog, History, Inboxes,
+    Replays, Statistics, StoreError, Upkeep,
 };
 use async_trait::async_trait;
 
@@ -175,6 +177,43 @@ impl Alerts for FaultyStore {
         let forgotten = self.inner.forget_alerts(now, limit).await;
         self.leave(Point::AfterCommit).await;
         forgotten
+    }
+}
+
+#[async_trait]
+impl Chains for FaultyStore {
+    async fn rulebook(&self, handle: &Handle) -> Result<Rulebook, StoreError> {
+        self.inner.rulebook(handle).await
+    }
+
+    async fn is_origin_of_anybody(&self, origin: &str) -> Result<bool, StoreError> {
+        self.inner.is_origin_of_anybody(origin).await
+    }
+
+    async fn is_known(&self, handle: &Handle) -> Result<bool, StoreError> {
+        self.inner.is_known(handle).await
+    }
+
+    async fn progress(&self, handle: &Handle, id: &SessionId) -> Result<Progress, StoreError> {
+        self.inner.progress(handle, id).await
+    }
+
+    async fn standing(
+        &self,
+        handle: &Handle,
+        id: &SessionId,
+        since: Timestamp,
+    ) -> Result<Standing, StoreError> {
+        self.inner.standing(handle, id, since).await
+    }
+
+    async fn session(
+        &self,
+        handle: &Handle,
+        id: &SessionId,
+        since: Timestamp,
+    ) -> Result<Session, StoreError> {
+        self.inner.session(handle, id, since).await
     }
 }
 

@@ -88,7 +88,7 @@ fn settings(chance: &mut Chance, calm: bool) -> Settings {
     // Nothing is forgotten: the checker wants to see all of it.
     let retention = {
         let year = Duration::from_hours(8_760);
-        Retention { finished: year, dead: year, inbox: year }
+        Retention { finished: year, dead: year, inbox: year, ..Retention::default() }
     };
     if calm {
         return Settings { retention, ..Settings::default() };

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use angarium_domain::auto_disable::Outage;
+use angarium_domain::chain::Progress;
 use angarium_domain::delivery::{Delivery, OrderingKey, Settlement, State};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::SubscriptionId;
@@ -14,6 +15,7 @@ use angarium_domain::statistics::{Grain, Tally};
 use angarium_domain::time::Timestamp;
 use secrecy::ExposeSecret;
 
+use super::chains::{come, rests, session};
 use super::fixture::{
     acme, answer, appending, at, beta, birth_lease, dead_at, delivery, entry, event, event_type_entry,
     failed, first_page, item, job, lane, ok, reader, record, repeat, token, token_id, under_key,
@@ -65,7 +67,7 @@ impl RandomHistory {
     /// One call to both stores, with the same answer. Says what it was.
     pub(super) async fn step(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         self.now += self.below(20) as i64;
-        match self.below(24) {
+        match self.below(28) {
             0..4 => self.append(reference, store).await,
             4..6 => self.claim(reference, store).await,
             6..9 => self.settle(reference, store).await,
@@ -79,6 +81,8 @@ impl RandomHistory {
             16 | 17 => self.shelve(reference, store).await,
             18..20 => self.put_item(reference, store).await,
             20..23 => self.mark(reference, store).await,
+            23 => self.signals(reference, store).await,
+            24 => self.rest(reference, store).await,
             _ => self.forget(reference, store).await,
         }
     }
@@ -302,6 +306,29 @@ impl RandomHistory {
         "shelve"
     }
 
+    async fn signals(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
+        let (handle, id) = (self.handle(), session(self.below(3)));
+        let progress = reference.progress(&handle, &id).await.expect("it reads");
+        let after = if self.below(5) == 0 { Progress::default() } else { progress };
+        let count = 1 + self.below(4);
+        let come = || come(&handle, &id, after, count as usize, self.now());
+        let append = || Append { beside: vec![Beside::Signals(come())], ..Append::default() };
+        assert_eq!(told(&reference.append(append()).await), told(&store.append(append()).await));
+        "signals"
+    }
+
+    async fn rest(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
+        self.next += 1;
+        let (handle, id) = (self.handle(), session(self.below(3)));
+        let standing = reference.standing(&handle, &id, at(0)).await.expect("it reads");
+        let after =
+            standing.cooldowns.first().map(|it| it.decision_id).filter(|_| !self.next.is_multiple_of(3));
+        let rests = || rests(&handle, &id, self.next, after, at(self.now + 100));
+        let append = || Append { beside: vec![Beside::Decision(rests())], ..Append::default() };
+        assert_eq!(told(&reference.append(append()).await), told(&store.append(append()).await));
+        "rest"
+    }
+
     async fn discard(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         let handle = self.handle();
         let dead_letters = LogFilter { dead_letters: true, ..LogFilter::default() };
@@ -355,6 +382,7 @@ impl RandomHistory {
             dead_before: before(400),
             items_before: before(300),
             items_ended_by: self.now(),
+            signals_come_by: before(300),
             keys_ended_by: self.now(),
             fine_tallies_before: before(600),
             hourly_tallies_before: before(7_200),
@@ -402,6 +430,12 @@ async fn visible_of(store: &dyn Store, handle: &Handle) -> String {
     writeln!(text, "version {} {:?}", snapshot.version, snapshot.tokens).expect("text takes any text");
     let catalog = store.catalog(handle).await.expect("it reads");
     writeln!(text, "{} {catalog:?}", snapshot.catalog_version).expect("text takes any text");
+    let rulebook = store.rulebook(handle).await.expect("it reads");
+    writeln!(text, "{} {rulebook:?}", snapshot.rulebook_version).expect("text takes any text");
+    for n in 0..3 {
+        let session = store.session(handle, &session(n), at(0)).await.expect("it reads");
+        writeln!(text, "{session:?}").expect("text takes any text");
+    }
     for entry in &snapshot.subscriptions {
         let keys = entry.keys.to_stored();
         writeln!(text, "{:?} {}", entry.subscription, keys.expose_secret()).expect("text takes any text");

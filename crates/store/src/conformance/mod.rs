@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod agreement;
 pub mod alerts;
 pub mod audit;
+pub mod chains;
 pub mod context_store;
 pub mod crash;
 pub mod delivery_queue;
@@ -117,6 +118,17 @@ macro_rules! conformance_suite {
                     only_writes_that_are_made_are_paid_for
                     days_are_counted_each_for_itself
                     a_cleared_handle_leaves_nothing_to_anybody;
+                chains:
+                    signals_are_read_back_in_their_order
+                    a_ledger_that_has_moved_on_takes_nothing_that_was_numbered_before
+                    signals_stand_or_fall_with_the_events_that_tell_of_them
+                    a_rule_rests_after_one_decision_and_not_after_two_at_once
+                    signals_are_forgotten_at_their_age_and_a_session_with_its_last
+                    decisions_are_forgotten_when_their_rules_rest_no_more
+                    a_rulebook_is_read_back_in_a_version_of_its_handle
+                    an_origin_is_found_whoever_lists_it
+                    a_handle_is_known_by_anything_that_it_has
+                    chains_go_with_their_handle;
                 replays:
                     a_job_is_read_back_by_its_own_handle
                     a_repeated_job_is_made_once
@@ -205,6 +217,7 @@ mod tests {
             include_str!("history.rs"),
             include_str!("directory.rs"),
             include_str!("accounts.rs"),
+            include_str!("chains.rs"),
             include_str!("replays.rs"),
             include_str!("context_store.rs"),
             include_str!("inboxes.rs"),

@@ -3,6 +3,7 @@
 use std::ops::Bound::{Excluded, Unbounded};
 
 use angarium_domain::account::Presence;
+use angarium_domain::chain::Rulebook;
 use angarium_domain::handle::Handle;
 use angarium_domain::quota::{Day, Draw, Exhausted};
 use async_trait::async_trait;
@@ -57,6 +58,8 @@ impl Accounts for MemoryStore {
             cleared += stored.event_types.len() + usize::from(stored.catalog_version > 0);
             stored.event_types.clear();
             stored.catalog_version = 0;
+            cleared += usize::from(stored.rulebook.version > 0);
+            stored.rulebook = Rulebook::default();
         }
         cleared += contents.clear_inbox(handle);
         let endings = contents.endings.len();
@@ -68,6 +71,7 @@ impl Accounts for MemoryStore {
         cleared += remove_some(&mut contents.alerts, limit, |(owner, _)| owner == handle);
         cleared += remove_some(&mut contents.drawn, limit, |(owner, _)| owner == handle);
         cleared += contents.shelves.clear(handle, limit);
+        cleared += contents.sessions.clear(handle, limit);
         // A delivery is never without its event.
         let events = if deliveries.len() < limit { limit } else { 0 };
         cleared += remove_some(&mut contents.events, events, |(owner, _)| owner == handle);

@@ -7,14 +7,15 @@ use crate::event_log::Beside;
 impl Contents {
     /// Whether what it was decided upon still holds.
     pub(super) fn check_beside(&self, beside: &Beside) -> Result<(), StoreError> {
-        let holds = match beside {
-            Beside::Failed { .. } => true,
-            Beside::Told(told) => return self.check_told(told),
-            Beside::Item(item) => !self.has_item(item),
-            Beside::Marking(marking) => self.may_mark(marking),
-            Beside::Source(source) => return self.shelves.check(source),
-        };
-        if holds { Ok(()) } else { Err(StoreError::Conflict) }
+        match beside {
+            Beside::Failed { .. } => Ok(()),
+            Beside::Told(told) => self.check_told(told),
+            Beside::Item(item) => still(!self.has_item(item)),
+            Beside::Marking(marking) => still(self.may_mark(marking)),
+            Beside::Source(source) => self.shelves.check(source),
+            Beside::Signals(come) => still(self.sessions.may_come(come)),
+            Beside::Decision(rests) => still(self.sessions.may_rest(rests)),
+        }
     }
 
     /// Writes it, after the check.
@@ -25,6 +26,12 @@ impl Contents {
             Beside::Source(source) => self.shelves.put(source),
             Beside::Item(item) => self.put_item(item.clone()),
             Beside::Marking(marking) => self.mark(marking),
+            Beside::Signals(come) => self.sessions.come(come),
+            Beside::Decision(rests) => self.sessions.rest(rests),
         }
     }
+}
+
+fn still(holds: bool) -> Result<(), StoreError> {
+    if holds { Ok(()) } else { Err(StoreError::Conflict) }
 }

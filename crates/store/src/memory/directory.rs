@@ -7,6 +7,7 @@ use angarium_domain::access::Token;
 use angarium_domain::account::Account;
 use angarium_domain::auto_disable::Outage;
 use angarium_domain::catalog::{self, Catalog};
+use angarium_domain::chain::Rulebook;
 use angarium_domain::delivery::State;
 use angarium_domain::event_type::EventType;
 use angarium_domain::handle::Handle;
@@ -29,6 +30,7 @@ pub(super) struct Stored {
     pub(super) tokens: BTreeMap<TokenId, Arc<Token>>,
     pub(super) event_types: BTreeMap<EventType, catalog::Entry>,
     pub(super) catalog_version: u64,
+    pub(super) rulebook: Rulebook,
     pub(super) account: Account,
 }
 
@@ -49,6 +51,7 @@ impl Directory for MemoryStore {
             subscriptions: account.subscriptions.values().cloned().collect(),
             tokens: account.tokens.values().cloned().collect(),
             catalog_version: account.catalog_version,
+            rulebook_version: account.rulebook.version,
             account: account.account.clone(),
         });
         Ok(snapshot.unwrap_or_default())
@@ -174,6 +177,10 @@ impl Contents {
             Change::RemoveEventType(event_type) => {
                 account.event_types.remove(&event_type);
                 account.catalog_version = account.version;
+            }
+            Change::SetRulebook(rulebook) => {
+                account.rulebook = *rulebook;
+                account.rulebook.version = account.version;
             }
             Change::SetAccount(new) => account.account = *new,
         }

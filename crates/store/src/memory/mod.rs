@@ -7,6 +7,7 @@ mod accounts;
 mod alerts;
 mod audit;
 mod beside;
+mod chains;
 mod context_store;
 mod deliveries;
 mod delivery_queue;
@@ -35,6 +36,7 @@ use angarium_domain::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::write::Context;
+use chains::Sessions;
 use context_store::Shelves;
 use deliveries::{Deliveries, Lane};
 use directory::Stored;
@@ -66,6 +68,7 @@ struct Contents {
     drawn: BTreeMap<(Handle, Day), u32>,
     alerts: BTreeMap<(Handle, SubscriptionId), Alert>,
     inboxes: BTreeMap<Handle, Inbox>,
+    sessions: Sessions,
 }
 
 impl MemoryStore {

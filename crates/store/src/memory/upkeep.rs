@@ -25,6 +25,8 @@ impl Upkeep for MemoryStore {
             replays: contents.forget_replays(cutoffs, limit),
             tallies: contents.forget_tallies(cutoffs, limit),
             items: contents.forget_items(cutoffs, limit),
+            signals: contents.forget_signals(cutoffs, limit),
+            cooldowns: contents.forget_cooldowns(cutoffs, limit),
         })
     }
 

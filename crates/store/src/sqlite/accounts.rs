@@ -112,6 +112,11 @@ fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<u64> {
         (statements::CLEAR_INBOX_READINGS, limit),
         (statements::CLEAR_INBOX_ITEMS, limit),
         (statements::CLEAR_INBOX, limit),
+        (statements::CLEAR_RULEBOOK, limit),
+        (statements::CLEAR_ORIGINS, limit),
+        (statements::CLEAR_SESSIONS, limit),
+        (statements::CLEAR_SIGNALS, limit),
+        (statements::CLEAR_COOLDOWNS, limit),
         (statements::CLEAR_EVENTS, events),
     ] {
         cleared += db.prepare_cached(sql)?.execute(params![handle.as_str(), limit])?;

@@ -2,11 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::alerts;
-use super::context_store;
 use super::event_log::require;
 use super::fault::Tried;
-use super::inboxes;
+use super::{alerts, chains, context_store, inboxes};
 use crate::event_log::Beside;
 
 /// Whether what it was decided upon still holds. Ids that are taken are found by writing.
@@ -16,6 +14,8 @@ pub(super) fn check(db: &Connection, beside: &Beside) -> Tried<()> {
         Beside::Told(told) => alerts::check_told(db, told),
         Beside::Source(source) => context_store::check_source(db, source),
         Beside::Marking(marking) => require(inboxes::may_mark(db, marking)?),
+        Beside::Signals(come) => require(chains::signals_may_come(db, come)?),
+        Beside::Decision(rests) => require(chains::rule_may_rest(db, rests)?),
     }
 }
 
@@ -27,5 +27,7 @@ pub(super) fn write(db: &Connection, beside: &Beside) -> Tried<()> {
         Beside::Source(source) => context_store::put_source(db, source),
         Beside::Item(item) => inboxes::put_item(db, item),
         Beside::Marking(marking) => inboxes::mark(db, marking),
+        Beside::Signals(come) => chains::signals_come(db, come),
+        Beside::Decision(rests) => chains::rule_rests(db, rests),
     }
 }

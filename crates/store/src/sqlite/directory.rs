@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::SqliteStore;
 use super::accounts;
+use super::chains;
 use super::context::SealedContext;
 use super::event_log::version;
 use super::fault::{Fault, Tried};
@@ -161,6 +162,7 @@ enum SealedChange {
     RevokeToken(TokenId),
     PutEventType { event_type: EventType, entry: Vec<u8> },
     RemoveEventType(EventType),
+    SetRulebook { rulebook: Vec<u8>, origins: Vec<String> },
     SetAccount { account: Vec<u8>, removal: i64 },
 }
 
@@ -177,6 +179,10 @@ impl SealedChange {
                 SealedChange::PutEventType { event_type: entry.event_type.clone(), entry: json(&entry) }
             }
             Change::RemoveEventType(event_type) => SealedChange::RemoveEventType(event_type),
+            Change::SetRulebook(rulebook) => SealedChange::SetRulebook {
+                rulebook: rulebook.to_stored(),
+                origins: rulebook.origins.texts().into_iter().map(str::to_owned).collect(),
+            },
             Change::SetAccount(account) => {
                 SealedChange::SetAccount { account: json(&account), removal: accounts::removal(&account) }
             }
@@ -212,6 +218,9 @@ impl SealedChange {
                 let row = params![handle, event_type.as_str()];
                 db.prepare_cached(statements::REMOVE_EVENT_TYPE)?.execute(row)?;
                 db.prepare_cached(statements::PUT_CATALOG)?.execute(params![handle, version as i64])?;
+            }
+            SealedChange::SetRulebook { rulebook, origins } => {
+                chains::put_rulebook(db, handle, version, rulebook, origins)?;
             }
             SealedChange::SetAccount { account, removal } => {
                 db.prepare_cached(statements::PUT_ACCOUNT)?.execute(params![handle, account, removal])?;
@@ -271,6 +280,7 @@ fn snapshot(db: &Connection, handle: &Handle, key: &MasterKey) -> Tried<Snapshot
             .query_and_then([handle.as_str()], |row| token(row).map(Arc::new))?
             .collect::<Tried<_>>()?,
         catalog_version: catalog_version(db, handle)?,
+        rulebook_version: chains::rulebook_version(db, handle)?,
         account: accounts::account(db, handle)?,
     })
 }

@@ -8,6 +8,7 @@ mod alerts;
 mod audit;
 mod backup;
 mod beside;
+mod chains;
 mod conditions;
 mod context;
 mod context_store;

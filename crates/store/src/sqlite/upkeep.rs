@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
 use super::SqliteStore;
+use super::chains::{forget_cooldowns, forget_signals};
 use super::fault::{Fault, Tried};
 use super::inboxes::forget_items;
 use super::row::{self, CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED, WAITING};
@@ -29,6 +30,8 @@ impl Upkeep for SqliteStore {
                 replays: forget_replays(db, cutoffs, limit)?,
                 tallies: forget_tallies(db, cutoffs, limit)?,
                 items: forget_items(db, cutoffs, limit)?,
+                signals: forget_signals(db, cutoffs, limit)?,
+                cooldowns: forget_cooldowns(db, cutoffs, limit)?,
             })
         })
         .await

@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod audit;
+mod chain;
 pub(crate) mod context_search;
 pub(crate) mod context_sources;
 mod credential_form;
@@ -56,6 +57,9 @@ pub(crate) fn table() -> Table {
     let inbox_post = token_or(Operator, Scope::InboxWrite);
     let inbox_mark = token_or(Creator, Scope::InboxWrite);
     let inbox_read = token_or(Creator, Scope::InboxRead);
+    let chain_write = token_or(Creator, Scope::ChainWrite);
+    let chain_read = token_or(Creator, Scope::ChainRead);
+    let chain_manage = token_or(Operator, Scope::ChainManage);
     let people = Need { role: Operator, scope: None };
     let owners = Need { role: Owner, scope: None };
 
@@ -104,6 +108,17 @@ pub(crate) fn table() -> Table {
         .route(GET, "/replays", deliveries_read, replays::list, replays::docs::list)
         .route(GET, "/replays/{id}", deliveries_read, replays::get, replays::docs::get)
         .route(POST, "/replays/{id}/cancel", deliveries_write, replays::cancel, replays::docs::cancel)
+        .pages(POST, "/chain/signals", chain::append_by_anybody, chain::docs::append_by_anybody)
+        .pages(POST, "/chain/resolve", chain::resolve_by_anybody, chain::docs::resolve_by_anybody)
+        .pages(POST, "/chain/prefetch", chain::prefetch_by_anybody, chain::docs::prefetch_by_anybody)
+        .route(POST, "/chain/signals", chain_write, chain::append, chain::docs::append)
+        .route(POST, "/chain/resolve", chain_read, chain::resolve, chain::docs::resolve)
+        .route(POST, "/chain/prefetch", chain_read, chain::prefetch, chain::docs::prefetch)
+        .route(GET, "/chain/rules", chain_manage, chain::rules::get, chain::docs::get_rules)
+        .route(PUT, "/chain/rules", chain_manage, chain::rules::put, chain::docs::put_rules)
+        .route(GET, "/chain/{session}", chain_read, chain::get, chain::docs::get)
+        .route(GET, "/context-origins", chain_manage, chain::rules::get_origins, chain::docs::get_origins)
+        .route(PUT, "/context-origins", chain_manage, chain::rules::put_origins, chain::docs::put_origins)
         .route(GET, "/audit", audit_read, audit::list, audit::docs::list)
         .route(POST, "/context-sources", context_manage, context_sources::create, context_sources::docs::create)
         .route(GET, "/context-sources", context_read, context_sources::list, context_sources::docs::list)

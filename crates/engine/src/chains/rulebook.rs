@@ -1,0 +1,98 @@
+//! What a handle says of its chains, read and replaced.
+
+use std::sync::Arc;
+
+use angarium_domain::audit::{Difference, changed};
+use angarium_domain::chain::{Origins, Publish, Rule, Rulebook};
+use angarium_domain::handle::Handle;
+use angarium_domain::time::Timestamp;
+use angarium_store::StoreError;
+use angarium_store::directory::Change;
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
+use serde_json::json;
+
+use super::{ChainError, Chains};
+use crate::once::{Once, Reply};
+use crate::{Caller, DECISIONS_MAX};
+
+impl Chains {
+    /// What a handle says of its chains.
+    pub async fn rulebook(&self, handle: &Handle) -> Result<Arc<Rulebook>, StoreError> {
+        let snapshot = self.desk.snapshots.get(handle).await?;
+        self.rulebooks.of(handle, &snapshot).await
+    }
+
+    /// Replaces all rules of a handle, and what it publishes. Holds for what is decided from now on.
+    pub async fn put_rules(
+        &self,
+        caller: Caller,
+        rules: Vec<Rule>,
+        publish: Publish,
+        once: Once<Rulebook>,
+    ) -> Result<Reply, ChainError> {
+        self.change(&caller, "chain.rules_replaced", once, |rulebook, now| {
+            rulebook.with_rules(rules.clone(), publish, now).map_err(ChainError::Invalid)
+        })
+        .await
+    }
+
+    /// Replaces the origins of the pages that may ask.
+    pub async fn put_origins(
+        &self,
+        caller: Caller,
+        origins: Origins,
+        once: Once<Rulebook>,
+    ) -> Result<Reply, ChainError> {
+        self.change(&caller, "chain.origins_replaced", once, |rulebook, now| {
+            Ok(rulebook.with_origins(origins.clone(), now))
+        })
+        .await
+    }
+
+    async fn change(
+        &self,
+        caller: &Caller,
+        action: &'static str,
+        once: Once<Rulebook>,
+        decide: impl Fn(&Rulebook, Timestamp) -> Result<Rulebook, ChainError> + Send + Sync,
+    ) -> Result<Reply, ChainError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<ChainError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        for _ in 0..DECISIONS_MAX {
+            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+            snapshot.account.admits_writes()?;
+            let before = self.rulebooks.of(&caller.handle, &snapshot).await?;
+            let now = self.desk.clock.now();
+            let after = decide(&before, now)?;
+            let (answer, idempotency) = once.answer_to(&after, now);
+            let audit = caller.audit_of(now, action, caller.handle.to_string(), told(&before, &after));
+            let context = caller.context(idempotency, Some(audit));
+            let change = Change::SetRulebook(Box::new(after));
+            let written =
+                self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await;
+            self.desk.snapshots.renew(&caller.handle).await;
+            match written {
+                Err(StoreError::Conflict) => {}
+                written => return Ok(once.reply(written?, answer)?),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+}
+
+/// What the audit log says of a change. Rules are too large for it: their hash says whether they are others.
+fn told(before: &Rulebook, after: &Rulebook) -> Difference {
+    let words = |rulebook: &Rulebook| {
+        let rules = serde_json::to_vec(rulebook.rules()).expect("rules are JSON");
+        json!({
+            "rules": rulebook.rules().len(),
+            "rulesSha256": HEXLOWER.encode(digest(&SHA256, &rules).as_ref()),
+            "publish": rulebook.publish,
+            "origins": rulebook.origins,
+        })
+    };
+    changed(Some(&words(before)), Some(&words(after)))
+}

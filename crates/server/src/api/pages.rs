@@ -1,0 +1,50 @@
+//! Pages in browsers, of other origins than ours: what a browser asks beforehand, and what it lets a page
+//! read.
+//!
+//! The handle is in the body, and a browser asks beforehand without one. So it is told whether any handle
+//! lists its page's origin; the request itself is refused by its handler if its own handle does not.
+//! Credentials of browsers, which are cookies, are never asked for.
+
+use std::time::Duration;
+
+use axum::routing::{MethodFilter, MethodRouter};
+use http::header::{CONTENT_TYPE, ORIGIN, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Method};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::state::App;
+
+/// How long a browser may remember the answer.
+const REMEMBERED: Duration = Duration::from_mins(10);
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const RATE: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// A route with the answers that browsers want. What its guard refuses may be read by pages, too.
+pub(super) fn layered(route: MethodRouter<App>, app: &App) -> MethodRouter<App> {
+    let app = app.clone();
+    let listed = move |origin: HeaderValue, _: &http::request::Parts| {
+        let app = app.clone();
+        async move { is_listed(&app, &origin).await }
+    };
+    let layer = CorsLayer::new()
+        .allow_origin(AllowOrigin::async_predicate(listed))
+        .allow_methods([Method::POST])
+        .allow_headers([CONTENT_TYPE, IDEMPOTENCY_KEY, REQUEST_ID, TRACE_PARENT])
+        .expose_headers([REQUEST_ID, RETRY_AFTER, REPLAYED, RATE, RATE_POLICY])
+        .vary([ORIGIN])
+        .max_age(REMEMBERED);
+    // The layer answers in the place of this handler, which must be there to be answered for.
+    route.on(MethodFilter::OPTIONS, async || ()).layer(layer)
+}
+
+async fn is_listed(app: &App, origin: &HeaderValue) -> bool {
+    let Ok(origin) = origin.to_str() else { return false };
+    app.engine().chains.is_origin_of_anybody(origin).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "whether an origin is listed could not be read; the page is told that it is not");
+        false
+    })
+}
