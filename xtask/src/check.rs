@@ -15,6 +15,7 @@ use crate::{
     backup::{self, BackupArgs},
     chaos::{self, ChaosArgs},
     crash_points::{self, CrashPointsArgs},
+    examples::{self, ExamplesArgs},
     fuzz::{self, FuzzArgs},
     ordered::{self, OrderedArgs},
     product,
@@ -74,6 +75,8 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("replays", replays::run(replays)).await?;
     let demo = async { workspace::run(Command::new(&binary).args(["demo", "--once", "--events", "200"])) };
     steps.own("demo", demo).await?;
+    let scripts: ExamplesArgs = with_defaults(&[], &binary)?;
+    steps.own("examples", examples::run(scripts)).await?;
     let schemathesis: SchemathesisArgs = with_defaults(&[], &binary)?;
     steps.own("schemathesis", schemathesis::run(schemathesis)).await?;
     let libraries: VerifyArgs = with_defaults(&[], &binary)?;

@@ -7,6 +7,7 @@ mod check;
 mod crash_points;
 mod docs;
 mod example_receivers;
+mod examples;
 mod fuzz;
 mod measure;
 mod ordered;
@@ -106,6 +107,11 @@ enum Command {
     /// Every place must really be reached, as often as --hits says, and nothing may be lost by it.
     CrashPoints(crash_points::CrashPointsArgs),
 
+    /// Runs the scripts in examples/ against a fresh installation
+    ///
+    /// Each checks its own answers; tokens are minted by the binary.
+    Examples(examples::ExamplesArgs),
+
     /// Lets a fuzzer try everything that reads what strangers send
     ///
     /// URL policy, Retry-After, cursors, idempotency keys, signature headers. Inputs that reached new code
@@ -169,6 +175,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Chaos(args) => chaos::run(args).await,
         Command::Backup(args) => backup::run(args).await,
         Command::CrashPoints(args) => crash_points::run(args).await,
+        Command::Examples(args) => examples::run(args).await,
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Ordered(args) => ordered::run(args).await,
         Command::Paced(args) => paced::run(args).await,

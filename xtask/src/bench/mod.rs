@@ -2,6 +2,7 @@
 //!
 //! Slowness never fails a bench; a lost delivery does.
 
+mod chain;
 mod inbox;
 mod load;
 mod policies;
@@ -59,6 +60,8 @@ enum Scenario {
     Inbox,
     /// Throughput while many deliveries wait for a dead receiver
     Backlog,
+    /// Decisions upon a full session by a hundred rules, at 1,000 a second
+    Chain,
 }
 
 /// Runs the chosen scenarios, prints their figures, and writes them to `target/bench`.
@@ -86,6 +89,7 @@ async fn play(scenario: Scenario, args: &BenchArgs, binary: &Path, report: &mut 
         Scenario::FanOut => scenarios::fan_out(binary, report).await,
         Scenario::Isolation => scenarios::isolation(binary, time, report).await,
         Scenario::Inbox => inbox::inbox(binary, report).await,
+        Scenario::Chain => chain::chain(binary, time, report).await,
         Scenario::Backlog => scenarios::backlog(binary, time, args.backlog, report).await,
     }
 }
