@@ -52,6 +52,8 @@ kinds! {
     ItemId = ItemKind("inb");
     /// Names a decision about a session.
     DecisionId = DecisionKind("dec");
+    /// Names a voice note, and its file.
+    VoiceNoteId = VoiceNoteKind("vn");
     /// Names one request to our API, when its caller did not.
     RequestId = RequestKind("req");
     /// Names a personal access token; the public half of `patv1_<id>.<secret>`.

@@ -45,3 +45,4 @@ pub mod subscription;
 pub mod time;
 pub mod trace_context;
 pub mod verification;
+pub mod voice_note;

@@ -13,6 +13,7 @@ use angarium_domain::ids::{EventId, SubscriptionId};
 use angarium_domain::inbox::Item;
 use angarium_domain::replay::ReplayJob;
 use angarium_domain::time::Timestamp;
+use angarium_domain::voice_note::VoiceNote;
 use async_trait::async_trait;
 
 use crate::chains::{RuleRests, SignalsCome};
@@ -75,6 +76,8 @@ pub enum Beside {
     Signals(SignalsCome),
     /// A decision after which its rule rests.
     Decision(RuleRests),
+    /// A voice note whose file was listened to. Refused unless it is still being processed.
+    VoiceNote(Box<VoiceNote>),
 }
 
 /// Which events to list.

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod alerts;
 pub mod audit;
+pub mod blobs;
 pub mod chains;
 pub mod conformance;
 pub mod context_store;
@@ -27,6 +28,7 @@ pub mod sqlite;
 mod statements;
 pub mod statistics;
 pub mod upkeep;
+pub mod voice_notes;
 pub mod write;
 
 pub use accounts::Accounts;
@@ -43,6 +45,7 @@ pub use inboxes::Inboxes;
 pub use replays::Replays;
 pub use statistics::Statistics;
 pub use upkeep::Upkeep;
+pub use voice_notes::VoiceNotes;
 
 /// All ports of one engine.
 pub trait Store:
@@ -54,6 +57,7 @@ pub trait Store:
     + Chains
     + Replays
     + Inboxes
+    + VoiceNotes
     + AuditLog
     + Statistics
     + ContextStore
@@ -71,6 +75,7 @@ impl<T> Store for T where
         + Chains
         + Replays
         + Inboxes
+        + VoiceNotes
         + AuditLog
         + Statistics
         + Alerts

@@ -88,6 +88,13 @@ impl MasterKey {
         HEXLOWER.encode(&self.id)
     }
 
+    /// A key for another purpose than sealing. Whoever knows it learns nothing about this one or about the keys for
+    /// other purposes.
+    pub fn derived(&self, purpose: &str) -> [u8; KEY_BYTES] {
+        let tag = hmac::sign(&self.derive, format!("angarium key for {purpose}\n").as_bytes());
+        tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+    }
+
     /// Seals a value for the row named: its table and its key.
     pub(crate) fn seal(&self, row: &str, plain: &[u8]) -> Vec<u8> {
         let mut text = plain.to_vec();

@@ -193,6 +193,8 @@ statements! {
     CLEAR_CATALOG = "DELETE FROM catalogs WHERE handle = $1 AND $2 > 0";
     CLEAR_REPLAYS = "DELETE FROM replays WHERE handle = $1 AND id IN
         (SELECT id FROM replays WHERE handle = $1 LIMIT $2)";
+    CLEAR_VOICE_NOTES = "DELETE FROM voice_notes WHERE handle = $1 AND id IN
+        (SELECT id FROM voice_notes WHERE handle = $1 LIMIT $2)";
     CLEAR_TALLIES = "DELETE FROM statistics WHERE (handle, subscription_id, span, begun_at) IN
         (SELECT handle, subscription_id, span, begun_at FROM statistics WHERE handle = $1 LIMIT $2)";
     CLEAR_DRAWN = "DELETE FROM writes_by_day WHERE handle = $1 AND day IN
@@ -352,6 +354,22 @@ statements! {
     CLEAR_CHUNK = "DELETE FROM context_chunks WHERE number = $1";
     CLEAR_GARBAGE = "DELETE FROM context_garbage WHERE handle = $1 AND source_id = $2 AND generation = $3";
 
+    // Voice notes.
+    INSERT_VOICE_NOTE = "INSERT INTO voice_notes (handle, id, state, held_bytes, ends_at, note)
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    VOICE_NOTE = "SELECT note FROM voice_notes WHERE handle = $1 AND id = $2";
+    VOICE_NOTE_STANDS = "SELECT 1 FROM voice_notes WHERE handle = $1 AND id = $2 AND state = $3";
+    MOVE_VOICE_NOTE = "UPDATE voice_notes SET state = $1, held_bytes = $2, ends_at = $3, note = $4
+        WHERE handle = $5 AND id = $6";
+    REMOVE_VOICE_NOTE = "DELETE FROM voice_notes WHERE handle = $1 AND id = $2";
+    PROCESSING_VOICE_NOTES = "SELECT note FROM voice_notes INDEXED BY voice_notes_processing
+        WHERE state = 1 ORDER BY id";
+    OVERDUE_VOICE_NOTES = "SELECT note FROM voice_notes INDEXED BY voice_notes_pending
+        WHERE state = 0 AND ends_at <= $1 ORDER BY ends_at LIMIT $2";
+    HOLDS_FILE = "SELECT 1 FROM voice_notes INDEXED BY voice_notes_by_id WHERE id = $1 AND state <= 2";
+    HOLDINGS = "SELECT COUNT(*), COALESCE(SUM(held_bytes), 0) FROM voice_notes INDEXED BY voice_notes_held
+        WHERE handle = $1 AND state <= 2";
+
     // Statistics.
     SUBSCRIPTION_EXISTS = "SELECT 1 FROM subscriptions WHERE handle = $1 AND id = $2";
     TALLY = "SELECT tally FROM statistics
@@ -385,6 +403,9 @@ statements! {
     FORGET_REPLAYS = "DELETE FROM replays WHERE (handle, id) IN
         (SELECT handle, id FROM replays INDEXED BY replays_ended
         WHERE running = 0 AND finished_at < $1 ORDER BY finished_at LIMIT $2)";
+    FORGET_VOICE_NOTES = "DELETE FROM voice_notes WHERE (handle, id) IN
+        (SELECT handle, id FROM voice_notes INDEXED BY voice_notes_ended
+        WHERE state >= 3 AND ends_at < $1 ORDER BY ends_at LIMIT $2)";
     FORGET_TALLIES = "DELETE FROM statistics WHERE (handle, subscription_id, span, begun_at) IN
         (SELECT handle, subscription_id, span, begun_at FROM statistics INDEXED BY statistics_by_age
         WHERE span = $1 AND begun_at < $2 ORDER BY begun_at LIMIT $3)";
@@ -407,6 +428,9 @@ pub(crate) const SELECT_REPLAYS: &str = "SELECT job FROM replays";
 
 /// The beginning of a query over a handle's sources; conditions follow.
 pub(crate) const SELECT_SOURCES: &str = "SELECT source FROM context_sources";
+
+/// The beginning of a query over a handle's voice notes; conditions follow.
+pub(crate) const SELECT_VOICE_NOTES: &str = "SELECT note FROM voice_notes";
 
 /// Whether the parameters of a statement first appear as `$1`, `$2` and so on.
 #[cfg(test)]

@@ -25,13 +25,16 @@ pub struct Forgotten {
     pub signals: u64,
     /// Decisions whose rules rest no more.
     pub cooldowns: u64,
+    /// Voice notes that failed or expired.
+    pub voice_notes: u64,
 }
 
 impl Forgotten {
     /// How many rows in all.
     pub fn total(&self) -> u64 {
-        let Forgotten { deliveries, events, keys, replays, tallies, items, signals, cooldowns } = self;
-        deliveries + events + keys + replays + tallies + items + signals + cooldowns
+        let Forgotten { deliveries, events, keys, replays, tallies, items, signals, cooldowns, voice_notes } =
+            self;
+        deliveries + events + keys + replays + tallies + items + signals + cooldowns + voice_notes
     }
 }
 

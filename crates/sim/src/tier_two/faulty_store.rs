@@ -14,13 +14,16 @@ use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
-use angarium_domain::ids::{DeliveryId, EventId, ItemId, ReplayId, SourceId, SubscriptionId, TokenId};
+use angarium_domain::ids::{
+    DeliveryId, EventId, ItemId, ReplayId, SourceId, SubscriptionId, TokenId, VoiceNoteId,
+};
 use angarium_domain::inbox::{Mark, Reader};
 use angarium_domain::quota::Day;
 use angarium_domain::replay::{ReplayJob, replayable};
 use angarium_domain::retention::Cutoffs;
 use angarium_domain::statistics::{Grain, Tally};
 use angarium_domain::time::Timestamp;
+use angarium_domain::voice_note::{Full, Holdings, Quota, Status, VoiceNote};
 use angarium_engine::Clock;
 use angarium_store::accounts::Known;
 use angarium_store::audit::AuditFilter;
@@ -38,7 +41,7 @@ use angarium_store::upkeep::{Census, Forgotten};
 use angarium_store::write::{Context, Written};
 use angarium_store::{
     Accounts, Alerts, AuditLog, Chains, ContextStore, DeliveryQueue, Directory, EventLog, History, Inboxes,
-    Replays, Statistics, StoreError, Upkeep,
+    Replays, Statistics, StoreError, Upkeep, VoiceNotes,
 };
 use async_trait::async_trait;
 
@@ -566,6 +569,74 @@ impl Inboxes for FaultyStore {
         readers: Vec<Reader>,
     ) -> Result<News, StoreError> {
         self.inner.news(handle, after, limit, readers).await
+    }
+}
+
+#[async_trait]
+impl VoiceNotes for FaultyStore {
+    async fn create_voice_note(
+        &self,
+        note: VoiceNote,
+        quota: Quota,
+        context: Context,
+    ) -> Result<Written<Result<(), Full>>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let written = self.inner.create_voice_note(note, quota, context).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+
+    async fn voice_note(&self, handle: &Handle, id: VoiceNoteId) -> Result<Option<VoiceNote>, StoreError> {
+        self.inner.voice_note(handle, id).await
+    }
+
+    async fn voice_notes(
+        &self,
+        handle: &Handle,
+        status: Option<Status>,
+        page: PageRequest,
+    ) -> Result<Page<VoiceNote>, StoreError> {
+        self.inner.voice_notes(handle, status, page).await
+    }
+
+    async fn move_voice_note(
+        &self,
+        note: VoiceNote,
+        from: Status,
+        context: Context,
+    ) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let written = self.inner.move_voice_note(note, from, context).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+
+    async fn remove_voice_note(
+        &self,
+        handle: &Handle,
+        id: VoiceNoteId,
+        context: Context,
+    ) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let written = self.inner.remove_voice_note(handle, id, context).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+
+    async fn processing_voice_notes(&self) -> Result<Vec<VoiceNote>, StoreError> {
+        self.inner.processing_voice_notes().await
+    }
+
+    async fn overdue_voice_notes(&self, now: Timestamp, limit: u32) -> Result<Vec<VoiceNote>, StoreError> {
+        self.inner.overdue_voice_notes(now, limit).await
+    }
+
+    async fn holding_files(&self, ids: Vec<VoiceNoteId>) -> Result<Vec<VoiceNoteId>, StoreError> {
+        self.inner.holding_files(ids).await
+    }
+
+    async fn holdings(&self, handle: &Handle) -> Result<Holdings, StoreError> {
+        self.inner.holdings(handle).await
     }
 }
 

@@ -23,6 +23,7 @@ pub mod replays;
 mod shelving;
 pub mod statistics;
 pub mod upkeep;
+pub mod voice_notes;
 
 /// A module of tests, one for each promise.
 ///
@@ -159,6 +160,17 @@ macro_rules! conformance_suite {
                     items_are_forgotten_by_age_and_by_their_end_and_counts_stay_right
                     forgetting_items_goes_in_bounded_batches
                     the_inbox_of_another_handle_is_empty;
+                voice_notes:
+                    a_note_is_read_back_by_its_own_handle
+                    a_repeated_note_is_made_once
+                    what_a_handle_holds_is_counted_with_every_write
+                    pages_of_notes_have_neither_gaps_nor_duplicates
+                    a_note_moves_on_from_the_state_that_was_decided_upon
+                    a_note_is_ready_with_the_event_that_tells_of_it
+                    overdue_notes_of_all_handles_are_listed
+                    files_of_notes_that_ended_are_held_by_nobody
+                    notes_that_ended_long_ago_are_forgotten
+                    notes_go_with_their_handle;
                 audit:
                     an_audit_entry_is_read_back_as_it_was_written
                     an_audit_entry_is_written_with_its_effect_or_not_at_all
@@ -221,6 +233,7 @@ mod tests {
             include_str!("replays.rs"),
             include_str!("context_store.rs"),
             include_str!("inboxes.rs"),
+            include_str!("voice_notes.rs"),
             include_str!("audit.rs"),
             include_str!("statistics.rs"),
             include_str!("upkeep.rs"),

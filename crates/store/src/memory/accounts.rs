@@ -67,6 +67,7 @@ impl Accounts for MemoryStore {
         cleared += endings - contents.endings.len();
         let tenant = format!("{handle}\n");
         cleared += remove_some(&mut contents.replays, limit, |(owner, _)| owner == handle);
+        cleared += remove_some(&mut contents.voice_notes, limit, |(owner, _)| owner == handle);
         cleared += remove_some(&mut contents.tallies, limit, |(owner, ..)| owner == handle);
         cleared += remove_some(&mut contents.alerts, limit, |(owner, _)| owner == handle);
         cleared += remove_some(&mut contents.drawn, limit, |(owner, _)| owner == handle);

@@ -1,5 +1,7 @@
 //! What is written together with events, in memory.
 
+use angarium_domain::voice_note::Status;
+
 use super::Contents;
 use crate::error::StoreError;
 use crate::event_log::Beside;
@@ -15,6 +17,7 @@ impl Contents {
             Beside::Source(source) => self.shelves.check(source),
             Beside::Signals(come) => still(self.sessions.may_come(come)),
             Beside::Decision(rests) => still(self.sessions.may_rest(rests)),
+            Beside::VoiceNote(note) => self.check_voice_note(note, Status::Processing),
         }
     }
 
@@ -23,6 +26,7 @@ impl Contents {
         match beside {
             Beside::Failed { handle, failure } => self.note_failure(handle, failure),
             Beside::Told(told) => self.note_told(told),
+            Beside::VoiceNote(note) => self.put_voice_note((**note).clone()),
             Beside::Source(source) => self.shelves.put(source),
             Beside::Item(item) => self.put_item(item.clone()),
             Beside::Marking(marking) => self.mark(marking),

@@ -18,6 +18,7 @@ mod inboxes;
 mod replays;
 mod statistics;
 mod upkeep;
+mod voice_notes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,11 +29,12 @@ use angarium_domain::audit::AuditRow;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
-use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SubscriptionId};
+use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SubscriptionId, VoiceNoteId};
 use angarium_domain::quota::Day;
 use angarium_domain::replay::ReplayJob;
 use angarium_domain::statistics::Tally;
 use angarium_domain::time::Timestamp;
+use angarium_domain::voice_note::VoiceNote;
 
 use crate::error::StoreError;
 use crate::write::Context;
@@ -62,6 +64,7 @@ struct Contents {
     endings: BTreeSet<Lane>,
     keys: BTreeMap<Scope, Record>,
     replays: BTreeMap<(Handle, ReplayId), ReplayJob>,
+    voice_notes: BTreeMap<(Handle, VoiceNoteId), VoiceNote>,
     tallies: BTreeMap<statistics::Span, Tally>,
     audit: Vec<AuditRow>,
     shelves: Shelves,

@@ -27,6 +27,7 @@ impl Upkeep for MemoryStore {
             items: contents.forget_items(cutoffs, limit),
             signals: contents.forget_signals(cutoffs, limit),
             cooldowns: contents.forget_cooldowns(cutoffs, limit),
+            voice_notes: contents.forget_voice_notes(cutoffs, limit),
         })
     }
 

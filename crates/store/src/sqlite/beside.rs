@@ -1,9 +1,11 @@
 //! What is written together with events, in `SQLite`.
 
+use angarium_domain::voice_note::Status;
 use rusqlite::Connection;
 
 use super::event_log::require;
 use super::fault::Tried;
+use super::voice_notes;
 use super::{alerts, chains, context_store, inboxes};
 use crate::event_log::Beside;
 
@@ -16,6 +18,7 @@ pub(super) fn check(db: &Connection, beside: &Beside) -> Tried<()> {
         Beside::Marking(marking) => require(inboxes::may_mark(db, marking)?),
         Beside::Signals(come) => require(chains::signals_may_come(db, come)?),
         Beside::Decision(rests) => require(chains::rule_may_rest(db, rests)?),
+        Beside::VoiceNote(note) => voice_notes::check(db, note, Status::Processing),
     }
 }
 
@@ -29,5 +32,6 @@ pub(super) fn write(db: &Connection, beside: &Beside) -> Tried<()> {
         Beside::Marking(marking) => inboxes::mark(db, marking),
         Beside::Signals(come) => chains::signals_come(db, come),
         Beside::Decision(rests) => chains::rule_rests(db, rests),
+        Beside::VoiceNote(note) => voice_notes::put(db, note),
     }
 }

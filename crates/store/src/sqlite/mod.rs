@@ -27,6 +27,7 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod voice_notes;
 mod writer;
 
 use std::fs::File;

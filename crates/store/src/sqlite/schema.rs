@@ -185,7 +185,7 @@ mod tests {
     use super::super::{Settings, SqliteStore};
     use super::*;
 
-    const FROZEN: [(i32, &str, u64); 12] = [
+    const FROZEN: [(i32, &str, u64); 13] = [
         (1, "first", 2_711_409_159_973_495_424),
         (2, "order_by_key", 17_614_976_883_721_661_665),
         (3, "outages", 10_320_464_782_150_536_687),
@@ -198,6 +198,7 @@ mod tests {
         (16, "inbox", 15_478_297_673_548_263_700),
         (18, "chains", 11_876_788_087_886_328_969),
         (19, "context_store", 15_762_631_485_090_419_999),
+        (17, "voice_notes", 2_005_260_592_777_205_112),
     ];
 
     /// A store says by name and checksum which steps it has seen, and is refused where one of them is

@@ -32,6 +32,7 @@ impl Upkeep for SqliteStore {
                 items: forget_items(db, cutoffs, limit)?,
                 signals: forget_signals(db, cutoffs, limit)?,
                 cooldowns: forget_cooldowns(db, cutoffs, limit)?,
+                voice_notes: forget_voice_notes(db, cutoffs, limit)?,
             })
         })
         .await
@@ -114,6 +115,11 @@ fn forget_keys(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
 fn forget_replays(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
     let ended_before = cutoffs.finished_before.as_millis();
     Ok(db.prepare_cached(statements::FORGET_REPLAYS)?.execute(params![ended_before, limit])? as u64)
+}
+
+fn forget_voice_notes(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
+    let ended_before = cutoffs.finished_before.as_millis();
+    Ok(db.prepare_cached(statements::FORGET_VOICE_NOTES)?.execute(params![ended_before, limit])? as u64)
 }
 
 fn forget_tallies(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
