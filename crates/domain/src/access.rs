@@ -76,6 +76,12 @@ pub enum Scope {
     /// Read and replace the rules of chains, and say which pages may ask.
     #[serde(rename = "chain.manage")]
     ChainManage,
+    /// Upload voice notes, and remove them.
+    #[serde(rename = "mobile.write")]
+    MobileWrite,
+    /// Read voice notes.
+    #[serde(rename = "mobile.read")]
+    MobileRead,
     /// A key's: everything about webhooks and their deliveries.
     #[serde(rename = "webhooks:manage")]
     WebhooksManage,
@@ -105,6 +111,8 @@ impl Scope {
         Scope::ChainWrite,
         Scope::ChainRead,
         Scope::ChainManage,
+        Scope::MobileWrite,
+        Scope::MobileRead,
     ];
     /// The scopes of API keys.
     pub const OF_KEYS: &[Scope] = &[Scope::WebhooksManage, Scope::EventsManage];
@@ -128,7 +136,9 @@ impl Scope {
             | Scope::InboxRead
             | Scope::ChainWrite
             | Scope::ChainRead
-            | Scope::ChainManage => Role::Operator,
+            | Scope::ChainManage
+            | Scope::MobileWrite
+            | Scope::MobileRead => Role::Operator,
             Scope::AuditRead | Scope::WebhooksManage | Scope::EventsManage => Role::Owner,
         }
     }
@@ -144,6 +154,7 @@ impl Scope {
             | Scope::InboxWrite
             | Scope::ChainWrite
             | Scope::ChainManage
+            | Scope::MobileWrite
             | Scope::WebhooksManage
             | Scope::EventsManage => true,
             Scope::EventsRead
@@ -155,7 +166,8 @@ impl Scope {
             | Scope::McpConnect
             | Scope::ContextStoreRead
             | Scope::InboxRead
-            | Scope::ChainRead => false,
+            | Scope::ChainRead
+            | Scope::MobileRead => false,
         }
     }
 
@@ -180,6 +192,8 @@ impl Scope {
             Scope::ChainWrite => "chain.write",
             Scope::ChainRead => "chain.read",
             Scope::ChainManage => "chain.manage",
+            Scope::MobileWrite => "mobile.write",
+            Scope::MobileRead => "mobile.read",
             Scope::WebhooksManage => "webhooks:manage",
             Scope::EventsManage => "events:manage",
         }

@@ -39,6 +39,7 @@ mod subscriptions;
 pub mod tasks;
 mod tokens;
 pub mod traces;
+mod voice_notes;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ use angarium_domain::handle::Handle;
 use angarium_domain::quota::Draw;
 use angarium_domain::retention::Retention;
 use angarium_domain::trace_context::TraceContext;
+use angarium_domain::voice_note::LinkKey;
+use angarium_store::blobs::Blobs;
 use angarium_store::{Store, StoreError};
 
 pub use audit::AuditTrail;
@@ -73,6 +76,9 @@ pub use subscriptions::{
     Described, LivePublicKey, NewSubscription, Patch, SubscriptionError, Subscriptions, Tested, WithSecret,
 };
 pub use tokens::{NewToken, TOKENS_PER_HANDLE_MAX, TokenError, TokenMade, TokenRefused, Tokens};
+pub use voice_notes::{
+    Announced, FileError, Readable, UploadError, UploadHead, VoiceNoteError, VoiceNoteLimits, VoiceNotes,
+};
 
 use alerts::{Alerts, Failures};
 use attempt::Attempts;
@@ -91,6 +97,7 @@ use rooms::Rooms;
 use snapshots::Snapshots;
 use statistics::Counters;
 use tasks::Tasks;
+use tokio::sync::Notify;
 use traces::Traces;
 
 /// What the engine is made of. Each part has a second implementation in the simulator.
@@ -110,6 +117,10 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Where spans go.
     pub traces: Traces,
+    /// The files of voice notes.
+    pub blobs: Blobs,
+    /// What their addresses are made with.
+    pub link_key: LinkKey,
 }
 
 /// How much at a time, and for how long.
@@ -128,6 +139,8 @@ pub struct Settings {
     /// Share of a policy's waits that is really waited, in percent: less than 100 for
     /// demonstrations and tests only.
     pub retry_waits_percent: u32,
+    /// How much may be uploaded.
+    pub voice_notes: VoiceNoteLimits,
 }
 
 impl Default for Settings {
@@ -139,6 +152,7 @@ impl Default for Settings {
             lease: Duration::from_secs(90),
             retention: Retention::default(),
             retry_waits_percent: 100,
+            voice_notes: VoiceNoteLimits::default(),
         }
     }
 }
@@ -196,6 +210,8 @@ pub struct Engine {
     pub audit: AuditTrail,
     /// Handles, as whoever runs the service sees them.
     pub handles: Handles,
+    /// Voice notes.
+    pub voice_notes: VoiceNotes,
     /// Subscriptions in figures.
     pub statistics: SubscriptionStatistics,
     /// Figures.
@@ -281,7 +297,15 @@ impl Engine {
         let replays = ReplayJobs::new(desk.clone(), settings.retention);
         let context_store =
             ContextStore::new(desk.clone(), parts.library.clone(), settings.retry_waits_percent);
-        let handles = Handles::new(desk.clone(), lanes.clone());
+        let rubbish = Arc::new(Notify::new());
+        let handles = Handles::new(desk.clone(), lanes.clone(), rubbish.clone());
+        let voice_notes = VoiceNotes::new(
+            desk.clone(),
+            parts.blobs.clone(),
+            parts.link_key.clone(),
+            settings.voice_notes,
+            rubbish,
+        );
         let engine = Engine {
             intake: Intake::new(desk.clone(), metrics.clone(), parts.traces.clone()),
             events: Events::new(desk.clone()),
@@ -296,6 +320,7 @@ impl Engine {
             live,
             audit: AuditTrail::new(desk.clone()),
             handles: handles.clone(),
+            voice_notes: voice_notes.clone(),
             statistics: SubscriptionStatistics::new(desk.clone(), counters.clone(), dispatcher.clone()),
             metrics: metrics.clone(),
             store: store.clone(),
@@ -325,6 +350,8 @@ impl Engine {
         replays.go_on().await?;
         handles.go_on().await?;
         context_store.go_on().await?;
+        voice_notes.go_on().await?;
+        tasks.spawn(voice_notes.sweep());
         Ok(engine)
     }
 

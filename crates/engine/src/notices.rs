@@ -17,6 +17,7 @@ use angarium_domain::payload::Payload;
 use angarium_domain::standing::DisableCause;
 use angarium_domain::subscription::Subscription;
 use angarium_domain::time::Timestamp;
+use angarium_domain::voice_note::{State, VoiceNote};
 use serde_json::{Value, json};
 
 use crate::{Caller, Decided};
@@ -130,6 +131,10 @@ fn of_session(
         trace: caller.trace.clone(),
     })
 }
+/// Published when the file of a voice note is what it was declared to be.
+const VOICE_NOTE_READY: &str = "voice_note.ready";
+/// Published when it is not.
+const VOICE_NOTE_FAILED: &str = "voice_note.failed";
 
 /// What is told of a death.
 pub(crate) fn failure(
@@ -251,6 +256,34 @@ pub(crate) fn sync_failed(id: EventId, source: &Source, now: Timestamp) -> Arc<E
         "failedAt": failure.map(|failure| failure.at),
     });
     event(id, &source.handle, SYNC_FAILED, &payload, now)
+}
+
+/// What became of the file of a voice note.
+pub(crate) fn voice_note(id: EventId, note: &VoiceNote, now: Timestamp) -> Arc<Event> {
+    let mut payload = json!({
+        "voiceNoteId": note.id,
+        "contentType": note.declared.audio_type,
+        "sizeBytes": note.declared.size_bytes,
+        "fileName": note.declared.file_name,
+        "createdBy": note.created_by,
+        "createdAt": note.created_at,
+        "at": now,
+    });
+    let event_type = match &note.state {
+        State::Ready { measured, .. } => {
+            payload["durationMs"] = json!(measured.duration_ms);
+            payload["sha256"] = json!(measured.sha256);
+            VOICE_NOTE_READY
+        }
+        State::Failed { reason, .. } => {
+            payload["reason"] = json!(reason);
+            VOICE_NOTE_FAILED
+        }
+        State::PendingUpload { .. } | State::Processing { .. } | State::Expired { .. } => {
+            unreachable!("only what was listened to is told of")
+        }
+    };
+    event(id, &note.handle, event_type, &payload, now)
 }
 
 fn event(id: EventId, handle: &Handle, event_type: &str, payload: &Value, now: Timestamp) -> Arc<Event> {

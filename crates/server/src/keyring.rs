@@ -105,7 +105,8 @@ fn folder_of(database: &Path) -> &Path {
     database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn beside(database: &Path, name: &str) -> PathBuf {
+/// A path in the folder of a database.
+pub(crate) fn beside(database: &Path, name: &str) -> PathBuf {
     folder_of(database).join(name)
 }
 

@@ -14,13 +14,14 @@ use angarium_domain::quota::Exhausted;
 use angarium_engine::inbox_live::ListenError;
 use angarium_engine::live::TooManyListeners;
 use angarium_engine::{
-    AcceptError, ChainError, DeliveryError, EventTypeError, HandleError, InboxError, RepeatError,
-    ReplayError, SourceError, SubscriptionError, TokenError,
+    AcceptError, ChainError, DeliveryError, EventTypeError, FileError, HandleError, InboxError, RepeatError,
+    ReplayError, SourceError, SubscriptionError, TokenError, UploadError, VoiceNoteError,
 };
 use angarium_store::StoreError;
+use angarium_store::blobs::BlobError;
 use angarium_store::page::InvalidCursor;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -200,7 +201,7 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
 }
 
 fn is_kept(name: &HeaderName) -> bool {
-    [ALLOW, VARY].contains(name) || name.as_str().starts_with("access-control-")
+    [ALLOW, CONTENT_RANGE, VARY].contains(name) || name.as_str().starts_with("access-control-")
 }
 
 fn cut(mut message: String) -> String {
@@ -284,6 +285,63 @@ impl From<HandleError> for Problem {
             HandleError::Overloaded { retry_after } => Problem::unavailable(retry_after),
             HandleError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<VoiceNoteError> for Problem {
+    fn from(error: VoiceNoteError) -> Problem {
+        match error {
+            VoiceNoteError::NotFound => Problem::not_found(),
+            VoiceNoteError::TooLarge { .. } => Problem::invalid_field("sizeBytes", error.to_string()),
+            VoiceNoteError::Full(_) | VoiceNoteError::Late => Problem::conflict(error.to_string()),
+            VoiceNoteError::UploadMissing => {
+                Problem::new(StatusCode::CONFLICT, "upload_missing", error.to_string())
+            }
+            VoiceNoteError::Repeat(error) => error.into(),
+            VoiceNoteError::Closed(closed) => closed.into(),
+            VoiceNoteError::Blob(error) => error.into(),
+            VoiceNoteError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Problem {
+        let message = error.to_string();
+        match error {
+            UploadError::Link(refused) => refused.into(),
+            UploadError::OtherType { .. } => {
+                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+            }
+            UploadError::TooLarge { .. } => Problem::too_large(message),
+            UploadError::TooSmall { .. } | UploadError::Broken => Problem::invalid_payload(message),
+            UploadError::OtherHash { .. } => Problem::invalid_field("sha256", message),
+            UploadError::Finished | UploadError::Running => Problem::conflict(message),
+            UploadError::Closed(closed) => closed.into(),
+            UploadError::Blob(error) => error.into(),
+            UploadError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Problem {
+        match error {
+            FileError::Link(refused) => refused.into(),
+            FileError::Blob(error) => error.into(),
+            FileError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BlobError> for Problem {
+    fn from(error: BlobError) -> Problem {
+        let reason = match &error {
+            BlobError::Io(source) => source.to_string(),
+            BlobError::Taken | BlobError::Busy => error.to_string(),
+        };
+        tracing::error!(reason, "the files of voice notes cannot be used");
+        Problem::unavailable(STORE_RETRY_AFTER)
     }
 }
 

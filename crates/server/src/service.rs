@@ -10,9 +10,10 @@ use angarium_channels::Channel;
 use angarium_channels::egress::AddressPolicy;
 use angarium_channels::library::{Library, OpenLibrary};
 use angarium_channels::webhook::{self, WebhookChannel};
+use angarium_domain::voice_note::LinkKey;
 use angarium_engine::clock::SystemClock;
 use angarium_engine::ids::RandomIds;
-use angarium_engine::{Clock, Drained, Engine, Metrics, Parts};
+use angarium_engine::{Clock, Drained, Engine, IdSource, Metrics, Parts};
 use angarium_store::sqlite::{self, SqliteStore};
 use angarium_store::{Store, StoreError};
 use rustls::pki_types::CertificateDer;
@@ -28,7 +29,7 @@ use crate::listener::Listener;
 use crate::peer::Proxies;
 use crate::rate::RateLimits;
 use crate::settings::{EgressSettings, Settings};
-use crate::state::{App, AppSchemes, Callers, Sources};
+use crate::state::{App, AppSchemes, Callers, PublicUrl, Sources};
 use crate::telemetry::{Telemetry, TelemetryError};
 
 /// The part of the grace that is kept for attempts when connections linger.
@@ -109,8 +110,10 @@ impl Service {
             ..sqlite::Settings::default()
         };
         let store = SqliteStore::open(path, &key, store_settings)?;
+        let link_key = LinkKey::from_bytes(&key.derived("the addresses of voice notes"));
         let clock = Arc::new(SystemClock);
-        let service = Service::assemble(Arc::new(store), metrics, settings, secret.as_ref(), clock).await?;
+        let service =
+            Service::assemble(Arc::new(store), metrics, settings, secret.as_ref(), clock, link_key).await?;
         Ok(Service { store_ended: Some(store_ended), ..service })
     }
 
@@ -130,7 +133,9 @@ impl Service {
         settings: &Settings,
         jwt_secret: Option<&SecretString>,
     ) -> Result<Service, StartError> {
-        Service::assemble(store, Arc::new(Metrics::new()), settings, jwt_secret, clock).await
+        // Without a master key, addresses are good for as long as the process lives.
+        let link_key = LinkKey::from_bytes(&RandomIds::default().key());
+        Service::assemble(store, Arc::new(Metrics::new()), settings, jwt_secret, clock, link_key).await
     }
 
     async fn assemble(
@@ -139,6 +144,7 @@ impl Service {
         settings: &Settings,
         jwt_secret: Option<&SecretString>,
         clock: Arc<dyn Clock>,
+        link_key: LinkKey,
     ) -> Result<Service, StartError> {
         let telemetry = Telemetry::start(&settings.telemetry, &metrics)?;
         let ids = Arc::new(RandomIds::default());
@@ -150,7 +156,8 @@ impl Service {
         let channel = channel(&settings.egress, address, sources.clock.clone())?;
         let library = library(settings, address, sources.clock.clone())?;
         let Sources { clock, ids, traces } = sources.clone();
-        let parts = Parts { store, channel, library, clock, ids, metrics, traces };
+        let blobs = settings.blobs();
+        let parts = Parts { store, channel, library, clock, ids, metrics, traces, blobs, link_key };
         let engine = Arc::new(Engine::start(parts, settings.engine()).await?);
         let authority = Authority::new(jwt, engine.tokens.clone());
         let callers = Callers {
@@ -159,7 +166,9 @@ impl Service {
             handles: settings.auth.handles.into(),
         };
         let schemes = AppSchemes(settings.inbox.app_schemes.as_slice().into());
-        let app = App::new(engine.clone(), authority, settings.request_limits(), callers, sources, schemes);
+        let public_url = PublicUrl::new(settings.listen.public_url.as_deref());
+        let limits = settings.request_limits();
+        let app = App::new(engine.clone(), authority, limits, callers, sources, schemes, public_url);
         let listener = Listener::serve(socket, api::router(&app), settings.listener_limits())
             .map_err(|source| StartError::Listen { address, source })?;
         let grace = Duration::from_secs(settings.listen.drain_seconds);

@@ -17,10 +17,14 @@ use angarium_channels::egress::AllowRule;
 use angarium_domain::account;
 use angarium_domain::inbox::AppScheme;
 use angarium_domain::retention::Retention;
+use angarium_domain::voice_note::Quota;
+use angarium_engine::VoiceNoteLimits;
+use angarium_store::blobs::Blobs;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use crate::keyring;
 use crate::limits::Limits;
 use crate::listener::ListenerLimits;
 use crate::peer::Proxies;
@@ -36,6 +40,8 @@ use table::{Shape, sections};
 pub const BATCH_EVENTS_LIMIT_MAX: usize = 10_000;
 /// This machine: where TLS mostly ends in front of us.
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+/// The folder of voice notes, if no other is set.
+const VOICE_NOTES_FOLDER: &str = "voice-notes";
 /// A rate beyond this is no limit; 0 says so better.
 const RATE_MAX: u32 = 10_000_000;
 
@@ -62,6 +68,9 @@ sections! {
         write_timeout_seconds: u64 = 30, within 1..=3600;
         /// How long a stop waits for requests and attempts under way.
         drain_seconds: u64 = 30, within 0..=3600;
+        /// The address under which callers reach this service from outside, such as `https://events.example.com`.
+        /// None: addresses that are given out, as for the files of voice notes, begin with the path.
+        public_url: Option<String> = None, being ADDRESS;
         /// Networks of proxies whose `x-forwarded-for` says who asks; everybody else is the address that connects.
         #[serde(deserialize_with = "networks")]
         trusted_proxies: Vec<IpNet> = loopback();
@@ -161,6 +170,19 @@ sections! {
         /// Schemes of your apps, such as `acme-app`, that an item may lead into beside `https`.
         #[serde(deserialize_with = "schemes")]
         app_schemes: Vec<AppScheme> = Vec::new();
+    }
+
+    /// Voice notes, and where their files are; [voice-notes.md](voice-notes.md) tells of them.
+    [voice] VoiceSettings {
+        /// The folder of the files, on a disk of this machine.
+        /// None: `voice-notes` beside the database.
+        path: Option<PathBuf> = None;
+        /// The largest file; two of them may be in memory at a time.
+        bytes_max: u64 = of_the_engine().voice_notes.bytes_max, within 1024..=256 * 1024 * 1024;
+        /// How many notes a handle may keep, those counted that may still be uploaded.
+        per_handle_max: u64 = of_the_engine().voice_notes.quota.notes_max, within 0..=100_000;
+        /// How many bytes the notes of a handle may have together.
+        bytes_per_handle_max: u64 = of_the_engine().voice_notes.quota.bytes_max, within 0..=1_u64 << 50;
     }
 
     /// How much a caller may send, and how often.
@@ -357,8 +379,21 @@ impl Settings {
                 inbox: days(self.retention.inbox_days),
                 signals: days(self.retention.signal_days),
             },
+            voice_notes: VoiceNoteLimits {
+                bytes_max: self.voice.bytes_max,
+                quota: Quota {
+                    notes_max: self.voice.per_handle_max,
+                    bytes_max: self.voice.bytes_per_handle_max,
+                },
+            },
             ..angarium_engine::Settings::default()
         }
+    }
+
+    /// Where the files of voice notes are.
+    pub(crate) fn blobs(&self) -> Blobs {
+        let beside = || keyring::beside(&self.store.path, VOICE_NOTES_FOLDER);
+        Blobs::at(&self.voice.path.clone().unwrap_or_else(beside))
     }
 
     /// What the types cannot say.

@@ -8,7 +8,7 @@ use angarium_engine::live::Live;
 use angarium_engine::traces::Traces;
 use angarium_engine::{
     AuditTrail, Chains, Clock, ContextStore, Deliveries, Engine, EventTypes, Events, Handles, IdSource,
-    Inbox, Intake, ReplayJobs, SubscriptionStatistics, Subscriptions, Tokens,
+    Inbox, Intake, ReplayJobs, SubscriptionStatistics, Subscriptions, Tokens, VoiceNotes,
 };
 use axum::extract::FromRef;
 
@@ -28,6 +28,7 @@ struct Parts {
     callers: Callers,
     sources: Sources,
     schemes: AppSchemes,
+    public_url: PublicUrl,
 }
 
 /// The schemes of apps that items of inboxes may lead into.
@@ -56,6 +57,21 @@ pub(crate) struct Sources {
     pub(crate) traces: Traces,
 }
 
+/// Where callers reach this service, if its operator says so.
+#[derive(Clone, Default)]
+pub(crate) struct PublicUrl(Option<Arc<str>>);
+
+impl PublicUrl {
+    pub(crate) fn new(url: Option<&str>) -> PublicUrl {
+        PublicUrl(url.map(|url| url.trim_end_matches('/').into()))
+    }
+
+    /// The address of a path: whole if we know where we are, or else from the root of wherever we were asked.
+    pub(crate) fn to(&self, path: &str) -> String {
+        format!("{}{path}", self.0.as_deref().unwrap_or_default())
+    }
+}
+
 impl App {
     pub(crate) fn new(
         engine: Arc<Engine>,
@@ -64,8 +80,9 @@ impl App {
         callers: Callers,
         sources: Sources,
         schemes: AppSchemes,
+        public_url: PublicUrl,
     ) -> App {
-        App(Arc::new(Parts { engine, authority, limits, callers, sources, schemes }))
+        App(Arc::new(Parts { engine, authority, limits, callers, sources, schemes, public_url }))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -123,4 +140,6 @@ parts! {
     account::Handles = |parts| parts.callers.handles;
     AppSchemes = |parts| parts.schemes.clone();
     Inbox = |parts| parts.engine.inbox.clone();
+    VoiceNotes = |parts| parts.engine.voice_notes.clone();
+    PublicUrl = |parts| parts.public_url.clone();
 }

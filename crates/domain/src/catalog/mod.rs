@@ -104,6 +104,16 @@ pub const BUILT_IN: &[BuiltIn] = &[
         critical: false,
     },
     BuiltIn {
+        event_type: "voice_note.failed",
+        description: "The file of a voice note was refused after its upload.",
+        critical: false,
+    },
+    BuiltIn {
+        event_type: "voice_note.ready",
+        description: "The file of a voice note was uploaded, and is what it was declared to be.",
+        critical: false,
+    },
+    BuiltIn {
         event_type: "webhook.delivery.terminal_failure",
         description: "A delivery was given up: refused for good, or failed at its last attempt.",
         critical: true,

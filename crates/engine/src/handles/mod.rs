@@ -3,6 +3,7 @@
 
 mod removal;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_domain::account::{Account, Presence, Suspension, Zone};
@@ -13,6 +14,7 @@ use angarium_store::StoreError;
 use angarium_store::accounts::Known;
 use angarium_store::directory::{Change, Snapshot};
 use angarium_store::write::Context;
+use tokio::sync::Notify;
 
 use crate::lanes::Lanes;
 use crate::once::{Once, RepeatError, Reply};
@@ -86,11 +88,13 @@ pub enum HandleError {
 pub struct Handles {
     desk: Desk,
     lanes: Lanes,
+    /// Told when a handle is gone: its files are left.
+    rubbish: Arc<Notify>,
 }
 
 impl Handles {
-    pub(crate) fn new(desk: Desk, lanes: Lanes) -> Handles {
-        Handles { desk, lanes }
+    pub(crate) fn new(desk: Desk, lanes: Lanes, rubbish: Arc<Notify>) -> Handles {
+        Handles { desk, lanes, rubbish }
     }
 
     /// What the operator says of a handle, a moment ago.

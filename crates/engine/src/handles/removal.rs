@@ -62,6 +62,7 @@ impl Handles {
         if self.desk.store.clear(handle, BATCH_MAX).await? > 0 {
             return Ok(false);
         }
+        self.rubbish.notify_one();
         let snapshot = self.desk.snapshots.refresh(handle).await?;
         let Presence::Leaving { .. } = snapshot.account.presence else { return Ok(true) };
         let now = self.desk.clock.now();

@@ -128,6 +128,10 @@ fn operation(dialect: Dialect, route: &Route, components: &Map<String, Value>) -
     if let Some(body) = body_of(route, writes) {
         shown["requestBody"] = request_body(&body, components);
     }
+    if let Some(media_type) = operation.file {
+        let file = json!({ "type": "string", "format": "binary" });
+        shown["requestBody"] = json!({ "required": true, "content": { media_type: { "schema": file } } });
+    }
     shown
 }
 

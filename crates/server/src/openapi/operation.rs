@@ -24,6 +24,8 @@ pub(crate) struct Operation {
     pub(super) thing: Option<(&'static str, Schema)>,
     pub(super) parameters: Vec<Value>,
     pub(super) body: Option<Body>,
+    /// The media type of a body that is no JSON.
+    pub(super) file: Option<&'static str>,
     pub(super) answers: Vec<Answer>,
     pub(super) problems: Vec<(u16, &'static str, &'static str)>,
     pub(super) components: Vec<(String, Value)>,
@@ -59,6 +61,7 @@ impl Operation {
             thing: None,
             parameters: Vec::new(),
             body: None,
+            file: None,
             answers: Vec::new(),
             problems: Vec::new(),
             components: Vec::new(),
@@ -129,6 +132,11 @@ impl Operation {
     /// A body that may be missing, because all of its fields may.
     pub(crate) fn optional_body(self, name: &'static str, fields: Object) -> Operation {
         Operation { body: Some(Body { name, schema: fields.schema(), required: false }), ..self }
+    }
+
+    /// A body that is a file.
+    pub(crate) fn takes(self, media_type: &'static str) -> Operation {
+        Operation { file: Some(media_type), ..self }
     }
 
     /// A success with a JSON body.

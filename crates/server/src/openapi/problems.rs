@@ -201,6 +201,10 @@ fn remedy(code: &str) -> &'static str {
             "List the page's origin in the handle's context origins, or ask from a server."
         }
         "handle_not_found" => "A handle is 1 to 64 of `a-z`, `0-9`, `-` and `_`.",
+        "address_expired" => "Ask for a new address: read the voice note again, or announce another one.",
+        "upload_missing" => "Upload the file first.",
+        "invalid_sha256" => "Upload the file that was declared, or announce another voice note.",
+        "range_not_satisfiable" => "Ask for bytes that the file has.",
         "conflict" => "The message says what stands in the way; ask again when that has changed.",
         "payload_too_large" => "Send less at once; the message names the limit.",
         "unsupported_media_type" => "Send `content-type: application/json`, and no `content-encoding`.",

@@ -17,7 +17,7 @@ use angarium_domain::event_type::EVENT_TYPE_BYTES_MAX;
 use angarium_domain::headers::{HEADERS_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use angarium_domain::ids::{
     ApiKeyKind, DecisionKind, DeliveryKind, EventKind, Id, ItemKind, Kind, ReplayKind,
-    SourceKind as SourceIdKind, SubscriptionKind, TokenKind,
+    SourceKind as SourceIdKind, SubscriptionKind, TokenKind, VoiceNoteKind,
 };
 use angarium_domain::outcome::{Class, Failure as DomainFailure, RetryOn as DomainRetryOn};
 use angarium_domain::quota::Plan as DomainPlan;
@@ -27,6 +27,9 @@ use angarium_domain::signature::SigningProfile as DomainSigningProfile;
 use angarium_domain::standing::{DisableCause as DomainDisableCause, Standing};
 use angarium_domain::statistics::Window;
 use angarium_domain::verification::{Method, Status as VerificationStatus};
+use angarium_domain::voice_note::{
+    AudioType as DomainAudioType, BAR_MAX, BARS, Failure as NoteFailure, Status as VoiceNoteState,
+};
 use serde_json::json;
 use utoipa::openapi::schema::Schema as UtoipaSchema;
 use utoipa::openapi::{Ref, RefOr};
@@ -96,6 +99,41 @@ words! {
     TokenId = id::<TokenKind>();
     /// Names an API key; the public half of `pxk_live_…` or `pxk_test_…`.
     ApiKeyId = id::<ApiKeyKind>();
+    /// Names a voice note.
+    VoiceNoteId = id::<VoiceNoteKind>();
+    /// The secret part of an address: whoever has it may do what the address is for.
+    AddressToken = text().matching("^[A-Za-z0-9_-]{1,256}$").such_as("AQAAAZyXsGpwAZyXsGpwfJ2iO1wRjlQPYmFjbWU");
+    /// What a voice note may be. Also taken under other names in use, such as `audio/x-m4a`, and with parameters such as `;codecs=opus`.
+    AudioType = text().matching("^[aA][uU][dD][iI][oO]/.+$").such_as(DomainAudioType::Mp4);
+    /// Where a voice note stands.
+    VoiceNoteStatus = choices!(VoiceNoteState: PendingUpload, Processing, Ready, Failed, Expired).such_as("ready");
+    /// A SHA-256 in hex.
+    Sha256 = text()
+        .matching("^[0-9a-fA-F]{64}$")
+        .such_as("b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c");
+    /// How loud a sound is along its length: 64 bars from 0 to 100.
+    Waveform = list(whole(0..=u32::from(BAR_MAX)), BARS..=BARS).such_as((0..BARS).map(|n| n * 7 % 60).collect::<Vec<_>>());
+    /// Why a file was refused, for programs and for people.
+    VoiceNoteFailure = object()
+        .required("reason", choices!(
+            NoteFailure: SizeMismatch, Sha256Mismatch, TypeMismatch, Disguised, NotOnlySound, Undecodable, TooLong,
+            TooSlow, Lost
+        ))
+        .required("message", text())
+        .schema();
+    /// Where a file is read, by anybody who has the address, and until when.
+    ReadAddress = object()
+        .required("url", address().such_as("https://events.example.com/v2/media/AgAAAZyXsGpw"))
+        .required("expiresAt", word::<Time>())
+        .schema();
+    /// Where a file goes, how, and until when.
+    UploadAddress = object()
+        .required("method", choice(&["PUT"]))
+        .required("url", address().such_as("https://events.example.com/v2/uploads/AQAAAZyXsGpw"))
+        .required("headers", plain(json!({ "type": "object", "additionalProperties": { "type": "string" } }))
+            .about("To be sent with the upload.").such_as(json!({ "content-type": "audio/mp4" })))
+        .required("expiresAt", word::<Time>())
+        .schema();
     /// Names this request; also in the header `x-request-id` and on the service's log line.
     RequestId = text().matching("^[!-~]{1,128}$").such_as("req_01kaj3n1rqe5x8fwk6kz3v8q2m");
     /// A handle: a tenant.
@@ -298,6 +336,11 @@ fn id<K: Kind>() -> Schema {
 
 fn priority() -> Schema {
     plain(json!({ "type": "integer", "minimum": PRIORITIES.start(), "maximum": PRIORITIES.end() }))
+}
+
+/// Whole, or from the root of the address that was asked, as the service is set up.
+fn address() -> Schema {
+    text().in_format("uri-reference")
 }
 
 fn milliseconds() -> Schema {

@@ -68,6 +68,16 @@ const TABLE: &[Row] = &[
     ("PUT", "/chain/rules", "OPERATOR", Some("chain.manage")),
     ("GET", "/context-origins", "OPERATOR", Some("chain.manage")),
     ("PUT", "/context-origins", "OPERATOR", Some("chain.manage")),
+    ("POST", "/mobile/voice-notes", "CREATOR", Some("mobile.write")),
+    ("GET", "/mobile/voice-notes", "CREATOR", Some("mobile.read")),
+    ("GET", "/mobile/voice-notes/vn_01arz3ndektsv4rrffq69g5fav", "CREATOR", Some("mobile.read")),
+    ("DELETE", "/mobile/voice-notes/vn_01arz3ndektsv4rrffq69g5fav", "OPERATOR", Some("mobile.write")),
+    (
+        "POST",
+        "/mobile/voice-notes/vn_01arz3ndektsv4rrffq69g5fav/upload-complete",
+        "CREATOR",
+        Some("mobile.write"),
+    ),
     ("GET", "/audit", "OWNER", Some("audit.read")),
     ("POST", "/tokens", "OPERATOR", None),
     ("GET", "/tokens", "OPERATOR", None),
@@ -77,7 +87,7 @@ const TABLE: &[Row] = &[
     ("DELETE", "/api-keys/key_01arz3ndektsv4rrffq69g5fav", "OWNER", None),
 ];
 const ROLES: [&str; 3] = ["CREATOR", "OPERATOR", "OWNER"];
-const SCOPES: [&str; 18] = [
+const SCOPES: [&str; 20] = [
     "events.write",
     "events.read",
     "webhooks.write",
@@ -96,6 +106,8 @@ const SCOPES: [&str; 18] = [
     "chain.write",
     "chain.read",
     "chain.manage",
+    "mobile.write",
+    "mobile.read",
 ];
 
 /// Asks with an empty object: access is decided before anything is missed in it.

@@ -27,6 +27,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
+    /// What the text was made of.
+    pub(crate) body: Bytes,
 }
 
 impl Client {
@@ -98,7 +100,8 @@ impl Client {
             Answer {
                 status: head.status,
                 headers: head.headers,
-                text: String::from_utf8(body.to_vec()).expect("text"),
+                text: String::from_utf8_lossy(&body).into_owned(),
+                body,
             }
         };
         let (answer, _) = tokio::join!(exchange, connection);

@@ -49,6 +49,7 @@ mod v1_access;
 mod v1_deliveries;
 mod v1_webhooks;
 mod verification;
+mod voice_notes;
 mod webhooks;
 
 // What a caller may ask, and how often.

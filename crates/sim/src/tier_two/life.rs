@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use angarium_domain::handle::Handle;
 use angarium_domain::time::Timestamp;
+use angarium_domain::voice_note::LinkKey;
 use angarium_engine::traces::Traces;
 use angarium_engine::{Clock, Drained, Engine, Metrics, Parts, Settings};
+use angarium_store::blobs::Blobs;
 use angarium_store::memory::MemoryStore;
 use angarium_store::{Replays, Upkeep};
 use tokio::task::JoinSet;
@@ -136,6 +138,9 @@ impl Cast {
             ids: self.ids.clone(),
             metrics: Arc::new(Metrics::new()),
             traces: Traces::off(),
+            // The simulator's people write events and no files.
+            blobs: Blobs::none(),
+            link_key: LinkKey::from_bytes(&[0; 32]),
         }
     }
 

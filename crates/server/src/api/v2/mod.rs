@@ -16,6 +16,7 @@ mod filters;
 mod handles;
 mod inbox;
 mod inbox_stream;
+mod media;
 mod notifications;
 mod public_keys;
 mod replays;
@@ -23,6 +24,7 @@ mod stats;
 mod stream;
 mod telling;
 mod tokens;
+mod voice_notes;
 mod webhook_form;
 pub(super) mod webhooks;
 
@@ -60,6 +62,9 @@ pub(crate) fn table() -> Table {
     let chain_write = token_or(Creator, Scope::ChainWrite);
     let chain_read = token_or(Creator, Scope::ChainRead);
     let chain_manage = token_or(Operator, Scope::ChainManage);
+    let mobile_write = token_or(Creator, Scope::MobileWrite);
+    let mobile_read = token_or(Creator, Scope::MobileRead);
+    let mobile_remove = token_or(Operator, Scope::MobileWrite);
     let people = Need { role: Operator, scope: None };
     let owners = Need { role: Owner, scope: None };
 
@@ -119,6 +124,13 @@ pub(crate) fn table() -> Table {
         .route(GET, "/chain/{session}", chain_read, chain::get, chain::docs::get)
         .route(GET, "/context-origins", chain_manage, chain::rules::get_origins, chain::docs::get_origins)
         .route(PUT, "/context-origins", chain_manage, chain::rules::put_origins, chain::docs::put_origins)
+        .route(POST, "/mobile/voice-notes", mobile_write, voice_notes::create, voice_notes::docs::create)
+        .route(GET, "/mobile/voice-notes", mobile_read, voice_notes::list, voice_notes::docs::list)
+        .route(GET, "/mobile/voice-notes/{id}", mobile_read, voice_notes::get, voice_notes::docs::get)
+        .route(DELETE, "/mobile/voice-notes/{id}", mobile_remove, voice_notes::delete, voice_notes::docs::delete)
+        .route(POST, "/mobile/voice-notes/{id}/upload-complete", mobile_write, voice_notes::complete, voice_notes::docs::complete)
+        .open(PUT, "/v2/uploads/{token}", media::upload, media::docs::upload)
+        .open(GET, "/v2/media/{token}", media::read, media::docs::read)
         .route(GET, "/audit", audit_read, audit::list, audit::docs::list)
         .route(POST, "/context-sources", context_manage, context_sources::create, context_sources::docs::create)
         .route(GET, "/context-sources", context_read, context_sources::list, context_sources::docs::list)

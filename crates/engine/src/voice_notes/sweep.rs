@@ -1,0 +1,87 @@
+//! Ending notes whose time has passed, and removing files that no note holds.
+
+use std::time::Duration;
+
+use angarium_domain::ids::VoiceNoteId;
+use angarium_domain::voice_note::Status;
+use angarium_store::StoreError;
+use angarium_store::write::Context;
+use tokio::time::MissedTickBehavior;
+
+use super::VoiceNotes;
+
+/// How late a note may expire.
+const EXPIRY_INTERVAL: Duration = Duration::from_mins(1);
+/// How long rubbish lies around that nobody told of. The whole folder is read for it.
+const RUBBISH_INTERVAL: Duration = Duration::from_mins(30);
+/// Notes looked at together.
+const BATCH: usize = 500;
+
+impl VoiceNotes {
+    /// Sweeps until the process stops.
+    pub(crate) async fn sweep(self) {
+        let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
+        let mut rubbish = tokio::time::interval(RUBBISH_INTERVAL);
+        expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        rubbish.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stopped = self.desk.tasks.stopped();
+        loop {
+            let done = tokio::select! {
+                biased;
+                () = stopped.cancelled() => return,
+                _ = expiry.tick() => self.expire().await,
+                () = self.rubbish.notified() => self.remove_rubbish().await,
+                _ = rubbish.tick() => self.remove_rubbish().await,
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "voice notes were not swept; it comes round again");
+            }
+        }
+    }
+
+    async fn expire(&self) -> Result<(), StoreError> {
+        loop {
+            let now = self.desk.clock.now();
+            let overdue = self.desk.store.overdue_voice_notes(now, BATCH as u32).await?;
+            for note in &overdue {
+                let Some(expired) = note.expired(now) else { continue };
+                match self
+                    .desk
+                    .store
+                    .move_voice_note(expired, Status::PendingUpload, Context::default())
+                    .await
+                {
+                    Ok(_) => self.remove_file(note.id).await,
+                    // Its sender was faster, or removed it.
+                    Err(StoreError::Conflict) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if overdue.len() < BATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn remove_rubbish(&self) -> Result<(), StoreError> {
+        let names = match self.blobs.names().await {
+            Ok(names) => names,
+            Err(error) => {
+                tracing::warn!(%error, "the files of voice notes cannot be listed");
+                return Ok(());
+            }
+        };
+        for names in names.chunks(BATCH) {
+            // A note that does not hold its file never holds it again, so there is no hurry between these lines.
+            let holding = self.desk.store.holding_files(names.to_vec()).await?;
+            let rubbish: Vec<&VoiceNoteId> = names.iter().filter(|name| !holding.contains(name)).collect();
+            for id in &rubbish {
+                self.remove_file(**id).await;
+            }
+            if !rubbish.is_empty() {
+                tracing::info!(files = rubbish.len(), "removed files that no voice note holds");
+            }
+        }
+        Ok(())
+    }
+}
