@@ -54,6 +54,8 @@ kinds! {
     DecisionId = DecisionKind("dec");
     /// Names a voice note, and its file.
     VoiceNoteId = VoiceNoteKind("vn");
+    /// Names a report to whoever runs the service.
+    ReportId = ReportKind("rep");
     /// Names one request to our API, when its caller did not.
     RequestId = RequestKind("req");
     /// Names a personal access token; the public half of `patv1_<id>.<secret>`.

@@ -33,6 +33,7 @@ pub mod outcome;
 pub mod payload;
 pub mod quota;
 pub mod replay;
+pub mod report;
 pub mod retention;
 pub mod retry;
 pub mod secret;

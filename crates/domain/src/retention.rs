@@ -17,6 +17,8 @@ pub struct Retention {
     pub inbox: Duration,
     /// Signals of sessions. A session goes with the last of its signals.
     pub signals: Duration,
+    /// Reports to whoever runs the service.
+    pub reports: Duration,
 }
 
 /// The moments before which things may be forgotten.
@@ -32,6 +34,8 @@ pub struct Cutoffs {
     pub items_ended_by: Timestamp,
     /// For signals: those that came by then.
     pub signals_come_by: Timestamp,
+    /// For reports.
+    pub reports_before: Timestamp,
     /// For idempotency records: those that ended by then.
     pub keys_ended_by: Timestamp,
     /// For what was counted in short spans: those that began before.
@@ -51,10 +55,16 @@ impl Cutoffs {
 }
 
 impl Default for Retention {
-    /// 30 days for the finished and for signals, 90 for the dead and for items of inboxes.
+    /// 30 days for the finished and for signals, 90 for the dead and for items of inboxes, a year for reports.
     fn default() -> Retention {
         let day = Duration::from_hours(24);
-        Retention { finished: 30 * day, dead: 90 * day, inbox: 90 * day, signals: 30 * day }
+        Retention {
+            finished: 30 * day,
+            dead: 90 * day,
+            inbox: 90 * day,
+            signals: 30 * day,
+            reports: 365 * day,
+        }
     }
 }
 
@@ -67,6 +77,7 @@ impl Retention {
             items_before: now.saturating_sub(self.inbox),
             items_ended_by: now,
             signals_come_by: now.saturating_sub(self.signals),
+            reports_before: now.saturating_sub(self.reports),
             keys_ended_by: now,
             fine_tallies_before: now.saturating_sub(Grain::Fine.kept()),
             hourly_tallies_before: now.saturating_sub(Grain::Hourly.kept()),
@@ -82,7 +93,8 @@ mod tests {
     fn the_dead_outlive_the_finished() {
         let now = Timestamp::from_seconds(1_000_000_000);
         let hour = Duration::from_hours(1);
-        let cutoffs = Retention { finished: 2 * hour, dead: hour, inbox: hour, signals: hour }.cutoffs(now);
+        let cutoffs = Retention { finished: 2 * hour, dead: hour, inbox: hour, signals: hour, reports: hour }
+            .cutoffs(now);
         assert_eq!(cutoffs.finished_before, now.saturating_sub(2 * hour));
         assert_eq!(cutoffs.dead_before, now.saturating_sub(2 * hour));
     }

@@ -36,6 +36,7 @@ mod rooms;
 mod snapshots;
 mod statistics;
 mod subscriptions;
+mod support;
 pub mod tasks;
 mod tokens;
 pub mod traces;
@@ -75,6 +76,7 @@ pub use statistics::{Figures, SubscriptionStatistics};
 pub use subscriptions::{
     Described, LivePublicKey, NewSubscription, Patch, SubscriptionError, Subscriptions, Tested, WithSecret,
 };
+pub use support::{NewReport, ReportError, Support};
 pub use tokens::{NewToken, TOKENS_PER_HANDLE_MAX, TokenError, TokenMade, TokenRefused, Tokens};
 pub use voice_notes::{
     Announced, FileError, Readable, UploadError, UploadHead, VoiceNoteError, VoiceNoteLimits, VoiceNotes,
@@ -212,6 +214,8 @@ pub struct Engine {
     pub handles: Handles,
     /// Voice notes.
     pub voice_notes: VoiceNotes,
+    /// Reports to whoever runs the service.
+    pub support: Support,
     /// Subscriptions in figures.
     pub statistics: SubscriptionStatistics,
     /// Figures.
@@ -321,6 +325,7 @@ impl Engine {
             audit: AuditTrail::new(desk.clone()),
             handles: handles.clone(),
             voice_notes: voice_notes.clone(),
+            support: Support::new(desk.clone()),
             statistics: SubscriptionStatistics::new(desk.clone(), counters.clone(), dispatcher.clone()),
             metrics: metrics.clone(),
             store: store.clone(),

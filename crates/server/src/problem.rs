@@ -15,7 +15,7 @@ use angarium_engine::inbox_live::ListenError;
 use angarium_engine::live::TooManyListeners;
 use angarium_engine::{
     AcceptError, ChainError, DeliveryError, EventTypeError, FileError, HandleError, InboxError, RepeatError,
-    ReplayError, SourceError, SubscriptionError, TokenError, UploadError, VoiceNoteError,
+    ReplayError, ReportError, SourceError, SubscriptionError, TokenError, UploadError, VoiceNoteError,
 };
 use angarium_store::StoreError;
 use angarium_store::blobs::BlobError;
@@ -284,6 +284,17 @@ impl From<HandleError> for Problem {
             HandleError::Repeat(error) => error.into(),
             HandleError::Overloaded { retry_after } => Problem::unavailable(retry_after),
             HandleError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Problem {
+        match error {
+            ReportError::Unknown { field } => Problem::invalid_field(field, error.to_string()),
+            ReportError::Repeat(error) => error.into(),
+            ReportError::Closed(closed) => closed.into(),
+            ReportError::Store(error) => error.into(),
         }
     }
 }

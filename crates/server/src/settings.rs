@@ -163,6 +163,8 @@ sections! {
         inbox_days: u64 = 90, within 1..=36_500;
         /// Signals of sessions, each by its own age; a session goes with the last of its signals.
         signal_days: u64 = 30, within 1..=3_650;
+        /// Reports of users, operators and strangers.
+        reports_days: u64 = 365, within 1..=36_500;
     }
 
     /// Inboxes; [docs/inbox.md](inbox.md) is their manual.
@@ -378,6 +380,7 @@ impl Settings {
                 dead: days(self.retention.dead_days),
                 inbox: days(self.retention.inbox_days),
                 signals: days(self.retention.signal_days),
+                reports: days(self.retention.reports_days),
             },
             voice_notes: VoiceNoteLimits {
                 bytes_max: self.voice.bytes_max,

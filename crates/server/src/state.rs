@@ -8,7 +8,7 @@ use angarium_engine::live::Live;
 use angarium_engine::traces::Traces;
 use angarium_engine::{
     AuditTrail, Chains, Clock, ContextStore, Deliveries, Engine, EventTypes, Events, Handles, IdSource,
-    Inbox, Intake, ReplayJobs, SubscriptionStatistics, Subscriptions, Tokens, VoiceNotes,
+    Inbox, Intake, ReplayJobs, SubscriptionStatistics, Subscriptions, Support, Tokens, VoiceNotes,
 };
 use axum::extract::FromRef;
 
@@ -141,5 +141,6 @@ parts! {
     AppSchemes = |parts| parts.schemes.clone();
     Inbox = |parts| parts.engine.inbox.clone();
     VoiceNotes = |parts| parts.engine.voice_notes.clone();
+    Support = |parts| parts.engine.support.clone();
     PublicUrl = |parts| parts.public_url.clone();
 }

@@ -23,6 +23,7 @@ mod interruption;
 pub mod memory;
 pub mod page;
 pub mod replays;
+pub mod reports;
 pub mod seal;
 pub mod sqlite;
 mod statements;
@@ -43,6 +44,7 @@ pub use event_log::EventLog;
 pub use history::History;
 pub use inboxes::Inboxes;
 pub use replays::Replays;
+pub use reports::Reports;
 pub use statistics::Statistics;
 pub use upkeep::Upkeep;
 pub use voice_notes::VoiceNotes;
@@ -58,6 +60,7 @@ pub trait Store:
     + Replays
     + Inboxes
     + VoiceNotes
+    + Reports
     + AuditLog
     + Statistics
     + ContextStore
@@ -76,6 +79,7 @@ impl<T> Store for T where
         + Replays
         + Inboxes
         + VoiceNotes
+        + Reports
         + AuditLog
         + Statistics
         + Alerts

@@ -195,6 +195,8 @@ statements! {
         (SELECT id FROM replays WHERE handle = $1 LIMIT $2)";
     CLEAR_VOICE_NOTES = "DELETE FROM voice_notes WHERE handle = $1 AND id IN
         (SELECT id FROM voice_notes WHERE handle = $1 LIMIT $2)";
+    CLEAR_REPORTS = "DELETE FROM reports WHERE id IN
+        (SELECT id FROM reports INDEXED BY reports_by_handle WHERE handle = $1 LIMIT $2)";
     CLEAR_TALLIES = "DELETE FROM statistics WHERE (handle, subscription_id, span, begun_at) IN
         (SELECT handle, subscription_id, span, begun_at FROM statistics WHERE handle = $1 LIMIT $2)";
     CLEAR_DRAWN = "DELETE FROM writes_by_day WHERE handle = $1 AND day IN
@@ -370,6 +372,14 @@ statements! {
     HOLDINGS = "SELECT COUNT(*), COALESCE(SUM(held_bytes), 0) FROM voice_notes INDEXED BY voice_notes_held
         WHERE handle = $1 AND state <= 2";
 
+    // Reports.
+    INSERT_REPORT = "INSERT INTO reports (id, kind, handle, report) VALUES ($1, $2, $3, $4)";
+    REPORT = "SELECT report FROM reports WHERE id = $1";
+    REPORTS = "SELECT report FROM reports WHERE id < $1 ORDER BY id DESC LIMIT $2";
+    REPORTS_OF_KIND = "SELECT report FROM reports
+        WHERE id IN (SELECT id FROM reports INDEXED BY reports_by_kind
+            WHERE kind = $1 AND id < $2 ORDER BY id DESC LIMIT $3) ORDER BY id DESC";
+
     // Statistics.
     SUBSCRIPTION_EXISTS = "SELECT 1 FROM subscriptions WHERE handle = $1 AND id = $2";
     TALLY = "SELECT tally FROM statistics
@@ -406,6 +416,7 @@ statements! {
     FORGET_VOICE_NOTES = "DELETE FROM voice_notes WHERE (handle, id) IN
         (SELECT handle, id FROM voice_notes INDEXED BY voice_notes_ended
         WHERE state >= 3 AND ends_at < $1 ORDER BY ends_at LIMIT $2)";
+    FORGET_REPORTS = "DELETE FROM reports WHERE id IN (SELECT id FROM reports WHERE id < $1 ORDER BY id LIMIT $2)";
     FORGET_TALLIES = "DELETE FROM statistics WHERE (handle, subscription_id, span, begun_at) IN
         (SELECT handle, subscription_id, span, begun_at FROM statistics INDEXED BY statistics_by_age
         WHERE span = $1 AND begun_at < $2 ORDER BY begun_at LIMIT $3)";

@@ -27,14 +27,26 @@ pub struct Forgotten {
     pub cooldowns: u64,
     /// Voice notes that failed or expired.
     pub voice_notes: u64,
+    /// Reports.
+    pub reports: u64,
 }
 
 impl Forgotten {
     /// How many rows in all.
     pub fn total(&self) -> u64 {
-        let Forgotten { deliveries, events, keys, replays, tallies, items, signals, cooldowns, voice_notes } =
-            self;
-        deliveries + events + keys + replays + tallies + items + signals + cooldowns + voice_notes
+        let Forgotten {
+            deliveries,
+            events,
+            keys,
+            replays,
+            tallies,
+            items,
+            signals,
+            cooldowns,
+            voice_notes,
+            reports,
+        } = self;
+        deliveries + events + keys + replays + tallies + items + signals + cooldowns + voice_notes + reports
     }
 }
 

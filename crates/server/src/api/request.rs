@@ -7,6 +7,7 @@ use angarium_domain::chain::SessionId;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{Id, Kind};
 use angarium_domain::inbox::Reader;
+use angarium_domain::report::Reporter;
 use angarium_engine::{Answer, Caller, Once, RepeatKey};
 use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
@@ -226,6 +227,18 @@ impl<S: Send + Sync> FromRequestParts<S> for PathSession {
             RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::not_found())?;
         let id = params.iter().find(|(name, _)| *name == "session").map(|(_, value)| value);
         id.expect("the route has a session").parse().map(PathSession).map_err(|_| Problem::not_found())
+    }
+}
+
+impl AdminWrite {
+    /// Who reports something, and the promise that it is taken once.
+    pub(crate) fn into_report<T>(
+        self,
+        answer: impl Fn(&T) -> Answer + Send + Sync + 'static,
+    ) -> (Reporter, Once<T>) {
+        let AdminWrite { actor, request_id, ip, key, .. } = self;
+        let reporter = Reporter { actor: Some(actor), ip, request_id };
+        (reporter, Once { key, answer: Box::new(answer) })
     }
 }
 

@@ -11,7 +11,10 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
 use crate::api::pages;
-use crate::auth::{AddressGuard, AdminGuard, Door, Guard, Need, address_guard, admin_guard, guard};
+use crate::auth::{
+    AddressGuard, AdminGuard, Door, Guard, Need, ReporterGuard, address_guard, admin_guard, guard,
+    reporter_guard,
+};
 use crate::openapi::{Operation, Route};
 use crate::rate::Class;
 use crate::state::App;
@@ -150,6 +153,23 @@ impl Table {
         table
     }
 
+    /// A route that takes a credential and needs none.
+    pub(crate) fn reporter<H, T>(
+        self,
+        method: Method,
+        path: &str,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        // No role and no scope is asked for.
+        let need = Need { role: Role::Creator, scope: None };
+        self.at(Door::Reporters, method, path, need, handler, describe)
+    }
+
     /// A route of the service itself, which nobody counts.
     pub(crate) fn open<H, T>(
         mut self,
@@ -191,6 +211,10 @@ impl Table {
                 Some((_, Door::Anybody)) => {
                     let guarded = AddressGuard { app: app.clone(), class: Class::Public };
                     mounted.route_layer(from_fn_with_state(guarded, address_guard))
+                }
+                Some((_, Door::Reporters)) => {
+                    let guarded = ReporterGuard { app: app.clone() };
+                    mounted.route_layer(from_fn_with_state(guarded, reporter_guard))
                 }
                 Some((need, door)) => {
                     let class = class_of(&route.method, need);

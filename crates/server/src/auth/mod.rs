@@ -10,6 +10,7 @@ mod bearer;
 pub mod jwks;
 pub mod jwt;
 pub mod keys;
+mod reporter;
 mod standing;
 
 use std::net::IpAddr;
@@ -36,6 +37,7 @@ use crate::state::App;
 
 pub(crate) use admin::{Admin, AdminGuard, OPERATOR, admin_guard};
 pub(crate) use anybody::{AddressGuard, address_guard};
+pub(crate) use reporter::{ReporterGuard, Reporting, reporter_guard};
 pub(crate) use standing::Standing;
 
 /// Whoever holds one of these may set what subscribers authenticate us with.
@@ -65,6 +67,8 @@ pub(crate) enum Door {
     Admins,
     /// `/v2/public/…` without a handle in the path: anybody. Their addresses are counted.
     Anybody,
+    /// `/v2/support/…`: anybody, and people and tokens as whom they are.
+    Reporters,
 }
 
 impl Door {
@@ -77,6 +81,7 @@ impl Door {
             Door::Keys => V1_ROOT,
             Door::Admins => "/v2/operator",
             Door::Anybody => "/v2/public",
+            Door::Reporters => "/v2/support",
         }
     }
 
@@ -84,7 +89,9 @@ impl Door {
     fn scope(self) -> Option<Scope> {
         match self {
             Door::Agents => Some(Scope::McpConnect),
-            Door::Handles | Door::Public | Door::Keys | Door::Admins | Door::Anybody => None,
+            Door::Handles | Door::Public | Door::Keys | Door::Admins | Door::Anybody | Door::Reporters => {
+                None
+            }
         }
     }
 }
@@ -183,6 +190,15 @@ impl Authority {
             return Err(invalid("this address takes a JWT, not an access token"));
         }
         self.tokens.authenticate(handle, text).await.map(Identity::Token).map_err(|refused| match refused {
+            TokenRefused::Invalid => invalid("the token is not valid"),
+            TokenRefused::Expired => expired(),
+            TokenRefused::Store(error) => error.into(),
+        })
+    }
+
+    /// Judges a token where nothing says whose it is.
+    async fn identify_holder(&self, text: &str) -> Result<Identity, Problem> {
+        self.tokens.authenticate_holder(text).await.map(Identity::Token).map_err(|refused| match refused {
             TokenRefused::Invalid => invalid("the token is not valid"),
             TokenRefused::Expired => expired(),
             TokenRefused::Store(error) => error.into(),

@@ -320,6 +320,9 @@ fn refusals(operation: &Operation, need: Need, door: Door) -> Vec<Shared> {
     if door == Door::Anybody {
         return vec![FORBIDDEN_TO_ANYBODY, ADDRESS_TOO_EARLY];
     }
+    if door == Door::Reporters {
+        return vec![UNAUTHORIZED, FORBIDDEN_TO_ANYBODY, ADDRESS_TOO_EARLY];
+    }
     let forbidden = match (need.scope, door) {
         (_, Door::Admins) => FORBIDDEN_TO_OTHERS,
         (None, _) => FORBIDDEN_TO_PEOPLE,
@@ -419,6 +422,10 @@ pub(super) fn need_in_words(need: Need, door: Door) -> String {
     let scope = need.scope.map(Scope::as_str);
     match (scope, door) {
         (_, Door::Admins) => "Needs a JWT of a platform admin; takes no tokens.".to_owned(),
+        (_, Door::Reporters) => {
+            "Takes a JWT or a personal access token, and needs none; one that is sent must be good."
+                .to_owned()
+        }
         (_, Door::Anybody) => "Needs no credential; requests are counted by address.".to_owned(),
         (Some(scope), Door::Keys) => format!("Needs an API key with the scope `{scope}`."),
         (Some(scope), Door::Public) => format!("Needs a personal access token with the scope `{scope}`."),

@@ -17,11 +17,12 @@ use angarium_domain::event_type::EVENT_TYPE_BYTES_MAX;
 use angarium_domain::headers::{HEADERS_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use angarium_domain::ids::{
     ApiKeyKind, DecisionKind, DeliveryKind, EventKind, Id, ItemKind, Kind, ReplayKind,
-    SourceKind as SourceIdKind, SubscriptionKind, TokenKind, VoiceNoteKind,
+    ReportKind as ReportIdKind, SourceKind as SourceIdKind, SubscriptionKind, TokenKind, VoiceNoteKind,
 };
 use angarium_domain::outcome::{Class, Failure as DomainFailure, RetryOn as DomainRetryOn};
 use angarium_domain::quota::Plan as DomainPlan;
 use angarium_domain::replay::{JobStatus, Target};
+use angarium_domain::report::{DELIVERIES_MAX, Kind as DomainReportKind};
 use angarium_domain::retry::{ATTEMPTS_MAX, SPAN_MAX};
 use angarium_domain::signature::SigningProfile as DomainSigningProfile;
 use angarium_domain::standing::{DisableCause as DomainDisableCause, Standing};
@@ -99,6 +100,58 @@ words! {
     TokenId = id::<TokenKind>();
     /// Names an API key; the public half of `pxk_live_…` or `pxk_test_…`.
     ApiKeyId = id::<ApiKeyKind>();
+    /// Names a report.
+    ReportId = id::<ReportIdKind>();
+    /// Who reports what: a user to support, a platform admin to others, anybody about content.
+    ReportKind = choices!(DomainReportKind: Support, Escalation, Content);
+    /// What a report is about. Where its reporter showed a credential for the handle, the webhook and the event are theirs.
+    ReportAbout = object()
+        .required("handle", text().or_null())
+        .required("sessionId", text().or_null())
+        .required("subscriptionId", text().or_null())
+        .required("eventId", text().or_null())
+        .required("requestId", text().or_null())
+        .required("reproArtifact", text().or_null())
+        .required("url", text().or_null())
+        .required("contact", text().or_null())
+        .required("reportId", word::<ReportId>().or_null())
+        .schema();
+    /// What the log said when the report came.
+    ReportEvidence = object()
+        .required("subscription", word::<SubscriptionEvidence>().or_null())
+        .required("event", word::<EventEvidence>().or_null())
+        .required("deliveries", list(word::<DeliveryEvidence>(), 0..=DELIVERIES_MAX as usize))
+        .schema();
+    /// How a webhook stood.
+    SubscriptionEvidence = object()
+        .required("subscriptionId", word::<SubscriptionId>())
+        .required("endpoint", text().about("Host and path, never the query.").such_as("https://hooks.example.com/in"))
+        .required("status", word::<WebhookStatus>())
+        .schema();
+    /// What an event was.
+    EventEvidence = object()
+        .required("eventId", word::<EventId>())
+        .required("type", word::<EventType>())
+        .required("origin", word::<Origin>())
+        .required("acceptedAt", word::<Time>())
+        .schema();
+    /// What became of a delivery.
+    DeliveryEvidence = object()
+        .required("deliveryId", word::<DeliveryId>())
+        .required("eventId", word::<EventId>())
+        .required("subscriptionId", word::<SubscriptionId>())
+        .required("origin", word::<Origin>())
+        .required("status", word::<DeliveryStatus>())
+        .required("attempts", list(word::<AttemptEvidence>(), 0..=2 * ATTEMPTS_MAX))
+        .schema();
+    /// What came of an attempt.
+    AttemptEvidence = object()
+        .required("number", whole(1..=1000))
+        .required("at", word::<Time>())
+        .required("endpoint", text().such_as("https://hooks.example.com/in"))
+        .required("status", whole(100..=999).or_null())
+        .required("outcome", text().such_as("HTTP 404"))
+        .schema();
     /// Names a voice note.
     VoiceNoteId = id::<VoiceNoteKind>();
     /// The secret part of an address: whoever has it may do what the address is for.

@@ -37,6 +37,7 @@ mod problems;
 mod public_keys;
 mod reference;
 mod replays;
+mod reports;
 mod restart;
 mod standing;
 mod stats;

@@ -15,11 +15,12 @@ use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
 use angarium_domain::ids::{
-    DeliveryId, EventId, ItemId, ReplayId, SourceId, SubscriptionId, TokenId, VoiceNoteId,
+    DeliveryId, EventId, ItemId, ReplayId, ReportId, SourceId, SubscriptionId, TokenId, VoiceNoteId,
 };
 use angarium_domain::inbox::{Mark, Reader};
 use angarium_domain::quota::Day;
 use angarium_domain::replay::{ReplayJob, replayable};
+use angarium_domain::report::{Kind, Report};
 use angarium_domain::retention::Cutoffs;
 use angarium_domain::statistics::{Grain, Tally};
 use angarium_domain::time::Timestamp;
@@ -41,7 +42,7 @@ use angarium_store::upkeep::{Census, Forgotten};
 use angarium_store::write::{Context, Written};
 use angarium_store::{
     Accounts, Alerts, AuditLog, Chains, ContextStore, DeliveryQueue, Directory, EventLog, History, Inboxes,
-    Replays, Statistics, StoreError, Upkeep, VoiceNotes,
+    Replays, Reports, Statistics, StoreError, Upkeep, VoiceNotes,
 };
 use async_trait::async_trait;
 
@@ -569,6 +570,24 @@ impl Inboxes for FaultyStore {
         readers: Vec<Reader>,
     ) -> Result<News, StoreError> {
         self.inner.news(handle, after, limit, readers).await
+    }
+}
+
+#[async_trait]
+impl Reports for FaultyStore {
+    async fn create_report(&self, report: Report, context: Context) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let written = self.inner.create_report(report, context).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+
+    async fn report(&self, id: ReportId) -> Result<Option<Report>, StoreError> {
+        self.inner.report(id).await
+    }
+
+    async fn reports(&self, kind: Option<Kind>, page: PageRequest) -> Result<Page<Report>, StoreError> {
+        self.inner.reports(kind, page).await
     }
 }
 

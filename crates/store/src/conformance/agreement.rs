@@ -383,6 +383,7 @@ impl RandomHistory {
             items_before: before(300),
             items_ended_by: self.now(),
             signals_come_by: before(300),
+            reports_before: before(600),
             keys_ended_by: self.now(),
             fine_tallies_before: before(600),
             hourly_tallies_before: before(7_200),

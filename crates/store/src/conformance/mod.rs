@@ -20,6 +20,7 @@ pub mod history;
 pub mod in_order;
 pub mod inboxes;
 pub mod replays;
+pub mod reports;
 mod shelving;
 pub mod statistics;
 pub mod upkeep;
@@ -160,6 +161,11 @@ macro_rules! conformance_suite {
                     items_are_forgotten_by_age_and_by_their_end_and_counts_stay_right
                     forgetting_items_goes_in_bounded_batches
                     the_inbox_of_another_handle_is_empty;
+                reports:
+                    a_report_is_read_back_and_made_once
+                    pages_of_reports_have_neither_gaps_nor_duplicates
+                    reports_go_with_their_handle
+                    old_reports_are_forgotten;
                 voice_notes:
                     a_note_is_read_back_by_its_own_handle
                     a_repeated_note_is_made_once
@@ -233,6 +239,7 @@ mod tests {
             include_str!("replays.rs"),
             include_str!("context_store.rs"),
             include_str!("inboxes.rs"),
+            include_str!("reports.rs"),
             include_str!("voice_notes.rs"),
             include_str!("audit.rs"),
             include_str!("statistics.rs"),

@@ -68,6 +68,17 @@ impl Accounts for MemoryStore {
         let tenant = format!("{handle}\n");
         cleared += remove_some(&mut contents.replays, limit, |(owner, _)| owner == handle);
         cleared += remove_some(&mut contents.voice_notes, limit, |(owner, _)| owner == handle);
+        let of_handle: Vec<_> = contents
+            .reports
+            .values()
+            .filter(|report| report.handle.as_ref() == Some(handle))
+            .map(|report| report.id)
+            .take(limit)
+            .collect();
+        for id in &of_handle {
+            contents.reports.remove(id);
+        }
+        cleared += of_handle.len();
         cleared += remove_some(&mut contents.tallies, limit, |(owner, ..)| owner == handle);
         cleared += remove_some(&mut contents.alerts, limit, |(owner, _)| owner == handle);
         cleared += remove_some(&mut contents.drawn, limit, |(owner, _)| owner == handle);

@@ -16,6 +16,7 @@ mod event_log;
 mod history;
 mod inboxes;
 mod replays;
+mod reports;
 mod statistics;
 mod upkeep;
 mod voice_notes;
@@ -29,9 +30,10 @@ use angarium_domain::audit::AuditRow;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
-use angarium_domain::ids::{DeliveryId, EventId, ReplayId, SubscriptionId, VoiceNoteId};
+use angarium_domain::ids::{DeliveryId, EventId, ReplayId, ReportId, SubscriptionId, VoiceNoteId};
 use angarium_domain::quota::Day;
 use angarium_domain::replay::ReplayJob;
+use angarium_domain::report::Report;
 use angarium_domain::statistics::Tally;
 use angarium_domain::time::Timestamp;
 use angarium_domain::voice_note::VoiceNote;
@@ -64,6 +66,7 @@ struct Contents {
     endings: BTreeSet<Lane>,
     keys: BTreeMap<Scope, Record>,
     replays: BTreeMap<(Handle, ReplayId), ReplayJob>,
+    reports: BTreeMap<ReportId, Report>,
     voice_notes: BTreeMap<(Handle, VoiceNoteId), VoiceNote>,
     tallies: BTreeMap<statistics::Span, Tally>,
     audit: Vec<AuditRow>,

@@ -28,6 +28,7 @@ impl Upkeep for MemoryStore {
             signals: contents.forget_signals(cutoffs, limit),
             cooldowns: contents.forget_cooldowns(cutoffs, limit),
             voice_notes: contents.forget_voice_notes(cutoffs, limit),
+            reports: contents.forget_reports(cutoffs, limit),
         })
     }
 

@@ -106,6 +106,7 @@ fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<u64> {
         (statements::CLEAR_CATALOG, limit),
         (statements::CLEAR_REPLAYS, limit),
         (statements::CLEAR_VOICE_NOTES, limit),
+        (statements::CLEAR_REPORTS, limit),
         (statements::CLEAR_TALLIES, limit),
         (statements::CLEAR_DRAWN, limit),
         (statements::CLEAR_ALERTS, limit),

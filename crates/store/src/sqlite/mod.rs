@@ -20,6 +20,7 @@ mod history;
 mod inboxes;
 mod readers;
 mod replays;
+mod reports;
 mod reseal;
 mod row;
 mod schema;

@@ -185,7 +185,7 @@ mod tests {
     use super::super::{Settings, SqliteStore};
     use super::*;
 
-    const FROZEN: [(i32, &str, u64); 13] = [
+    const FROZEN: [(i32, &str, u64); 14] = [
         (1, "first", 2_711_409_159_973_495_424),
         (2, "order_by_key", 17_614_976_883_721_661_665),
         (3, "outages", 10_320_464_782_150_536_687),
@@ -196,9 +196,10 @@ mod tests {
         (14, "replays_and_statistics", 8_442_587_424_168_425_653),
         (15, "alerts", 13_137_457_063_089_606_737),
         (16, "inbox", 15_478_297_673_548_263_700),
+        (17, "voice_notes", 2_005_260_592_777_205_112),
         (18, "chains", 11_876_788_087_886_328_969),
         (19, "context_store", 15_762_631_485_090_419_999),
-        (17, "voice_notes", 2_005_260_592_777_205_112),
+        (20, "reports", 6_286_605_477_483_048_590),
     ];
 
     /// A store says by name and checksum which steps it has seen, and is refused where one of them is

@@ -1,7 +1,7 @@
 //! Looking after the store, in `SQLite`.
 
 use angarium_domain::handle::Handle;
-use angarium_domain::ids::{DeliveryId, EventId};
+use angarium_domain::ids::{DeliveryId, EventId, ReportId};
 use angarium_domain::retention::Cutoffs;
 use angarium_domain::statistics::Grain;
 use angarium_domain::time::Timestamp;
@@ -33,6 +33,7 @@ impl Upkeep for SqliteStore {
                 signals: forget_signals(db, cutoffs, limit)?,
                 cooldowns: forget_cooldowns(db, cutoffs, limit)?,
                 voice_notes: forget_voice_notes(db, cutoffs, limit)?,
+                reports: forget_reports(db, cutoffs, limit)?,
             })
         })
         .await
@@ -115,6 +116,11 @@ fn forget_keys(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
 fn forget_replays(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
     let ended_before = cutoffs.finished_before.as_millis();
     Ok(db.prepare_cached(statements::FORGET_REPLAYS)?.execute(params![ended_before, limit])? as u64)
+}
+
+fn forget_reports(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
+    let floor = ReportId::floor(cutoffs.reports_before);
+    Ok(db.prepare_cached(statements::FORGET_REPORTS)?.execute(params![floor.as_bytes(), limit])? as u64)
 }
 
 fn forget_voice_notes(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {

@@ -20,6 +20,7 @@ mod media;
 mod notifications;
 mod public_keys;
 mod replays;
+mod reports;
 mod stats;
 mod stream;
 mod telling;
@@ -144,6 +145,11 @@ pub(crate) fn table() -> Table {
         .route(POST, "/api-keys", owners, api_keys::create, api_keys::docs::create)
         .route(GET, "/api-keys", owners, api_keys::list, api_keys::docs::list)
         .route(DELETE, "/api-keys/{id}", owners, api_keys::revoke, api_keys::docs::revoke)
+        .reporter(POST, "/report", reports::support, reports::docs::support)
+        .anybody(POST, "/content-report", reports::content, reports::docs::content)
+        .admin(POST, "/escalations", reports::escalate, reports::docs::escalate)
+        .admin(GET, "/reports", reports::list, reports::docs::list)
+        .admin(GET, "/reports/{id}", reports::get, reports::docs::get)
         .admin(POST, "/handles", handles::create, handles::docs::create)
         .admin(GET, "/handles", handles::list, handles::docs::list)
         .admin(GET, "/handles/{handle}", handles::get, handles::docs::get)

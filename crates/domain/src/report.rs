@@ -1,0 +1,173 @@
+//! Reports to whoever runs the service: a customer's, an operator's, and a stranger's about what somebody publishes.
+//!
+//! What a report names is either checked, because its reporter may see it, or it is a word and nothing more.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event_type::EventType;
+use crate::handle::Handle;
+use crate::ids::{DeliveryId, EventId, ReportId, SubscriptionId};
+use crate::time::Timestamp;
+
+/// The longest summary.
+pub const SUMMARY_CHARS_MAX: usize = 200;
+/// The longest details.
+pub const DETAILS_CHARS_MAX: usize = 10_000;
+/// The longest word about what a report is about.
+pub const WORD_CHARS_MAX: usize = 200;
+/// The longest artifact: an address where something can be seen, or a few lines.
+pub const ARTIFACT_CHARS_MAX: usize = 4_000;
+/// Deliveries in the evidence of one report, newest first.
+pub const DELIVERIES_MAX: u32 = 5;
+
+/// One report. Never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Its id.
+    pub id: ReportId,
+    /// Of which kind.
+    pub kind: Kind,
+    /// Whose it is, if its reporter showed a credential for the handle. It goes with the handle.
+    pub handle: Option<Handle>,
+    /// Who reported it.
+    pub reporter: Reporter,
+    /// In one line.
+    pub summary: String,
+    /// At length.
+    pub details: String,
+    /// What it is about.
+    pub about: About,
+    /// What the service knows about that. None unless ids were named and checked.
+    pub evidence: Option<Evidence>,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// Who reports what to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A user of the service, that something does not work.
+    Support,
+    /// A platform admin, that somebody else has to look.
+    Escalation,
+    /// Anybody, that something published is not right.
+    Content,
+}
+
+/// Who reported something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reporter {
+    /// A token's id or a JWT's subject; none for somebody without a credential.
+    pub actor: Option<String>,
+    /// The address that it came from, which may be a proxy's.
+    pub ip: Option<IpAddr>,
+    /// The request that brought it.
+    pub request_id: String,
+}
+
+/// What a report is about, in its reporter's words. Those of a reporter with a credential were checked: the handle, the
+/// subscription and the event are there, and theirs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct About {
+    /// A handle.
+    pub handle: Option<String>,
+    /// A session of a chain, or of whatever the reporter calls one.
+    pub session_id: Option<String>,
+    /// A subscription.
+    pub subscription_id: Option<String>,
+    /// An event.
+    pub event_id: Option<String>,
+    /// A request, by the `x-request-id` of its answer.
+    pub request_id: Option<String>,
+    /// What shows it again.
+    pub repro_artifact: Option<String>,
+    /// Where the content is.
+    pub url: Option<String>,
+    /// Where an answer would go.
+    pub contact: Option<String>,
+    /// Another report that this one is about.
+    pub report_id: Option<ReportId>,
+}
+
+/// What the log says about a subscription and an event: what support would ask for first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// The subscription that was named.
+    pub subscription: Option<SubscriptionEvidence>,
+    /// The event that was named.
+    pub event: Option<EventEvidence>,
+    /// The deliveries of what was named, newest first, at most [`DELIVERIES_MAX`].
+    pub deliveries: Vec<DeliveryEvidence>,
+}
+
+/// How a subscription stood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionEvidence {
+    /// Which.
+    pub subscription_id: SubscriptionId,
+    /// Where it receives: host and path, never the query.
+    pub endpoint: String,
+    /// How it stood when the report came.
+    pub status: String,
+}
+
+/// What an event was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventEvidence {
+    /// Which.
+    pub event_id: EventId,
+    /// Its type.
+    pub r#type: EventType,
+    /// Live, test, system or sandbox.
+    pub origin: String,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryEvidence {
+    /// Which.
+    pub delivery_id: DeliveryId,
+    /// Of which event.
+    pub event_id: EventId,
+    /// To which subscription.
+    pub subscription_id: SubscriptionId,
+    /// Live, test, system or sandbox.
+    pub origin: String,
+    /// Where it stood, in the words of the wire.
+    pub status: String,
+    /// Its attempts, by number.
+    pub attempts: Vec<AttemptEvidence>,
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptEvidence {
+    /// From 1.
+    pub number: u32,
+    /// When it began.
+    pub at: Timestamp,
+    /// Where it went: host and path, never the query.
+    pub endpoint: String,
+    /// The status that the receiver answered with.
+    pub status: Option<u16>,
+    /// What it came to, in words.
+    pub outcome: String,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 3] = [Kind::Support, Kind::Escalation, Kind::Content];
+}

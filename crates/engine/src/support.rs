@@ -1,0 +1,201 @@
+//! Reports to whoever runs the service, with what the log says about what they name.
+
+use angarium_domain::account::Closed;
+use angarium_domain::audit::changed;
+use angarium_domain::delivery::Status as DeliveryStatus;
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::{EventId, ReportId, SubscriptionId};
+use angarium_domain::replay::DeliveryFilter;
+use angarium_domain::report::{
+    About, AttemptEvidence, DELIVERIES_MAX, DeliveryEvidence, EventEvidence, Evidence, Kind, Report,
+    Reporter, SubscriptionEvidence,
+};
+use angarium_store::StoreError;
+use angarium_store::page::{Page, PageRequest};
+use angarium_store::write::Context;
+use serde_json::json;
+
+use crate::deliveries::{self, Shown};
+use crate::ids::new_id;
+use crate::once::{Once, RepeatError, Reply};
+use crate::snapshots::find;
+use crate::{Caller, Desk};
+
+/// A report as it comes in.
+#[derive(Debug, Clone)]
+pub struct NewReport {
+    /// Of which kind.
+    pub kind: Kind,
+    /// Who reports it.
+    pub reporter: Reporter,
+    /// The handle that the reporter showed a credential for: what the report names is looked up there. None: what it
+    /// names are words.
+    pub seen_in: Option<Handle>,
+    /// In one line.
+    pub summary: String,
+    /// At length.
+    pub details: String,
+    /// What it is about.
+    pub about: About,
+}
+
+/// Why a report was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The handle has no such thing; whether somebody else has is not said.
+    #[error("{field} names nothing of this handle")]
+    Unknown {
+        /// Which field.
+        field: &'static str,
+    },
+    /// The idempotency key says no.
+    #[error(transparent)]
+    Repeat(#[from] RepeatError),
+    /// The handle is not there.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The reports of everybody.
+#[derive(Clone)]
+pub struct Support {
+    desk: Desk,
+}
+
+impl Support {
+    pub(crate) fn new(desk: Desk) -> Support {
+        Support { desk }
+    }
+
+    /// Takes a report, with the evidence of now. A suspended handle may report, too: that it is suspended may be what
+    /// it reports.
+    pub async fn report(&self, new: NewReport, once: Once<Report>) -> Result<Reply, ReportError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<ReportError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        let evidence = match &new.seen_in {
+            Some(handle) => self.evidence(handle, &new.about).await?,
+            None => None,
+        };
+        let now = self.desk.clock.now();
+        let NewReport { kind, reporter, seen_in: handle, summary, details, about } = new;
+        let id = new_id(&*self.desk.ids, now);
+        let report =
+            Report { id, kind, handle, reporter, summary, details, about, evidence, created_at: now };
+        let (answer, idempotency) = once.answer_to(&report, now);
+        let audit = report.handle.clone().zip(report.reporter.actor.clone()).map(|(handle, actor)| {
+            let told = json!({ "kind": kind, "summary": report.summary });
+            let caller = Caller {
+                handle,
+                actor,
+                request_id: report.reporter.request_id.clone(),
+                ip: report.reporter.ip,
+                mode: angarium_domain::access::Mode::Live,
+                trace: None,
+                draw: None,
+            };
+            caller.audit_of(now, "report.created", id.to_string(), changed(None, Some(&told)))
+        });
+        // A plan is not paid with for asking for help.
+        let context = Context { idempotency, audit, draw: None };
+        let written = self.desk.store.create_report(report, context).await?;
+        Ok(once.reply(written, answer)?)
+    }
+
+    /// One report.
+    pub async fn get(&self, id: ReportId) -> Result<Option<Report>, StoreError> {
+        self.desk.store.report(id).await
+    }
+
+    /// Reports, newest first; those of one kind, if one is named.
+    pub async fn list(&self, kind: Option<Kind>, page: PageRequest) -> Result<Page<Report>, StoreError> {
+        self.desk.store.reports(kind, page).await
+    }
+
+    /// Looks up what a report names. None if it names nothing that the log knows of.
+    async fn evidence(&self, handle: &Handle, about: &About) -> Result<Option<Evidence>, ReportError> {
+        let subscription = match &about.subscription_id {
+            Some(text) => Some(self.subscription(handle, text).await?),
+            None => None,
+        };
+        let event = match &about.event_id {
+            Some(text) => Some(self.event(handle, text).await?),
+            None => None,
+        };
+        if subscription.is_none() && event.is_none() {
+            return Ok(None);
+        }
+        let filter = DeliveryFilter {
+            subscription_id: subscription.as_ref().map(|found| found.subscription_id),
+            event_id: event.as_ref().map(|found| found.event_id),
+            ..DeliveryFilter::default()
+        };
+        let page = PageRequest { before: None, limit: DELIVERIES_MAX };
+        let shown = deliveries::list(&self.desk, handle, filter, false, page).await?;
+        let mut found = Vec::with_capacity(shown.items.len());
+        for shown in shown.items {
+            found.push(self.delivery(handle, &shown).await?);
+        }
+        Ok(Some(Evidence { subscription, event, deliveries: found }))
+    }
+
+    async fn subscription(&self, handle: &Handle, text: &str) -> Result<SubscriptionEvidence, ReportError> {
+        let unknown = || ReportError::Unknown { field: "subscriptionId" };
+        let id: SubscriptionId = text.parse().map_err(|_| unknown())?;
+        let snapshot = self.desk.snapshots.get(handle).await?;
+        let entry = find(&snapshot, id).ok_or_else(unknown)?;
+        let subscription = &entry.subscription;
+        Ok(SubscriptionEvidence {
+            subscription_id: id,
+            endpoint: subscription.endpoint_url.without_query().to_owned(),
+            status: word(&subscription.standing()),
+        })
+    }
+
+    async fn event(&self, handle: &Handle, text: &str) -> Result<EventEvidence, ReportError> {
+        let unknown = || ReportError::Unknown { field: "eventId" };
+        let id: EventId = text.parse().map_err(|_| unknown())?;
+        let event = self.desk.store.event(handle, id).await?.ok_or_else(unknown)?;
+        Ok(EventEvidence {
+            event_id: id,
+            r#type: event.event_type.clone(),
+            origin: word(&event.origin),
+            accepted_at: event.accepted_at,
+        })
+    }
+
+    async fn delivery(&self, handle: &Handle, shown: &Shown) -> Result<DeliveryEvidence, StoreError> {
+        let delivery = &shown.logged.delivery;
+        let attempts = self.desk.store.attempts(handle, delivery.id).await?;
+        let status: DeliveryStatus = shown.status;
+        Ok(DeliveryEvidence {
+            delivery_id: delivery.id,
+            event_id: delivery.event_id,
+            subscription_id: delivery.subscription_id,
+            origin: word(&delivery.origin),
+            status: word(&status),
+            attempts: attempts
+                .into_iter()
+                .map(|record| AttemptEvidence {
+                    number: record.number,
+                    at: record.started_at,
+                    endpoint: record.exchange.endpoint,
+                    status: record.exchange.outcome.status(),
+                    outcome: record.exchange.outcome.to_string(),
+                })
+                .collect(),
+        })
+    }
+}
+
+/// The word of the wire for something that is one.
+fn word(of: &impl serde::Serialize) -> String {
+    match serde_json::to_value(of) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => unreachable!("{other:?} is no word"),
+    }
+}

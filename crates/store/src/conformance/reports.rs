@@ -1,0 +1,96 @@
+//! Promises of reports.
+
+use angarium_domain::handle::Handle;
+use angarium_domain::ids::ReportId;
+use angarium_domain::report::{About, Evidence, Kind, Report, Reporter};
+use angarium_domain::retention::Cutoffs;
+
+use super::fixture::{acme, at, beta, first_page, is_conflict, is_seen, under_key};
+use crate::Store;
+use crate::page::{Page, PageRequest};
+use crate::write::{Context, Written};
+
+/// A report made `n` seconds after the start.
+fn report(n: u64, kind: Kind, handle: Option<Handle>) -> Report {
+    let reporter = Reporter {
+        actor: Some("tok_1".to_owned()),
+        ip: "192.0.2.1".parse().ok(),
+        request_id: "r".to_owned(),
+    };
+    Report {
+        id: ReportId::new(at(n as i64), [n as u8; 10]),
+        kind,
+        handle,
+        reporter,
+        summary: format!("number {n}"),
+        details: "…".to_owned(),
+        about: About { session_id: Some("s".to_owned()), ..About::default() },
+        evidence: Some(Evidence::default()),
+        created_at: at(n as i64),
+    }
+}
+
+async fn create(store: &dyn Store, report: &Report) {
+    assert!(matches!(store.create_report(report.clone(), Context::default()).await, Ok(Written::Done(()))));
+}
+
+async fn ids(store: &dyn Store, kind: Option<Kind>) -> Vec<ReportId> {
+    let mut seen = Vec::new();
+    let mut page = first_page(2);
+    loop {
+        let Page { items, next } = store.reports(kind, page).await.expect("it reads");
+        seen.extend(items.iter().map(|report| report.id));
+        let Some(before) = next else { return seen };
+        page = PageRequest { before: Some(before), limit: 2 };
+    }
+}
+
+/// A report is read back as it was written, and made once under its key.
+pub async fn a_report_is_read_back_and_made_once(store: &dyn Store) {
+    let first = report(1, Kind::Support, Some(acme()));
+    let made = store.create_report(first.clone(), under_key("k", at(1))).await;
+    assert!(matches!(made, Ok(Written::Done(()))));
+    let again = store.create_report(report(2, Kind::Support, None), under_key("k", at(1))).await;
+    assert!(is_seen(again, "k", at(1)));
+    assert!(is_conflict(&store.create_report(first.clone(), Context::default()).await));
+    assert_eq!(store.report(first.id).await.expect("it reads"), Some(first));
+    assert_eq!(store.report(report(2, Kind::Support, None).id).await.expect("it reads"), None);
+}
+
+/// Newest first, of all kinds or of one.
+pub async fn pages_of_reports_have_neither_gaps_nor_duplicates(store: &dyn Store) {
+    let kind = |n: u64| Kind::ALL[n as usize % 3];
+    for n in 1..=7 {
+        create(store, &report(n, kind(n), None)).await;
+    }
+    let expected =
+        |numbers: &[u64]| numbers.iter().map(|n| report(*n, kind(*n), None).id).collect::<Vec<_>>();
+    assert_eq!(ids(store, None).await, expected(&[7, 6, 5, 4, 3, 2, 1]));
+    assert_eq!(ids(store, Some(Kind::Escalation)).await, expected(&[7, 4, 1]));
+    assert_eq!(ids(store, Some(Kind::Content)).await, expected(&[5, 2]));
+}
+
+/// A handle takes its own reports with it, and nobody else's.
+pub async fn reports_go_with_their_handle(store: &dyn Store) {
+    for (n, handle) in [(1, Some(acme())), (2, Some(beta())), (3, None), (4, Some(acme()))] {
+        create(store, &report(n, Kind::Support, handle)).await;
+    }
+    while store.clear(&acme(), 1).await.expect("it clears") > 0 {}
+    let left = [report(3, Kind::Support, None).id, report(2, Kind::Support, None).id];
+    assert_eq!(ids(store, None).await, left);
+}
+
+/// Old reports are forgotten, in bounded batches.
+pub async fn old_reports_are_forgotten(store: &dyn Store) {
+    for n in 1..=4 {
+        create(store, &report(n, Kind::Content, None)).await;
+    }
+    let forget = async |before: i64, limit| {
+        let cutoffs = Cutoffs { reports_before: at(before), ..Cutoffs::default() };
+        store.forget(cutoffs, limit).await.expect("it forgets").reports
+    };
+    assert_eq!(forget(1, 10).await, 0);
+    assert_eq!(forget(4, 2).await, 2);
+    assert_eq!(forget(4, 2).await, 1);
+    assert_eq!(ids(store, None).await.len(), 1);
+}

@@ -1,0 +1,52 @@
+//! Reports, in memory.
+
+use angarium_domain::ids::ReportId;
+use angarium_domain::report::{Kind, Report};
+use angarium_domain::retention::Cutoffs;
+use async_trait::async_trait;
+
+use super::{Contents, MemoryStore};
+use crate::error::StoreError;
+use crate::page::{Page, PageRequest};
+use crate::reports::Reports;
+use crate::write::{Context, Written};
+
+#[async_trait]
+impl Reports for MemoryStore {
+    async fn create_report(&self, report: Report, context: Context) -> Result<Written<()>, StoreError> {
+        let mut contents = self.lock();
+        if let Some(record) = contents.seen(&context)? {
+            return Ok(Written::Seen(record));
+        }
+        if contents.reports.contains_key(&report.id) {
+            return Err(StoreError::Conflict);
+        }
+        contents.reports.insert(report.id, report);
+        contents.note(context);
+        Ok(Written::Done(()))
+    }
+
+    async fn report(&self, id: ReportId) -> Result<Option<Report>, StoreError> {
+        Ok(self.lock().reports.get(&id).cloned())
+    }
+
+    async fn reports(&self, kind: Option<Kind>, page: PageRequest) -> Result<Page<Report>, StoreError> {
+        let contents = self.lock();
+        let end = ReportId::from_bytes(page.before.unwrap_or([0xFF; 16]));
+        let older = contents.reports.range(..end).rev().map(|(_, report)| report);
+        let wanted = older.filter(|report| kind.is_none_or(|kind| report.kind == kind));
+        let items = wanted.take(page.limit as usize + 1).cloned().collect();
+        Ok(Page::cut(items, page.limit, |report: &Report| *report.id.as_bytes()))
+    }
+}
+
+impl Contents {
+    pub(super) fn forget_reports(&mut self, cutoffs: Cutoffs, limit: u32) -> u64 {
+        let old = self.reports.range(..ReportId::floor(cutoffs.reports_before)).map(|(id, _)| *id);
+        let ids: Vec<ReportId> = old.take(limit as usize).collect();
+        for id in &ids {
+            self.reports.remove(id);
+        }
+        ids.len() as u64
+    }
+}

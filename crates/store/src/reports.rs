@@ -1,0 +1,26 @@
+//! Reports to whoever runs the service.
+
+use angarium_domain::ids::ReportId;
+use angarium_domain::report::{Kind, Report};
+use async_trait::async_trait;
+
+use crate::error::StoreError;
+use crate::page::{Page, PageRequest};
+use crate::write::{Context, Written};
+
+/// Reports of everybody. Those of a handle go with it.
+#[async_trait]
+pub trait Reports: Send + Sync {
+    /// Writes a report.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if its id is taken.
+    async fn create_report(&self, report: Report, context: Context) -> Result<Written<()>, StoreError>;
+
+    /// One report.
+    async fn report(&self, id: ReportId) -> Result<Option<Report>, StoreError>;
+
+    /// Reports, newest first; those of one kind, if one is named.
+    async fn reports(&self, kind: Option<Kind>, page: PageRequest) -> Result<Page<Report>, StoreError>;
+}
