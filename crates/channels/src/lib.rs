@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub mod egress;
+pub mod email;
 pub mod http;
 pub mod library;
 pub mod sender_domain;

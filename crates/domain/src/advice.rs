@@ -8,6 +8,7 @@ use crate::outcome::{Class, Failure, Outcome, RetryOn};
 pub fn advice(outcome: &Outcome) -> Option<&'static str> {
     match *outcome {
         Outcome::Answered { status, .. } => for_status(status),
+        Outcome::Replied { code, bounced } => for_reply(code, bounced),
         Outcome::Failed { failure } => Some(for_failure(failure)),
     }
 }
@@ -63,6 +64,25 @@ fn for_status(status: u16) -> Option<&'static str> {
     })
 }
 
+/// What a mail server's reply asks for.
+fn for_reply(code: u16, bounced: bool) -> Option<&'static str> {
+    Some(match code {
+        200..400 => return None,
+        400..500 => {
+            "the mail server took nothing for now (greylisting, throttling, or a full mailbox): the mail is \
+             sent again; if it goes on, read the server's words in the attempt's answer"
+        }
+        _ if bounced => {
+            "the address takes no mail, and is sent nothing more: check its spelling, and once it receives \
+             again take it off the suppression list"
+        }
+        _ => {
+            "the mail server refused this mail for good: read its words in the attempt's answer; a policy \
+             refusal (5.7.x) is cured by SPF, DKIM and DMARC of the sender's domain"
+        }
+    })
+}
+
 fn for_failure(failure: Failure) -> &'static str {
     match failure {
         Failure::Timeout => {
@@ -98,6 +118,22 @@ fn for_failure(failure: Failure) -> &'static str {
             "this service stopped during the attempt: the receiver may have acted, and the event is sent \
              again with the same webhook-id"
         }
+        Failure::OutcomeUnknown => {
+            "the connection to the mail server ended while the mail was on its way: it may have arrived, and is \
+             sent again with the same Message-ID, by which mailboxes drop the second copy"
+        }
+        Failure::RelayRefused => {
+            "the mail server refused this service before it heard of the mail: the operator should check the \
+             user name, the password and the sender's address in the settings"
+        }
+        Failure::NotConfigured => {
+            "this service is not set up to send e-mail: its operator should set email.transport, and the mail is \
+             tried again meanwhile"
+        }
+        Failure::Suppressed => {
+            "the address bounced or complained before, so nothing is sent to it: take it off the suppression \
+             list once it receives again, and replay"
+        }
     }
 }
 
@@ -113,6 +149,16 @@ pub fn explain(outcome: &Outcome, class: Class, retry_on: RetryOn) -> String {
         }
         (Outcome::Answered { status, .. }, Class::Terminal) => {
             format!("{status} is final: this policy retries {}", retried(retry_on))
+        }
+        (Outcome::Replied { code, .. }, Class::Delivered) => format!("{code} says that the mail server has it"),
+        (Outcome::Replied { code, .. }, Class::Retry) => {
+            format!("{code} is tried again: by a 4xx a mail server says that its refusal passes")
+        }
+        (Outcome::Replied { code, .. }, Class::Terminal) => {
+            format!("{code} is final: by a 5xx a mail server says that it will not take the mail later either")
+        }
+        (Outcome::Failed { failure: Failure::Suppressed }, _) => {
+            "suppressed is final: nothing was sent, and trying again would not change that".to_owned()
         }
         (Outcome::Failed { failure: Failure::BlockedAddress }, _) => {
             "blocked_address is final under every policy: nothing was sent, and trying again would not change that"
@@ -137,7 +183,7 @@ fn retried(retry_on: RetryOn) -> &'static str {
 mod tests {
     use super::*;
 
-    const FAILURES: [Failure; 9] = [
+    const FAILURES: [Failure; 13] = [
         Failure::Timeout,
         Failure::DnsError,
         Failure::ConnectError,
@@ -147,6 +193,10 @@ mod tests {
         Failure::BlockedAddress,
         Failure::InternalError,
         Failure::Interrupted,
+        Failure::OutcomeUnknown,
+        Failure::RelayRefused,
+        Failure::NotConfigured,
+        Failure::Suppressed,
     ];
 
     fn answered(status: u16) -> Outcome {

@@ -85,7 +85,11 @@ impl AutoDisable {
 fn succeeded(outcome: Outcome) -> Option<bool> {
     match outcome {
         Outcome::Answered { status, .. } => Some((200..300).contains(&status)),
-        Outcome::Failed { failure: Failure::InternalError | Failure::Interrupted } => None,
+        Outcome::Replied { code, .. } => Some((200..400).contains(&code)),
+        Outcome::Failed {
+            failure:
+                Failure::InternalError | Failure::Interrupted | Failure::NotConfigured | Failure::Suppressed,
+        } => None,
         Outcome::Failed { .. } => Some(false),
     }
 }

@@ -62,6 +62,8 @@ pub enum DeathCause {
     Expired,
     /// What the store keeps of it, or of its event, cannot be read.
     Unreadable,
+    /// The address takes no mail, as an earlier bounce or complaint said.
+    Suppressed,
 }
 
 /// One event on its way to one subscription.
@@ -245,7 +247,7 @@ fn asked_for(outcome: Outcome) -> Option<std::time::Duration> {
         Outcome::Answered { retry_after_seconds, .. } => {
             retry_after_seconds.map(std::time::Duration::from_secs)
         }
-        Outcome::Failed { .. } => None,
+        Outcome::Replied { .. } | Outcome::Failed { .. } => None,
     }
 }
 
@@ -253,7 +255,10 @@ fn cause_of_refusal(outcome: Outcome) -> DeathCause {
     match outcome {
         Outcome::Answered { status: 300..400, .. } => DeathCause::RedirectNotFollowed,
         Outcome::Failed { failure: Failure::BlockedAddress } => DeathCause::BlockedAddress,
-        Outcome::Answered { .. } | Outcome::Failed { .. } => DeathCause::TerminalStatus,
+        Outcome::Failed { failure: Failure::Suppressed } => DeathCause::Suppressed,
+        Outcome::Answered { .. } | Outcome::Replied { .. } | Outcome::Failed { .. } => {
+            DeathCause::TerminalStatus
+        }
     }
 }
 
@@ -266,6 +271,7 @@ impl DeathCause {
         DeathCause::AttemptsExhausted,
         DeathCause::Expired,
         DeathCause::Unreadable,
+        DeathCause::Suppressed,
     ];
 
     /// The reason on the wire and in metrics.
@@ -277,6 +283,7 @@ impl DeathCause {
             DeathCause::AttemptsExhausted => "attempts_exhausted",
             DeathCause::Expired => "expired",
             DeathCause::Unreadable => "unreadable",
+            DeathCause::Suppressed => "suppressed",
         }
     }
 }

@@ -15,6 +15,15 @@ pub enum Outcome {
         /// What the receiver asked for in `Retry-After`, in seconds from the answer.
         retry_after_seconds: Option<u64>,
     },
+    /// A mail server replied about a mail. A reply that was not about the mail, but about us, is
+    /// [`Failure::RelayRefused`].
+    Replied {
+        /// 200 to 599: 2xx took the mail, 4xx did not for now, 5xx never will.
+        code: u16,
+        /// Whether the reply says that the address takes no mail from anybody.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        bounced: bool,
+    },
     /// No answer.
     Failed {
         /// Where it went wrong.
@@ -44,6 +53,15 @@ pub enum Failure {
     InternalError,
     /// The process ended during the attempt. The receiver may have acted.
     Interrupted,
+    /// The mail was on its way to the server when the connection ended or the deadline passed: the
+    /// server may have taken it.
+    OutcomeUnknown,
+    /// The mail server refused us before it heard of the mail: the greeting, the log-in, the sender.
+    RelayRefused,
+    /// No way is set up to send what this subscription receives.
+    NotConfigured,
+    /// The address takes no mail, as an earlier bounce or complaint said. Nothing was sent.
+    Suppressed,
 }
 
 /// Which answers a policy tries again.
@@ -80,6 +98,9 @@ impl Outcome {
             Outcome::Answered { status: 429, .. } => "429",
             Outcome::Answered { status: 400..500, .. } => "4xx",
             Outcome::Answered { .. } => "5xx",
+            Outcome::Replied { code: 200..400, .. } => "mail_2xx",
+            Outcome::Replied { code: 400..500, .. } => "mail_4xx",
+            Outcome::Replied { .. } => "mail_5xx",
             Outcome::Failed { failure } => failure.as_str(),
         }
     }
@@ -88,15 +109,20 @@ impl Outcome {
     pub fn class(self, retry_on: RetryOn) -> Class {
         match self {
             Outcome::Answered { status, .. } => class_of_status(status, retry_on),
-            Outcome::Failed { failure: Failure::BlockedAddress } => Class::Terminal,
+            // A mail server says by itself which of its refusals pass.
+            Outcome::Replied { code: 200..400, .. } => Class::Delivered,
+            Outcome::Replied { code: 400..500, .. } => Class::Retry,
+            Outcome::Replied { .. }
+            | Outcome::Failed { failure: Failure::BlockedAddress | Failure::Suppressed } => Class::Terminal,
             Outcome::Failed { .. } => Class::Retry,
         }
     }
 
-    /// The status, if there was an answer.
+    /// The status, or the code of a mail server's reply, if there was an answer.
     pub fn status(self) -> Option<u16> {
         match self {
             Outcome::Answered { status, .. } => Some(status),
+            Outcome::Replied { code, .. } => Some(code),
             Outcome::Failed { .. } => None,
         }
     }
@@ -105,6 +131,7 @@ impl Outcome {
     pub fn asks_for_less(self) -> bool {
         match self {
             Outcome::Answered { status, .. } => matches!(status, 429 | 503),
+            Outcome::Replied { code, .. } => (400..500).contains(&code),
             Outcome::Failed { failure } => failure == Failure::Timeout,
         }
     }
@@ -112,16 +139,24 @@ impl Outcome {
     /// What this says about the receiver as a whole, and not about one request.
     pub fn sign(self) -> Sign {
         match self {
-            Outcome::Answered { status: 500.., .. } => Sign::Failing,
-            Outcome::Answered { .. } => Sign::Well,
+            Outcome::Answered { status: 500.., .. } | Outcome::Replied { code: 400..500, .. } => {
+                Sign::Failing
+            }
+            Outcome::Answered { .. } | Outcome::Replied { .. } => Sign::Well,
             Outcome::Failed { failure } => match failure {
                 Failure::Timeout
                 | Failure::DnsError
                 | Failure::ConnectError
                 | Failure::TlsError
                 | Failure::ProtocolError
-                | Failure::ConnectionLost => Sign::Silent,
-                Failure::BlockedAddress | Failure::InternalError | Failure::Interrupted => Sign::None,
+                | Failure::ConnectionLost
+                | Failure::OutcomeUnknown => Sign::Silent,
+                Failure::RelayRefused => Sign::Failing,
+                Failure::BlockedAddress
+                | Failure::InternalError
+                | Failure::Interrupted
+                | Failure::NotConfigured
+                | Failure::Suppressed => Sign::None,
             },
         }
     }
@@ -162,6 +197,10 @@ impl Failure {
             Failure::BlockedAddress => "blocked_address",
             Failure::InternalError => "internal_error",
             Failure::Interrupted => "interrupted",
+            Failure::OutcomeUnknown => "outcome_unknown",
+            Failure::RelayRefused => "relay_refused",
+            Failure::NotConfigured => "not_configured",
+            Failure::Suppressed => "suppressed",
         }
     }
 }
@@ -181,6 +220,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Answered { status, .. } => write!(f, "{status}"),
+            Outcome::Replied { code, .. } => write!(f, "{code}"),
             Outcome::Failed { failure } => f.write_str(failure.as_str()),
         }
     }
@@ -219,10 +259,28 @@ mod tests {
     }
 
     #[test]
+    fn a_mail_server_says_by_itself_what_is_worth_another_attempt() {
+        for retry_on in [RetryOn::Transient, RetryOn::AnyFailure, RetryOn::AnyFailureButGone] {
+            for (code, class, kind) in [
+                (250, Class::Delivered, "mail_2xx"),
+                (421, Class::Retry, "mail_4xx"),
+                (451, Class::Retry, "mail_4xx"),
+                (550, Class::Terminal, "mail_5xx"),
+                (554, Class::Terminal, "mail_5xx"),
+            ] {
+                let outcome = Outcome::Replied { code, bounced: code == 550 };
+                assert_eq!((outcome.class(retry_on), outcome.kind()), (class, kind), "{code}");
+            }
+        }
+        let unknown = Outcome::Failed { failure: Failure::OutcomeUnknown };
+        assert_eq!((unknown.class(RetryOn::Transient), unknown.kind()), (Class::Retry, "outcome_unknown"));
+    }
+
+    #[test]
     fn silence_is_worth_another_attempt_and_a_blocked_address_is_not() {
         use Failure::{
             BlockedAddress, ConnectError, ConnectionLost, DnsError, InternalError, Interrupted,
-            ProtocolError, Timeout, TlsError,
+            NotConfigured, OutcomeUnknown, ProtocolError, RelayRefused, Suppressed, Timeout, TlsError,
         };
         for retry_on in [RetryOn::Transient, RetryOn::AnyFailure, RetryOn::AnyFailureButGone] {
             for failure in [
@@ -234,10 +292,15 @@ mod tests {
                 ConnectionLost,
                 InternalError,
                 Interrupted,
+                OutcomeUnknown,
+                RelayRefused,
+                NotConfigured,
             ] {
                 assert_eq!(Outcome::Failed { failure }.class(retry_on), Class::Retry);
             }
-            assert_eq!(Outcome::Failed { failure: BlockedAddress }.class(retry_on), Class::Terminal);
+            for failure in [BlockedAddress, Suppressed] {
+                assert_eq!(Outcome::Failed { failure }.class(retry_on), Class::Terminal);
+            }
         }
     }
 }

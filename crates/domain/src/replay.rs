@@ -10,6 +10,7 @@ use crate::event_type::EventType;
 use crate::fan_out::Candidate;
 use crate::handle::Handle;
 use crate::ids::{DeliveryId, EventId, ReplayId, SubscriptionId};
+use crate::recipient::is_private;
 use crate::retention::Cutoffs;
 use crate::subscription::Subscription;
 use crate::time::Timestamp;
@@ -194,7 +195,7 @@ pub fn is_missed(event: &Event, subscription: &Subscription, filter: &DeliveryFi
         && candidate.is_wanted_by(subscription)
         && match event.origin {
             Origin::Live => true,
-            Origin::System => !tells_of(&candidate, subscription.id),
+            Origin::System => !is_private(&event.event_type) && !tells_of(&candidate, subscription.id),
             // Of another subscription, and what is never sent.
             Origin::Test | Origin::Sandbox => false,
         }

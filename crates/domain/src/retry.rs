@@ -22,6 +22,12 @@ const PATIENT: [u64; 7] = [30, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 4 * H
 /// Standard Webhooks 1.0: 10 attempts in 75 h 35 min 5 s.
 const STANDARD: [u64; 9] =
     [5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR];
+/// E-mail: 10 attempts in 23 h 51 min. The first waits are for greylisting and for a relay that is
+/// being restarted, the others for one that is down; RFC 5321 (4.5.4.1) asks for half an hour and more
+/// between attempts that go on. After a day a notice has lost most of its worth, and whoever waits for
+/// it should see it among the dead letters.
+const EMAIL: [u64; 9] =
+    [MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 8 * HOUR];
 
 /// The most attempts that a custom policy may make (contract 3.3).
 pub const ATTEMPTS_MAX: usize = 20;
@@ -38,6 +44,8 @@ pub enum RetryPolicy {
     Patient,
     /// 10 attempts over three days, as Standard Webhooks advises.
     Standard,
+    /// 10 attempts over a day; the policy of e-mail.
+    Email,
     /// A list of the subscriber's own.
     Custom(CustomPolicy),
 }
@@ -113,7 +121,7 @@ impl RetryPolicy {
     /// Which answers are tried again.
     pub fn retry_on(&self) -> RetryOn {
         match self {
-            RetryPolicy::Fast => RetryOn::Transient,
+            RetryPolicy::Fast | RetryPolicy::Email => RetryOn::Transient,
             RetryPolicy::Patient => RetryOn::AnyFailure,
             RetryPolicy::Standard => RetryOn::AnyFailureButGone,
             RetryPolicy::Custom(custom) => custom.retry_on,
@@ -155,7 +163,7 @@ impl RetryPolicy {
     fn retry_after_max(&self) -> Duration {
         match self {
             RetryPolicy::Fast => Duration::from_secs(HOUR),
-            RetryPolicy::Patient | RetryPolicy::Standard | RetryPolicy::Custom(_) => {
+            RetryPolicy::Patient | RetryPolicy::Standard | RetryPolicy::Email | RetryPolicy::Custom(_) => {
                 Duration::from_secs(24 * HOUR)
             }
         }
@@ -166,6 +174,7 @@ impl RetryPolicy {
             RetryPolicy::Fast => &FAST,
             RetryPolicy::Patient => &PATIENT,
             RetryPolicy::Standard => &STANDARD,
+            RetryPolicy::Email => &EMAIL,
             RetryPolicy::Custom(custom) => &custom.delays_seconds,
         }
     }
@@ -188,6 +197,7 @@ impl Serialize for RetryPolicy {
             RetryPolicy::Fast => serializer.serialize_str("fast"),
             RetryPolicy::Patient => serializer.serialize_str("patient"),
             RetryPolicy::Standard => serializer.serialize_str("standard"),
+            RetryPolicy::Email => serializer.serialize_str("email"),
             RetryPolicy::Custom(custom) => custom.serialize(serializer),
         }
     }
@@ -201,8 +211,9 @@ impl<'de> Deserialize<'de> for RetryPolicy {
                 "fast" => Ok(RetryPolicy::Fast),
                 "patient" => Ok(RetryPolicy::Patient),
                 "standard" => Ok(RetryPolicy::Standard),
+                "email" => Ok(RetryPolicy::Email),
                 other => Err(D::Error::custom(format!(
-                    "{other:?} is not a retry policy; use fast, patient, standard or an object with delaysSeconds"
+                    "{other:?} is not a retry policy; use fast, patient, standard, email or an object with delaysSeconds"
                 ))),
             },
             object => {
@@ -237,6 +248,8 @@ mod tests {
         assert_eq!(waits(&RetryPolicy::Patient).iter().sum::<u64>(), 17 * HOUR + 42 * MINUTE + 30);
         assert_eq!(waits(&RetryPolicy::Standard).iter().sum::<u64>(), 75 * HOUR + 35 * MINUTE + 5);
         assert_eq!(RetryPolicy::Standard.attempts_max(), 10);
+        assert_eq!(waits(&RetryPolicy::Email).iter().sum::<u64>(), 23 * HOUR + 51 * MINUTE);
+        assert_eq!(RetryPolicy::Email.attempts_max(), 10);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auto_disable::{Outage, Turn};
 use crate::outcome::Outcome;
+use crate::recipient;
 use crate::subscription::{EndpointUrl, Status, Subscription};
 use crate::time::Timestamp;
 
@@ -53,6 +54,8 @@ pub struct Aftermath {
     pub warning: Option<Outage>,
     /// It is to be switched off; with the outage, if that is why.
     pub disabled: Option<(DisableCause, Option<Outage>)>,
+    /// What it tells of a mailbox.
+    pub mailbox: Option<recipient::Mark>,
 }
 
 /// What becomes of the mark.
@@ -80,16 +83,22 @@ impl Aftermath {
         if *attempted != subscription.endpoint_url {
             return Aftermath::default();
         }
-        let mark = match outcome.status() {
+        let answer = match outcome {
+            Outcome::Answered { status, .. } => Some(status),
+            // A mail server's reply is about one mail; what it says of an address is a suppression.
+            Outcome::Replied { .. } | Outcome::Failed { .. } => None,
+        };
+        let mark = match answer {
             Some(GONE) if subscription.gone_at.is_none() => Some(Mark::Set),
             Some(200..300) if subscription.gone_at.is_some() => Some(Mark::Cleared),
             _ => None,
         };
+        let mailbox = subscription.recipient.as_ref().and_then(|recipient| recipient.mark(outcome));
         if subscription.auto_disable.is_none() || subscription.holds() {
-            return Aftermath { mark, ..Aftermath::default() };
+            return Aftermath { mark, mailbox, ..Aftermath::default() };
         }
         let disabled = match turn {
-            _ if outcome.status() == Some(GONE) => Some((DisableCause::Gone, None)),
+            _ if answer == Some(GONE) => Some((DisableCause::Gone, None)),
             Turn::Expired(outage) => Some((DisableCause::Failing, Some(outage))),
             Turn::Unchanged | Turn::Began(_) | Turn::Warned(_) | Turn::Ended => None,
         };
@@ -97,7 +106,7 @@ impl Aftermath {
             Turn::Warned(outage) if disabled.is_none() => Some(outage),
             _ => None,
         };
-        Aftermath { mark, warning, disabled }
+        Aftermath { mark, warning, disabled, mailbox }
     }
 
     /// Whether there is nothing to write and nothing to tell.
@@ -107,7 +116,7 @@ impl Aftermath {
 
     /// Whether the subscription is another one after it.
     pub fn changes(&self) -> bool {
-        self.mark.is_some() || self.disabled.is_some()
+        self.mark.is_some() || self.disabled.is_some() || self.mailbox.is_some()
     }
 
     /// Changes a subscription as this says.
@@ -116,6 +125,9 @@ impl Aftermath {
             Some(Mark::Set) => subscription.gone_at = Some(now),
             Some(Mark::Cleared) => subscription.gone_at = None,
             None => {}
+        }
+        if let Some((mark, recipient)) = self.mailbox.zip(subscription.recipient.as_mut()) {
+            recipient.take(mark, now);
         }
         if let Some((cause, _)) = self.disabled {
             subscription.disabled = Some(Disablement { at: now, cause });

@@ -13,6 +13,7 @@ use crate::filter::Filter;
 use crate::handle::Handle;
 use crate::headers::CustomHeaders;
 use crate::ids::SubscriptionId;
+use crate::recipient::Recipient;
 use crate::retry::RetryPolicy;
 use crate::signature::SigningProfile;
 use crate::standing::Disablement;
@@ -82,6 +83,9 @@ pub struct Subscription {
     /// by the owner's patch, and with the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
+    /// Who reads its mails, and whether they want them. None where it sends no mails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Box<Recipient>>,
     /// The last four characters of the newest secret.
     pub secret_hint: String,
     /// Where it pointed before, oldest first; at most [`PAST_ENDPOINTS_MAX`]. Grows by the owner's patch.
@@ -224,6 +228,7 @@ impl Subscription {
     /// Whether this subscription wants events of this type. [`crate::fan_out`] asks the filter too.
     pub fn wants(&self, event_type: &EventType) -> bool {
         self.event_types.iter().any(|pattern| pattern.matches(event_type))
+            && self.recipient.as_ref().is_none_or(|recipient| recipient.takes_events())
     }
 
     /// The address that the subscription had at a time, as far back as it is remembered.

@@ -8,10 +8,11 @@ use angarium_channels::{Channel, Request};
 use angarium_domain::account::Account;
 use angarium_domain::attempt::{AttemptRecord, Exchange};
 use angarium_domain::auto_disable::Turn;
-use angarium_domain::delivery::{DeathCause, Settlement, State};
+use angarium_domain::delivery::{DeathCause, Delivery, Settlement, State};
 use angarium_domain::dispatch::{Head, Input, LaneRules};
 use angarium_domain::outcome::{Failure, Outcome};
 use angarium_domain::signature::ToSign;
+use angarium_domain::subscription::ChannelKind;
 use angarium_domain::time::Timestamp;
 use angarium_domain::verification::Method;
 use angarium_store::crash_point::{self, CrashPoint};
@@ -31,6 +32,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::outages::Outages;
 use crate::planner::Planner;
+use crate::post::Post;
 use crate::snapshots::{Snapshots, find};
 use crate::statistics::Counters;
 use crate::traces::{Span, Traces};
@@ -43,6 +45,7 @@ const SETTLE_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration:
 pub(crate) struct Attempts {
     store: Arc<dyn Store>,
     channel: Arc<dyn Channel>,
+    post: Post,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     metrics: Arc<Metrics>,
@@ -63,6 +66,7 @@ impl Attempts {
     pub(crate) fn new(
         parts: &Parts,
         settings: Settings,
+        post: Post,
         snapshots: Snapshots,
         planner: Planner,
         dispatcher: DispatcherHandle,
@@ -76,6 +80,7 @@ impl Attempts {
         Attempts {
             store,
             channel,
+            post,
             clock,
             ids,
             metrics,
@@ -126,6 +131,9 @@ impl Attempts {
         let Some(entry) = entry.filter(|_| !snapshot.account.is_removed()) else {
             return self.cancel(leased).await;
         };
+        if !is_wanted_still(leased, entry) {
+            return self.cancel(leased).await;
+        }
         if entry.subscription.holds() || snapshot.account.holds_deliveries() {
             return self.release(leased, entry, &snapshot.account).await;
         }
@@ -148,6 +156,17 @@ impl Attempts {
     }
 
     async fn send(&self, leased: &Leased, entry: &Entry, now: Timestamp) -> Exchange {
+        match entry.subscription.channel() {
+            ChannelKind::Webhook => self.send_webhook(leased, entry, now).await,
+            ChannelKind::Email => self.post.send(leased, entry).await,
+            ChannelKind::Inbox => {
+                let endpoint = entry.subscription.endpoint_url.without_query();
+                Exchange::failed(Failure::NotConfigured, endpoint, "there is no inbox")
+            }
+        }
+    }
+
+    async fn send_webhook(&self, leased: &Leased, entry: &Entry, now: Timestamp) -> Exchange {
         let mut request = signed(leased, entry, now);
         if asks_by_handshake(entry) {
             // Who consented to this name wants to see it on every delivery.
@@ -353,6 +372,13 @@ fn head(lease: &Lease, entry: &Entry, account: &Account, due_at: Timestamp) -> H
 fn asks_by_handshake(entry: &Entry) -> bool {
     let verification = entry.subscription.verification.as_ref();
     verification.is_some_and(|verification| verification.method == Method::CloudEvents)
+}
+
+/// Whether whoever reads the mails of a subscription still wants this one.
+fn is_wanted_still(leased: &Leased, entry: &Entry) -> bool {
+    let Delivery { event_type, endpoint_override, .. } = &leased.delivery;
+    let recipient = entry.subscription.recipient.as_ref();
+    recipient.is_none_or(|recipient| recipient.may_be_sent(event_type, endpoint_override.is_some()))
 }
 
 /// The request, signed at the moment of sending.

@@ -8,6 +8,7 @@ use angarium_domain::auto_disable::Turn;
 use angarium_domain::delivery::{DeathCause, Delivery, Settlement, State};
 use angarium_domain::event::Event;
 use angarium_domain::outcome::Outcome;
+use angarium_domain::recipient;
 use angarium_domain::standing::{Aftermath, Mark};
 use angarium_domain::subscription::{ChannelKind, EndpointUrl, Subscription};
 use angarium_domain::time::Timestamp;
@@ -198,10 +199,12 @@ fn with(snapshot: &Snapshot, changed: &Arc<Entry>) -> Snapshot {
 
 /// The line in the audit log: of what was asked by nobody, the delivery says why.
 fn audit(aftermath: Aftermath, delivery: &Delivery, now: Timestamp) -> AuditEntry {
-    let action = match (aftermath.disabled, aftermath.mark) {
-        (Some(_), _) => "subscription.disabled",
-        (None, Some(Mark::Cleared)) => "subscription.back",
-        (None, Some(Mark::Set) | None) => "subscription.gone",
+    let action = match (aftermath.disabled, aftermath.mailbox, aftermath.mark) {
+        (Some(_), _, _) => "subscription.disabled",
+        (None, Some(recipient::Mark::Bounced(_)), _) => "subscription.suppressed",
+        (None, Some(recipient::Mark::Refused(_)), _) => "subscription.degraded",
+        (None, Some(recipient::Mark::Accepted), _) | (None, None, Some(Mark::Cleared)) => "subscription.back",
+        (None, None, Some(Mark::Set) | None) => "subscription.gone",
     };
     AuditEntry {
         at: now,

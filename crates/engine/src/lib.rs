@@ -30,6 +30,7 @@ mod notices;
 pub mod once;
 mod outages;
 mod planner;
+mod post;
 mod replays;
 mod retention;
 mod rooms;
@@ -47,6 +48,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_channels::Channel;
+use angarium_channels::email::Mailer;
 use angarium_channels::library::Library;
 use angarium_domain::access::Mode;
 use angarium_domain::handle::Handle;
@@ -94,6 +96,7 @@ use live::Live;
 use once::Repeats;
 use outages::Outages;
 use planner::Planner;
+use post::Post;
 use retention::Chores;
 use rooms::Rooms;
 use snapshots::Snapshots;
@@ -111,6 +114,8 @@ pub struct Parts {
     pub channel: Arc<dyn Channel>,
     /// What reads documents for the context store.
     pub library: Arc<dyn Library>,
+    /// How mails are sent.
+    pub mailing: Mailing,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Random bits.
@@ -123,6 +128,16 @@ pub struct Parts {
     pub blobs: Blobs,
     /// What their addresses are made with.
     pub link_key: LinkKey,
+}
+
+/// How mails are sent, and where their links lead.
+#[derive(Clone)]
+pub struct Mailing {
+    /// What sends them.
+    pub mailer: Arc<dyn Mailer>,
+    /// Where this service is reached from outside, without a slash at the end; mails without it have no
+    /// links.
+    pub public_url: Option<Arc<str>>,
 }
 
 /// How much at a time, and for how long.
@@ -275,9 +290,12 @@ impl Engine {
         let inbox_live = InboxLive::new(store.clone(), clock.clone(), tasks.stopped());
         let counters = Arc::new(Counters::new(store.clone()));
         let failures = Failures::default();
+        let catalogs = Catalogs::new(store.clone());
+        let post = Post::new(parts.mailing.clone(), catalogs.clone(), snapshots.clone());
         let attempts = Attempts::new(
             &parts,
             settings,
+            post,
             snapshots.clone(),
             planner.clone(),
             dispatcher.clone(),
@@ -293,7 +311,7 @@ impl Engine {
             clock: clock.clone(),
             ids,
             snapshots,
-            catalogs: Catalogs::new(store.clone()),
+            catalogs,
             planner,
             repeats,
             tasks: tasks.clone(),

@@ -123,6 +123,12 @@ impl Span {
                     self.fail(status.to_string());
                 }
             }
+            Outcome::Replied { code, .. } => {
+                self.set("smtp.response.status_code", i64::from(code));
+                if code >= 400 {
+                    self.fail(code.to_string());
+                }
+            }
             Outcome::Failed { failure } => self.fail(failure.as_str()),
         }
     }

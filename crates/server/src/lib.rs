@@ -14,6 +14,7 @@ pub mod limits;
 pub mod listener;
 pub mod logging;
 mod loops;
+pub mod mailing;
 pub mod openapi;
 pub mod peer;
 pub mod problem;

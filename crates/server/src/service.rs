@@ -26,6 +26,7 @@ use crate::auth::Authority;
 use crate::auth::keys::{VerifierError, verifier};
 use crate::keyring::{self, KeyError};
 use crate::listener::Listener;
+use crate::mailing::{MailingError, mailing};
 use crate::peer::Proxies;
 use crate::rate::RateLimits;
 use crate::settings::{EgressSettings, Settings};
@@ -76,6 +77,9 @@ pub enum StartError {
     /// Webhooks cannot be sent.
     #[error("webhooks cannot be sent: {0}")]
     Channel(String),
+    /// Mails cannot be sent.
+    #[error(transparent)]
+    Mailing(#[from] MailingError),
     /// Spans cannot be sent.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -153,11 +157,13 @@ impl Service {
         let listening = Listener::bind(wanted).await;
         let (socket, address) = listening.map_err(|source| StartError::Listen { address: wanted, source })?;
         let jwt = Arc::new(verifier(&settings.auth, jwt_secret, sources.clock.clone()).await?);
+        let extra_roots = extra_roots(&settings.egress)?;
+        let mailing = mailing(&settings.email, extra_roots)?;
         let channel = channel(&settings.egress, address, sources.clock.clone())?;
         let library = library(settings, address, sources.clock.clone())?;
         let Sources { clock, ids, traces } = sources.clone();
         let blobs = settings.blobs();
-        let parts = Parts { store, channel, library, clock, ids, metrics, traces, blobs, link_key };
+        let parts = Parts { store, channel, mailing, library, clock, ids, metrics, traces, blobs, link_key };
         let engine = Arc::new(Engine::start(parts, settings.engine()).await?);
         let authority = Authority::new(jwt, engine.tokens.clone());
         let callers = Callers {
@@ -256,13 +262,18 @@ fn outbound(
     clock: Arc<dyn Clock>,
 ) -> Result<webhook::Settings, StartError> {
     let policy = address_policy(settings, own_address);
+    let roots = extra_roots(settings)?;
     let origin = settings.webhook_origin.as_ref().or_else(|| settings.own_hosts.first()).cloned();
     let origin = origin.unwrap_or_else(|| webhook::ORIGIN_DEFAULT.to_owned());
-    let extra_roots = settings.extra_ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
     let now = Arc::new(move || clock.now());
     let settings =
         webhook::Settings::new(policy, now).map_err(|error| StartError::Channel(error.to_string()))?;
-    Ok(webhook::Settings { extra_roots, origin, ..settings })
+    Ok(webhook::Settings { extra_roots: roots, origin, ..settings })
+}
+
+/// The operator's own certificate authorities.
+fn extra_roots(settings: &EgressSettings) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    Ok(settings.extra_ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default())
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {

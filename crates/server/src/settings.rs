@@ -151,6 +151,35 @@ sections! {
         retry_waits_percent: u32 = of_the_engine().retry_waits_percent, within 1..=100;
     }
 
+    /// How mails are sent: to those who subscribed by e-mail, and to owners.
+    /// [email.md](email.md) tells what else is needed, DNS above all.
+    [email] EmailSettings {
+        /// How mails leave: not at all, to a mail server, or as files into a folder.
+        transport: EmailTransport = EmailTransport::None;
+        /// Where this service is reached from outside, such as `https://events.example.com`: what the links in mails begin with.
+        /// Needed to send mails.
+        public_url: Option<String> = None, being ADDRESS;
+        /// Whom mails are from, such as `Angarium <events@example.com>`.
+        /// Needed to send mails.
+        from: Option<String> = None;
+        /// The mail server's name, which its certificate must be for.
+        host: Option<String> = None;
+        /// Its port.
+        port: u16 = 587, within 1..=65_535;
+        /// How the way there is encrypted; `none` only to this machine.
+        encryption: EmailEncryption = EmailEncryption::Starttls;
+        /// The user name, if the server asks for one.
+        user: Option<String> = None;
+        /// The password that belongs to it.
+        password: Option<Secret> = None;
+        /// A file with the password.
+        password_file: Option<PathBuf> = None;
+        /// Connections to the mail server at a time.
+        connections_max: usize = 4, within 1..=100;
+        /// The folder that mails are written to as `.eml` files, for the transport `folder`.
+        folder: Option<PathBuf> = None;
+    }
+
     /// How long finished things are kept.
     /// Nothing unfinished is ever forgotten.
     /// Forgotten rows leave pages that are used again; the file does not shrink.
@@ -251,6 +280,50 @@ sections! {
         sampling_ratio: f64 = 1.0, within 0.0..=1.0;
         /// What this service is called in traces.
         service_name: String = "angarium".to_owned();
+    }
+}
+
+/// How mails leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmailTransport {
+    /// Not at all.
+    None,
+    /// To a mail server.
+    Smtp,
+    /// As files.
+    Folder,
+}
+
+impl EmailTransport {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            EmailTransport::None => "none",
+            EmailTransport::Smtp => "smtp",
+            EmailTransport::Folder => "folder",
+        }
+    }
+}
+
+/// How the way to the mail server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmailEncryption {
+    /// STARTTLS, or nothing is sent.
+    Starttls,
+    /// TLS from the first byte.
+    Implicit,
+    /// None.
+    None,
+}
+
+impl EmailEncryption {
+    fn as_str(self) -> &'static str {
+        match self {
+            EmailEncryption::Starttls => "starttls",
+            EmailEncryption::Implicit => "implicit",
+            EmailEncryption::None => "none",
+        }
     }
 }
 

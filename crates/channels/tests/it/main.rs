@@ -1,5 +1,6 @@
-//! The attack list against the guard, the client and the webhook channel, over real loopback sockets.
+//! The attack list against the guard, the client and the channels, over real loopback sockets.
 
+mod mail_server;
 mod receiver;
 mod sender;
 
@@ -9,6 +10,7 @@ mod connections;
 mod folders;
 mod hostile;
 mod library;
+mod mails;
 mod names;
 mod requests;
 mod sender_domains;

@@ -104,7 +104,12 @@ impl From<Failure> for Reason {
             Failure::TlsError => Reason::TlsError,
             Failure::ProtocolError => Reason::ProtocolError,
             Failure::BlockedAddress => Reason::BlockedAddress,
-            Failure::InternalError => Reason::InternalError,
+            // The last four are of mails alone.
+            Failure::InternalError
+            | Failure::OutcomeUnknown
+            | Failure::RelayRefused
+            | Failure::NotConfigured
+            | Failure::Suppressed => Reason::InternalError,
         }
     }
 }

@@ -65,7 +65,7 @@ macro_rules! figures {
 }
 
 const STATES_OF_LANES: &str = "`active`, `idle`, `open` (the receiver is out, only probes go), `paused`";
-const OUTCOMES: &str = "`2xx`, `3xx`, `429`, other `4xx`, `5xx`, or the word for a failure such as `timeout`";
+const OUTCOMES: &str = "`2xx`, `3xx`, `429`, other `4xx`, `5xx`; of mail servers `mail_2xx`, `mail_4xx`, `mail_5xx`; or the word for a failure such as `timeout`, or `outcome_unknown` for a mail that may have arrived";
 const CLASSES: &str = "`read`, `write`, `publish`, `v1`, or `unauthenticated` for addresses whose credentials were refused too often";
 
 figures! {

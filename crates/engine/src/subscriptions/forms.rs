@@ -198,6 +198,7 @@ impl NewSubscription {
             disabled: None,
             gone_at: None,
             verification: self.verification.map(Verification::due),
+            recipient: None,
             secret_hint,
             past_endpoints: Vec::new(),
             created_at: now,

@@ -250,12 +250,12 @@ words! {
     /// Why a delivery was given up.
     DeathCause = choices!(
         DomainDeathCause: TerminalStatus, RedirectNotFollowed, BlockedAddress, AttemptsExhausted, Expired,
-            Unreadable
+        Unreadable, Suppressed
     );
     /// Where an attempt without an answer went wrong.
     Failure = choices!(
         DomainFailure: Timeout, DnsError, ConnectError, TlsError, ProtocolError, ConnectionLost,
-        BlockedAddress, InternalError, Interrupted
+        BlockedAddress, InternalError, Interrupted, OutcomeUnknown, RelayRefused, NotConfigured, Suppressed
     );
     /// What an attempt means for its delivery.
     AttemptClass = choices!(Class: Delivered, Retry, Terminal);
@@ -263,7 +263,7 @@ words! {
     RetryOn = choices!(DomainRetryOn: Transient, AnyFailure, AnyFailureButGone);
     /// A named policy, or waits of one's own: at most 20 attempts and 7 days.
     RetryPolicy = either([
-        choice(&["fast", "patient", "standard"]),
+        choice(&["fast", "patient", "standard", "email"]),
         object()
             .required("delaysSeconds", list(whole_seconds(), 0..=ATTEMPTS_MAX - 1))
             .sometimes("retryOn", word::<RetryOn>().or("transient"))

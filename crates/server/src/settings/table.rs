@@ -10,7 +10,7 @@ use angarium_channels::egress::AllowRule;
 use angarium_domain::inbox::AppScheme;
 use ipnet::IpNet;
 
-use super::{HandlesRule, LogFormat, PublicKeySettings, Secret, Settings};
+use super::{EmailEncryption, EmailTransport, HandlesRule, LogFormat, PublicKeySettings, Secret, Settings};
 
 /// A part of the settings, `[name]` in the file.
 pub(crate) struct Section {
@@ -159,6 +159,7 @@ macro_rules! kinds {
 
 kinds! {
     bool => "`true` or `false`", |value| value.to_string();
+    u16 => "whole number", |value| value.to_string();
     u32 => "whole number", |value| value.to_string();
     u64 => "whole number", |value| value.to_string();
     usize => "whole number", |value| value.to_string();
@@ -168,6 +169,8 @@ kinds! {
     SocketAddr => "address and port", |value| value.to_string();
     Secret => "secret text", |_value| "(secret)".to_owned();
     LogFormat => "`text` or `json`", |value| value.as_str().to_owned();
+    EmailTransport => "`none`, `smtp` or `folder`", |value| value.as_str().to_owned();
+    EmailEncryption => "`starttls`, `implicit` or `none`", |value| value.as_str().to_owned();
     HandlesRule => "`credentials` or `declared`", |value| value.as_str().to_owned();
     Vec<String> => "list of texts", |value| listed(value.iter());
     Vec<IpNet> => "list of networks", |value| listed(value.iter());

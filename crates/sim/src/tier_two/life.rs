@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use angarium_channels::email::NoMailer;
 use angarium_domain::handle::Handle;
 use angarium_domain::time::Timestamp;
 use angarium_domain::voice_note::LinkKey;
 use angarium_engine::traces::Traces;
-use angarium_engine::{Clock, Drained, Engine, Metrics, Parts, Settings};
+use angarium_engine::{Clock, Drained, Engine, Mailing, Metrics, Parts, Settings};
 use angarium_store::blobs::Blobs;
 use angarium_store::memory::MemoryStore;
 use angarium_store::{Replays, Upkeep};
@@ -134,6 +135,8 @@ impl Cast {
             store: Arc::new(FaultyStore { inner, stage: stage.clone(), clock: clock.clone() }),
             channel: Arc::new(SimChannel { stage, clock: clock.clone() }),
             library: Arc::new(ClosedLibrary),
+            // Nobody in these worlds reads mail.
+            mailing: Mailing { mailer: Arc::new(NoMailer), public_url: None },
             clock: clock.clone(),
             ids: self.ids.clone(),
             metrics: Arc::new(Metrics::new()),

@@ -249,7 +249,7 @@ pub(in crate::api) fn end_of(delivery: &Delivery) -> (Option<Timestamp>, Option<
 pub(in crate::api) fn parts_of(outcome: Option<Outcome>) -> (Option<u16>, Option<Failure>) {
     match outcome {
         None => (None, None),
-        Some(Outcome::Answered { status, .. }) => (Some(status), None),
+        Some(Outcome::Answered { status: code, .. } | Outcome::Replied { code, .. }) => (Some(code), None),
         Some(Outcome::Failed { failure }) => (None, Some(failure)),
     }
 }

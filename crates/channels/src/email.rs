@@ -1,0 +1,61 @@
+//! The e-mail channel: one mail goes out, and what the mail server replied is data.
+//!
+//! A mail server is the operator's own word and no customer's address, so the egress guard is not
+//! asked. What customers give is the recipient, which never becomes more than one address.
+
+mod fault;
+mod folder;
+mod letter;
+mod message;
+mod smtp;
+
+use std::time::Duration;
+
+use angarium_domain::attempt::Exchange;
+use angarium_domain::letter::Letter;
+use angarium_domain::mail_address::MailAddress;
+use angarium_domain::outcome::Failure;
+use angarium_domain::time::Timestamp;
+use async_trait::async_trait;
+
+pub use folder::FolderMailer;
+pub use message::{InvalidSender, Sender};
+pub use smtp::{Encryption, InvalidSettings, SmtpMailer, SmtpSettings};
+
+/// One mail to one address, ready to go out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Names the mail: the local part of its `Message-ID`, the same at every attempt, so that
+    /// mailboxes know a second copy.
+    pub id: String,
+    /// Whom it is for.
+    pub to: MailAddress,
+    /// What it says.
+    pub letter: Letter,
+    /// The date that it bears: when it was made, and not when it is sent.
+    pub date: Timestamp,
+}
+
+/// A way to send mails.
+#[async_trait]
+pub trait Mailer: Send + Sync {
+    /// Makes one attempt, within one deadline over all of it. Never fails: a refusal is data.
+    async fn send(&self, mail: Mail, deadline: Duration) -> Exchange;
+
+    /// Whether mails can be sent at all. What asks for mails is refused where they cannot.
+    fn is_configured(&self) -> bool;
+}
+
+/// A service that is not set up to send mails.
+pub struct NoMailer;
+
+#[async_trait]
+impl Mailer for NoMailer {
+    async fn send(&self, mail: Mail, _deadline: Duration) -> Exchange {
+        Exchange::failed(Failure::NotConfigured, mail.to.as_str(), "email.transport is none")
+    }
+
+    fn is_configured(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,399 @@
+//! Whoever reads the mails of a subscription: what they consented to, and how their mailbox is
+//! (decisions/0028).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event_type::{EventPattern, EventType};
+use crate::handle::Handle;
+use crate::outcome::{Class, Failure, Outcome, RetryOn};
+use crate::time::Timestamp;
+
+/// How long a question for consent may be answered (contract 5).
+pub const QUESTION_KEPT: Duration = Duration::from_hours(72);
+/// The shortest time between two questions to one address (security, row 79).
+pub const QUESTION_INTERVAL: Duration = Duration::from_hours(1);
+/// The most questions that a handle may ask in [`QUESTION_INTERVAL`], whoever is asked.
+pub const QUESTIONS_MAX: usize = 20;
+/// The most e-mail subscriptions that a handle may have.
+pub const RECIPIENTS_PER_HANDLE_MAX: usize = 50;
+
+/// The question for consent.
+pub const CONFIRMATION: &str = "email.confirmation";
+/// A test that somebody asked for.
+pub const TEST: &str = "email.test";
+/// That the owner's default address is another one now.
+pub const OWNER_DEFAULT_CHANGED: &str = "email.owner_default_changed";
+/// What the owner should know: deliveries that were given up.
+pub const OWNER_ALERT: &str = "email.owner_alert";
+
+/// Whether an event is for one recipient alone, whoever else asks for its type.
+pub fn is_private(event_type: &EventType) -> bool {
+    [CONFIRMATION, TEST, OWNER_DEFAULT_CHANGED, OWNER_ALERT].contains(&event_type.as_str())
+}
+
+/// Whoever reads the mails of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recipient {
+    /// Never changes.
+    pub purpose: Purpose,
+    /// Whether they want it. Changes by their hand, and by a new question.
+    pub consent: Consent,
+    /// That the mailbox takes no mail. Changes by a bounce, and back by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<Suppression>,
+    /// That the last mail was refused for another reason. Ends with a mail that is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refusal>,
+}
+
+/// Why mails are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// They asked for events.
+    Subscriber,
+    /// They are told of what nobody else is told of.
+    OwnerDefault,
+}
+
+/// What a recipient said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum Consent {
+    /// Nothing yet.
+    Asked {
+        /// When the question was put. Its link is for this time.
+        at: Timestamp,
+        /// Who had it put.
+        by: String,
+        /// From where.
+        ip: Option<IpAddr>,
+    },
+    /// They confirmed.
+    Given {
+        /// When.
+        at: Timestamp,
+        /// From where.
+        ip: Option<IpAddr>,
+        /// What they read when they did.
+        text: String,
+        /// When the question was put. Who follows its link again is told that all is well.
+        asked_at: Timestamp,
+    },
+    /// The owner of the handle named the address, and both sides were told.
+    Appointed {
+        /// When.
+        at: Timestamp,
+        /// By whom.
+        by: String,
+    },
+    /// They want no more, or the owner named no other.
+    Withdrawn {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// That a mailbox takes no mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Suppression {
+    /// Since when.
+    pub at: Timestamp,
+    /// The mail server's code.
+    pub code: u16,
+}
+
+/// That a mail was refused for another reason than the address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// When.
+    pub at: Timestamp,
+    /// The mail server's code.
+    pub code: u16,
+}
+
+/// How a recipient stands, in one word for the handle's owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// They were asked, and have not confirmed.
+    PendingConfirmation,
+    /// Mails are sent.
+    Active,
+    /// Mails are sent, and the last one was refused for good.
+    Degraded,
+    /// The mailbox takes no mail, and none is sent.
+    Suppressed,
+    /// They want no more.
+    Unsubscribed,
+}
+
+/// What one attempt tells of a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// It takes no mail.
+    Bounced(u16),
+    /// It did not take this one.
+    Refused(u16),
+    /// It took one after all.
+    Accepted,
+}
+
+impl Recipient {
+    /// Somebody who is asked now.
+    pub fn asked(at: Timestamp, by: String, ip: Option<IpAddr>) -> Recipient {
+        Recipient {
+            purpose: Purpose::Subscriber,
+            consent: Consent::Asked { at, by, ip },
+            suppressed: None,
+            refused: None,
+        }
+    }
+
+    /// The address that the owner named.
+    pub fn appointed(at: Timestamp, by: String) -> Recipient {
+        Recipient {
+            purpose: Purpose::OwnerDefault,
+            consent: Consent::Appointed { at, by },
+            suppressed: None,
+            refused: None,
+        }
+    }
+
+    /// How they stand.
+    pub fn standing(&self) -> Standing {
+        match self.consent {
+            Consent::Withdrawn { .. } => Standing::Unsubscribed,
+            _ if self.suppressed.is_some() => Standing::Suppressed,
+            Consent::Asked { .. } => Standing::PendingConfirmation,
+            _ if self.refused.is_some() => Standing::Degraded,
+            Consent::Given { .. } | Consent::Appointed { .. } => Standing::Active,
+        }
+    }
+
+    /// What is to be done about it; none where all is well.
+    pub fn remedy(&self, now: Timestamp) -> Option<&'static str> {
+        match self.standing() {
+            Standing::Active => None,
+            Standing::PendingConfirmation if self.is_open(now) => {
+                Some("ask whoever reads this mailbox to follow the link in the mail and to confirm")
+            }
+            Standing::PendingConfirmation => Some(
+                "the link in the mail has expired after 72 hours: subscribe the address again, and another is sent",
+            ),
+            Standing::Degraded => Some(
+                "the last mail was refused, but not because of the address: its delivery shows the mail server's \
+                 words; a refusal by policy is cured by SPF, DKIM and DMARC of the sender's domain",
+            ),
+            Standing::Suppressed => Some(
+                "mail to this address bounced: check its spelling, and once the mailbox receives again take it off \
+                 the suppression list",
+            ),
+            Standing::Unsubscribed => {
+                Some("they want no more mails: only they can change that, by confirming when asked again")
+            }
+        }
+    }
+
+    /// Whether published events are for them. Not before they confirmed: who never does is to have one
+    /// mail, and who does so later is not to have all at once.
+    pub fn takes_events(&self) -> bool {
+        match (&self.consent, self.purpose) {
+            (Consent::Given { .. }, Purpose::Subscriber) => true,
+            (Consent::Asked { .. } | Consent::Withdrawn { .. } | Consent::Appointed { .. }, _)
+            | (Consent::Given { .. }, Purpose::OwnerDefault) => false,
+        }
+    }
+
+    /// Whether a delivery may go out to them now. To the address of before, which `elsewhere` says, goes
+    /// only the news that it is the address no longer.
+    pub fn may_be_sent(&self, event_type: &EventType, elsewhere: bool) -> bool {
+        if elsewhere {
+            return event_type.as_str() == OWNER_DEFAULT_CHANGED;
+        }
+        match self.consent {
+            Consent::Asked { .. } => event_type.as_str() == CONFIRMATION,
+            Consent::Given { .. } | Consent::Appointed { .. } => true,
+            Consent::Withdrawn { .. } => false,
+        }
+    }
+
+    /// When the question that was put last was put.
+    pub fn asked_at(&self) -> Option<Timestamp> {
+        match self.consent {
+            Consent::Asked { at, .. } | Consent::Given { asked_at: at, .. } => Some(at),
+            Consent::Appointed { .. } | Consent::Withdrawn { .. } => None,
+        }
+    }
+
+    /// Whether they were asked and may still answer.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        matches!(self.consent, Consent::Asked { at, .. } if now < at + QUESTION_KEPT)
+    }
+
+    /// Takes their consent, if it was asked for and not too long ago. Answers whether they have given it
+    /// now or before.
+    pub fn confirm(&mut self, now: Timestamp, ip: Option<IpAddr>, text: String) -> bool {
+        match self.consent {
+            Consent::Asked { at: asked_at, .. } if self.is_open(now) => {
+                self.consent = Consent::Given { at: now, ip, text, asked_at };
+                true
+            }
+            Consent::Given { .. } => true,
+            Consent::Asked { .. } | Consent::Appointed { .. } | Consent::Withdrawn { .. } => false,
+        }
+    }
+
+    /// Ends it. Answers whether that changes anything.
+    pub fn withdraw(&mut self, now: Timestamp) -> bool {
+        if let Consent::Withdrawn { .. } = self.consent {
+            return false;
+        }
+        self.consent = Consent::Withdrawn { at: now };
+        true
+    }
+
+    /// What an attempt tells of the mailbox; none if it tells nothing new.
+    pub fn mark(&self, outcome: Outcome) -> Option<Mark> {
+        match outcome {
+            Outcome::Replied { code, bounced: true } => {
+                self.suppressed.is_none().then_some(Mark::Bounced(code))
+            }
+            Outcome::Replied { code, bounced: false } => match outcome.class(RetryOn::Transient) {
+                Class::Delivered => self.refused.is_some().then_some(Mark::Accepted),
+                Class::Terminal => self.refused.is_none().then_some(Mark::Refused(code)),
+                Class::Retry => None,
+            },
+            Outcome::Answered { .. } | Outcome::Failed { .. } => None,
+        }
+    }
+
+    /// Takes note of a mark.
+    pub fn take(&mut self, mark: Mark, at: Timestamp) {
+        match mark {
+            Mark::Bounced(code) => self.suppressed = Some(Suppression { at, code }),
+            Mark::Refused(code) => self.refused = Some(Refusal { at, code }),
+            Mark::Accepted => self.refused = None,
+        }
+    }
+
+    /// What an attempt comes to before anything is sent; none if it is to be sent.
+    pub fn instead_of_sending(&self) -> Option<Failure> {
+        self.suppressed.is_some().then_some(Failure::Suppressed)
+    }
+}
+
+impl Standing {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Standing::PendingConfirmation => "pending_confirmation",
+            Standing::Active => "active",
+            Standing::Degraded => "degraded",
+            Standing::Suppressed => "suppressed",
+            Standing::Unsubscribed => "unsubscribed",
+        }
+    }
+}
+
+/// What somebody consents to. Kept with their consent.
+pub fn consent_text(handle: &Handle, event_types: &[EventPattern]) -> String {
+    let types: Vec<_> = event_types.iter().map(ToString::to_string).collect();
+    format!(
+        "I want to receive an e-mail whenever one of these happens at {handle}: {}. I can end this at any time.",
+        types.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::from_seconds(12 * 3600);
+
+    fn asked() -> Recipient {
+        Recipient::asked(NOON, "user:1".to_owned(), None)
+    }
+
+    fn active() -> Recipient {
+        let mut recipient = asked();
+        assert!(recipient.confirm(NOON, None, "yes".to_owned()));
+        recipient
+    }
+
+    fn event_type(name: &str) -> EventType {
+        name.parse().expect("a type")
+    }
+
+    #[test]
+    fn consent_is_given_within_three_days_and_stays_given() {
+        let soon = NOON + Duration::from_hours(71);
+        let late = NOON + QUESTION_KEPT;
+        let mut recipient = asked();
+        assert!(!recipient.confirm(late, None, String::new()));
+        assert_eq!(recipient, asked());
+        assert!(recipient.confirm(soon, None, "yes".to_owned()));
+        let given = recipient.clone();
+        assert_eq!(given.standing(), Standing::Active);
+        assert!(recipient.confirm(late, None, "other".to_owned()));
+        assert_eq!(recipient, given);
+        assert!(recipient.withdraw(late) && !recipient.withdraw(late));
+        assert!(!recipient.confirm(late, None, String::new()));
+    }
+
+    #[test]
+    fn nothing_but_the_question_is_sent_before_consent_and_nothing_after_its_end() {
+        let (question, order) = (event_type(CONFIRMATION), event_type("order.paid"));
+        let mut recipient = asked();
+        assert!(recipient.may_be_sent(&question, false) && !recipient.may_be_sent(&order, false));
+        assert!(!recipient.takes_events());
+        recipient = active();
+        assert!(recipient.may_be_sent(&order, false) && recipient.takes_events());
+        recipient.withdraw(NOON);
+        assert!(!recipient.may_be_sent(&order, false) && !recipient.takes_events());
+    }
+
+    #[test]
+    fn the_address_of_before_hears_only_that_it_is_none_any_more() {
+        let owner = Recipient::appointed(NOON, "user:1".to_owned());
+        assert!(!owner.takes_events() && owner.may_be_sent(&event_type(OWNER_ALERT), false));
+        assert!(owner.may_be_sent(&event_type(OWNER_DEFAULT_CHANGED), true));
+        assert!(!owner.may_be_sent(&event_type(OWNER_ALERT), true));
+    }
+
+    #[test]
+    fn a_mailbox_is_marked_by_what_its_server_says_of_it_and_by_nothing_else() {
+        let replied = |code, bounced| Outcome::Replied { code, bounced };
+        let mut recipient = active();
+        assert_eq!(recipient.mark(replied(250, false)), None);
+        assert_eq!(recipient.mark(replied(451, false)), None);
+        assert_eq!(recipient.mark(Outcome::Failed { failure: Failure::OutcomeUnknown }), None);
+        let refused = recipient.mark(replied(554, false)).expect("a mark");
+        recipient.take(refused, NOON);
+        assert_eq!(recipient.standing(), Standing::Degraded);
+        assert_eq!(recipient.mark(replied(554, false)), None);
+        let accepted = recipient.mark(replied(250, false)).expect("a mark");
+        recipient.take(accepted, NOON);
+        assert_eq!(recipient.standing(), Standing::Active);
+        let bounced = recipient.mark(replied(550, true)).expect("a mark");
+        recipient.take(bounced, NOON);
+        assert_eq!(recipient.standing(), Standing::Suppressed);
+        assert_eq!(recipient.instead_of_sending(), Some(Failure::Suppressed));
+    }
+
+    #[test]
+    fn every_standing_but_the_good_one_has_a_remedy() {
+        let mut recipient = asked();
+        assert!(recipient.remedy(NOON).expect("a remedy").contains("link"));
+        assert!(recipient.remedy(NOON + QUESTION_KEPT).expect("a remedy").contains("expired"));
+        recipient.withdraw(NOON);
+        assert!(recipient.remedy(NOON).is_some());
+        assert_eq!(active().remedy(NOON), None);
+    }
+}

@@ -1,0 +1,83 @@
+//! Mails: what one says, and whom it goes to.
+
+use std::sync::Arc;
+
+use angarium_channels::email::{Mail, Mailer};
+use angarium_domain::attempt::Exchange;
+use angarium_domain::catalog::built_in;
+use angarium_domain::delivery::Delivery;
+use angarium_domain::event::Event;
+use angarium_domain::letter::{Links, letter};
+use angarium_domain::mail_address::MailAddress;
+use angarium_domain::mail_link::{Purpose, token};
+use angarium_domain::outcome::Failure;
+use angarium_store::StoreError;
+use angarium_store::delivery_queue::Leased;
+use angarium_store::directory::Entry;
+
+use crate::Mailing;
+use crate::catalogs::Catalogs;
+use crate::follow_up::address;
+use crate::snapshots::Snapshots;
+
+/// Writes mails and hands them to whoever sends them.
+#[derive(Clone)]
+pub(crate) struct Post {
+    mailer: Arc<dyn Mailer>,
+    public_url: Option<Arc<str>>,
+    catalogs: Catalogs,
+    snapshots: Snapshots,
+}
+
+impl Post {
+    pub(crate) fn new(mailing: Mailing, catalogs: Catalogs, snapshots: Snapshots) -> Post {
+        let Mailing { mailer, public_url } = mailing;
+        Post { mailer, public_url, catalogs, snapshots }
+    }
+
+    /// One attempt to send one delivery.
+    pub(crate) async fn send(&self, leased: &Leased, entry: &Entry) -> Exchange {
+        let endpoint = address(leased, entry);
+        let failed = |failure, detail: String| Exchange::failed(failure, endpoint.without_query(), detail);
+        let recipient = entry.subscription.recipient.as_ref();
+        if let Some(failure) = recipient.and_then(|recipient| recipient.instead_of_sending()) {
+            return failed(failure, "the address is on the suppression list; nothing was sent".to_owned());
+        }
+        let Some(to) = MailAddress::of_endpoint(endpoint) else {
+            return failed(Failure::InternalError, "the address is no mailbox".to_owned());
+        };
+        let Leased { delivery, event, .. } = leased;
+        let about = match self.about(event).await {
+            Ok(about) => about,
+            Err(error) => return failed(Failure::InternalError, error.to_string()),
+        };
+        let links = self.links(delivery, entry);
+        let letter = letter(event, about.as_deref(), links);
+        let mail = Mail { id: delivery.id.to_string(), to, letter, date: event.accepted_at };
+        self.mailer.send(mail, entry.subscription.timeout()).await
+    }
+
+    /// What the catalogue says of an event's type.
+    async fn about(&self, event: &Event) -> Result<Option<String>, StoreError> {
+        if let Some(known) = built_in(&event.event_type) {
+            return Ok(Some(known.description.to_owned()));
+        }
+        let snapshot = self.snapshots.get(&event.handle).await?;
+        let catalog = self.catalogs.of(&event.handle, &snapshot).await?;
+        let described = catalog.as_ref().and_then(|catalog| catalog.get(&event.event_type));
+        Ok(described.and_then(|described| described.description.clone()))
+    }
+
+    fn links(&self, delivery: &Delivery, entry: &Entry) -> Links {
+        let Some(base) = &self.public_url else { return Links::default() };
+        let (handle, id) = (&delivery.handle, delivery.subscription_id);
+        let link =
+            |page: &str, purpose| Some(format!("{base}/{page}/{}", token(&entry.keys, handle, id, purpose)?));
+        let asked_at = entry.subscription.recipient.as_ref().and_then(|recipient| recipient.asked_at());
+        Links {
+            delivery: Some(format!("{base}/v2/handles/{handle}/deliveries/{}", delivery.id)),
+            confirm: asked_at.and_then(|asked_at| link("confirm", Purpose::Confirm(asked_at))),
+            unsubscribe: link("unsubscribe", Purpose::Unsubscribe),
+        }
+    }
+}

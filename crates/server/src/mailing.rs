@@ -1,0 +1,161 @@
+//! How mails go out, from the settings.
+
+use std::fs;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use angarium_channels::email::{
+    Encryption, FolderMailer, Mailer, NoMailer, Sender, SmtpMailer, SmtpSettings,
+};
+use angarium_engine::Mailing;
+use rustls::pki_types::CertificateDer;
+use secrecy::SecretString;
+
+use crate::settings::{EmailEncryption, EmailSettings, EmailTransport};
+
+/// The settings of e-mail do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum MailingError {
+    /// A setting that the transport needs.
+    #[error("email.transport is {transport}, which needs email.{setting}")]
+    Missing {
+        /// The transport.
+        transport: &'static str,
+        /// The setting.
+        setting: &'static str,
+    },
+    /// A setting cannot be used.
+    #[error("email.{setting} {reason}")]
+    Unusable {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn unusable(setting: &'static str, reason: impl ToString) -> MailingError {
+    MailingError::Unusable { setting, reason: reason.to_string() }
+}
+
+/// What sends mails, by the operator's word.
+pub(crate) fn mailing(
+    settings: &EmailSettings,
+    extra_roots: Vec<CertificateDer<'static>>,
+) -> Result<Mailing, MailingError> {
+    let transport = settings.transport.as_str();
+    let needed =
+        |value: &Option<String>, setting| value.clone().ok_or(MailingError::Missing { transport, setting });
+    let public_url = settings.public_url.as_deref().map(|url| Arc::from(url.trim_end_matches('/')));
+    if settings.transport == EmailTransport::None {
+        return Ok(Mailing { mailer: Arc::new(NoMailer), public_url });
+    }
+    needed(&settings.public_url, "public_url")?;
+    let sender = Sender::parse(&needed(&settings.from, "from")?)
+        .map_err(|error| unusable("from", format!("is wrong: {error}")))?;
+    let mailer: Arc<dyn Mailer> = match settings.transport {
+        EmailTransport::None => Arc::new(NoMailer),
+        EmailTransport::Folder => {
+            let folder = settings.folder.clone();
+            let folder = folder.ok_or(MailingError::Missing { transport, setting: "folder" })?;
+            let made = FolderMailer::new(folder, sender);
+            Arc::new(made.map_err(|error| unusable("folder", format!("cannot be made: {error}")))?)
+        }
+        EmailTransport::Smtp => {
+            let host = needed(&settings.host, "host")?;
+            let made = SmtpMailer::new(SmtpSettings {
+                encryption: encryption(settings.encryption, &host)?,
+                credentials: credentials(settings)?,
+                port: settings.port,
+                connections_max: settings.connections_max,
+                host,
+                extra_roots,
+                sender,
+            });
+            Arc::new(made.map_err(|error| unusable("host", format!("cannot be used: {error}")))?)
+        }
+    };
+    Ok(Mailing { mailer, public_url })
+}
+
+/// Passwords and mails go in the clear to this machine only.
+fn encryption(wanted: EmailEncryption, host: &str) -> Result<Encryption, MailingError> {
+    match wanted {
+        EmailEncryption::Starttls => Ok(Encryption::StartTls),
+        EmailEncryption::Implicit => Ok(Encryption::Implicit),
+        EmailEncryption::None if is_this_machine(host) => Ok(Encryption::None),
+        EmailEncryption::None => Err(unusable(
+            "encryption",
+            format!("is none, which is for a server on this machine and not for {host}"),
+        )),
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn credentials(settings: &EmailSettings) -> Result<Option<(String, SecretString)>, MailingError> {
+    let password = match (&settings.password, &settings.password_file) {
+        (Some(password), _) => Some(password.0.clone()),
+        (None, Some(path)) => {
+            let text = fs::read_to_string(path).map_err(|error| {
+                unusable("password_file", format!("{} cannot be read: {error}", path.display()))
+            })?;
+            Some(text.trim_end_matches(['\r', '\n']).to_owned().into())
+        }
+        (None, None) => None,
+    };
+    match (&settings.user, password) {
+        (Some(user), Some(password)) => Ok(Some((user.clone(), password))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(unusable("user", "is set, and neither password nor password_file is")),
+        (None, Some(_)) => Err(unusable("password", "is set, and email.user is not")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn smtp() -> EmailSettings {
+        EmailSettings {
+            transport: EmailTransport::Smtp,
+            public_url: Some("https://events.example.com/".to_owned()),
+            from: Some("Angarium <events@example.com>".to_owned()),
+            host: Some("localhost".to_owned()),
+            encryption: EmailEncryption::None,
+            ..EmailSettings::default()
+        }
+    }
+
+    #[track_caller]
+    fn refused(settings: &EmailSettings) -> String {
+        mailing(settings, Vec::new()).err().expect("a refusal").to_string()
+    }
+
+    #[test]
+    fn nothing_is_needed_where_nothing_is_sent() {
+        let mailing = mailing(&EmailSettings::default(), Vec::new()).expect("no mails");
+        assert!(!mailing.mailer.is_configured());
+    }
+
+    #[test]
+    fn what_a_transport_needs_is_asked_for_by_name() {
+        let mailing = mailing(&smtp(), Vec::new()).expect("usable");
+        assert!(mailing.mailer.is_configured());
+        assert_eq!(mailing.public_url.as_deref(), Some("https://events.example.com"));
+        for (settings, words) in [
+            (EmailSettings { from: None, ..smtp() }, "which needs email.from"),
+            (EmailSettings { host: None, ..smtp() }, "which needs email.host"),
+            (EmailSettings { public_url: None, ..smtp() }, "which needs email.public_url"),
+            (EmailSettings { transport: EmailTransport::Folder, ..smtp() }, "which needs email.folder"),
+            (EmailSettings { from: Some("nobody".to_owned()), ..smtp() }, "\"nobody\""),
+            (EmailSettings { user: Some("shop".to_owned()), ..smtp() }, "neither password nor"),
+            (EmailSettings { host: Some("smtp.example.com".to_owned()), ..smtp() }, "smtp.example.com"),
+        ] {
+            let reason = refused(&settings);
+            assert!(reason.contains(words), "{reason}");
+        }
+    }
+}
