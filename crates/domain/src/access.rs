@@ -82,6 +82,9 @@ pub enum Scope {
     /// Read voice notes.
     #[serde(rename = "mobile.read")]
     MobileRead,
+    /// Ask people for their consent to be told, and end that.
+    #[serde(rename = "notifications.write")]
+    NotificationsWrite,
     /// A key's: everything about webhooks and their deliveries.
     #[serde(rename = "webhooks:manage")]
     WebhooksManage,
@@ -113,6 +116,7 @@ impl Scope {
         Scope::ChainManage,
         Scope::MobileWrite,
         Scope::MobileRead,
+        Scope::NotificationsWrite,
     ];
     /// The scopes of API keys.
     pub const OF_KEYS: &[Scope] = &[Scope::WebhooksManage, Scope::EventsManage];
@@ -138,7 +142,8 @@ impl Scope {
             | Scope::ChainRead
             | Scope::ChainManage
             | Scope::MobileWrite
-            | Scope::MobileRead => Role::Operator,
+            | Scope::MobileRead
+            | Scope::NotificationsWrite => Role::Operator,
             Scope::AuditRead | Scope::WebhooksManage | Scope::EventsManage => Role::Owner,
         }
     }
@@ -155,6 +160,7 @@ impl Scope {
             | Scope::ChainWrite
             | Scope::ChainManage
             | Scope::MobileWrite
+            | Scope::NotificationsWrite
             | Scope::WebhooksManage
             | Scope::EventsManage => true,
             Scope::EventsRead
@@ -194,6 +200,7 @@ impl Scope {
             Scope::ChainManage => "chain.manage",
             Scope::MobileWrite => "mobile.write",
             Scope::MobileRead => "mobile.read",
+            Scope::NotificationsWrite => "notifications.write",
             Scope::WebhooksManage => "webhooks:manage",
             Scope::EventsManage => "events:manage",
         }

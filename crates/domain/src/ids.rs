@@ -42,6 +42,8 @@ kinds! {
     EventId = EventKind("evt");
     /// Names a subscription, and so its lane.
     SubscriptionId = SubscriptionKind("sub");
+    /// Names an e-mail subscription in the API: the same 26 characters as its subscription's.
+    EmailSubscriptionId = EmailSubscriptionKind("ems");
     /// Names a delivery.
     DeliveryId = DeliveryKind("dlv");
     /// Names a replay job.

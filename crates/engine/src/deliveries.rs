@@ -214,7 +214,7 @@ pub(crate) fn repetition(original: &Delivery, subscription: &Subscription, to: T
         Target::Current => None,
         Target::Original => Some(original_endpoint(original, subscription)),
     };
-    Again { replay_of: Some(original.id), replay_id: None, endpoint_override }
+    Again { replay_of: Some(original.id), endpoint_override, ..Again::default() }
 }
 
 fn original_endpoint(original: &Delivery, subscription: &Subscription) -> EndpointUrl {

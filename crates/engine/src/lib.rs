@@ -14,6 +14,7 @@ pub mod clock;
 mod context_store;
 mod deliveries;
 mod dispatcher;
+mod emails;
 mod endings;
 mod event_types;
 mod events;
@@ -64,6 +65,7 @@ pub use chains::{ChainError, Chains, Decided, SignalsAccepted};
 pub use clock::Clock;
 pub use context_store::{ContextStore, Hit, NewSource, SourceError};
 pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
+pub use emails::{EmailError, Emails, MailTested, NewEmailSubscription, OwnerDefault, Recipients};
 pub use event_types::{EventTypeError, EventTypePut, EventTypes, NewEventType};
 pub use events::{EventLife, Events};
 pub use handles::{HandleError, HandleLife, HandlePatch, Handles, NewHandle};
@@ -207,6 +209,8 @@ pub struct Engine {
     pub events: Events,
     /// Subscriptions.
     pub subscriptions: Subscriptions,
+    /// E-mail subscriptions, and the owners' addresses.
+    pub emails: Emails,
     /// Catalogues of event types.
     pub event_types: EventTypes,
     /// Sessions, and what is decided upon them.
@@ -295,7 +299,7 @@ impl Engine {
         let attempts = Attempts::new(
             &parts,
             settings,
-            post,
+            post.clone(),
             snapshots.clone(),
             planner.clone(),
             dispatcher.clone(),
@@ -331,6 +335,7 @@ impl Engine {
         let engine = Engine {
             intake: Intake::new(desk.clone(), metrics.clone(), parts.traces.clone()),
             events: Events::new(desk.clone()),
+            emails: Emails::new(desk.clone(), lanes.clone(), post),
             subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), lanes, outages),
             event_types: EventTypes::new(desk.clone()),
             chains: Chains::new(desk.clone(), settings.retention.signals),

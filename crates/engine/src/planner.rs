@@ -40,13 +40,15 @@ pub(crate) struct Plan {
     births: Option<Births>,
 }
 
-/// What a replay adds to a delivery.
+/// What a delivery has beside what its event and its subscription say: mostly what a replay adds.
 #[derive(Default)]
 pub(crate) struct Again {
     pub(crate) replay_of: Option<DeliveryId>,
     /// The job that asks for it.
     pub(crate) replay_id: Option<ReplayId>,
     pub(crate) endpoint_override: Option<EndpointUrl>,
+    /// It is not to go out before this time.
+    pub(crate) not_before: Option<Timestamp>,
 }
 
 impl Planner {
@@ -124,7 +126,8 @@ impl Planner {
         // What is not sent waits for nothing, and nothing waits for it.
         let ordering_key = (is_sent && to.ordered).then(|| OrderingKey::of(event));
         // Only the store knows whether something older has the same key.
-        let may_be_born_leased = is_sent && !rules.paused && ordering_key.is_none();
+        let due_at = again.not_before.unwrap_or(now).max(now);
+        let may_be_born_leased = is_sent && !rules.paused && ordering_key.is_none() && due_at == now;
         if may_be_born_leased {
             plan.births.get_or_insert_with(|| self.rooms.begin_births());
         }
@@ -133,7 +136,7 @@ impl Planner {
         } else if may_be_born_leased && self.rooms.take(to.id) {
             State::InFlight { lease_until: now + self.settings.lease }
         } else {
-            State::Scheduled { due_at: now }
+            State::Scheduled { due_at }
         };
         let delivery = Delivery {
             id: new_id(&*self.ids, now),

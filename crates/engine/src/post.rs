@@ -35,11 +35,18 @@ impl Post {
         Post { mailer, public_url, catalogs, snapshots }
     }
 
+    /// Whether mails can be sent with links that lead here.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.mailer.is_configured() && self.public_url.is_some()
+    }
+
     /// One attempt to send one delivery.
     pub(crate) async fn send(&self, leased: &Leased, entry: &Entry) -> Exchange {
         let endpoint = address(leased, entry);
         let failed = |failure, detail: String| Exchange::failed(failure, endpoint.without_query(), detail);
-        let recipient = entry.subscription.recipient.as_ref();
+        // What is known of the present mailbox says nothing about another one.
+        let elsewhere = leased.delivery.endpoint_override.is_some();
+        let recipient = entry.subscription.recipient.as_ref().filter(|_| !elsewhere);
         if let Some(failure) = recipient.and_then(|recipient| recipient.instead_of_sending()) {
             return failed(failure, "the address is on the suppression list; nothing was sent".to_owned());
         }

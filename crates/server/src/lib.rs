@@ -14,6 +14,7 @@ pub mod limits;
 pub mod listener;
 pub mod logging;
 mod loops;
+mod mail_pages;
 pub mod mailing;
 pub mod openapi;
 pub mod peer;

@@ -10,12 +10,14 @@ use angarium_channels::library::RefusedSource;
 use angarium_domain::account::Closed;
 use angarium_domain::catalog::Mismatch;
 use angarium_domain::chain::InvalidRulebook;
+use angarium_domain::ids::EmailSubscriptionKind;
 use angarium_domain::quota::Exhausted;
 use angarium_engine::inbox_live::ListenError;
 use angarium_engine::live::TooManyListeners;
 use angarium_engine::{
-    AcceptError, ChainError, DeliveryError, EventTypeError, FileError, HandleError, InboxError, RepeatError,
-    ReplayError, ReportError, SourceError, SubscriptionError, TokenError, UploadError, VoiceNoteError,
+    AcceptError, ChainError, DeliveryError, EmailError, EventTypeError, FileError, HandleError, InboxError,
+    RepeatError, ReplayError, ReportError, SourceError, SubscriptionError, TokenError, UploadError,
+    VoiceNoteError,
 };
 use angarium_store::StoreError;
 use angarium_store::blobs::BlobError;
@@ -403,6 +405,35 @@ impl From<SubscriptionError> for Problem {
             SubscriptionError::Closed(closed) => closed.into(),
             SubscriptionError::Overloaded { retry_after } => Problem::unavailable(retry_after),
             SubscriptionError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<EmailError> for Problem {
+    fn from(error: EmailError) -> Problem {
+        let conflict = |code| Problem::new(StatusCode::CONFLICT, code, error.to_string());
+        match error {
+            EmailError::NotFound => Problem::not_found(),
+            EmailError::NotConfigured => conflict("email_not_configured"),
+            EmailError::TooMany { .. } => conflict("conflict"),
+            EmailError::Subscribed(id) => {
+                let id = id.of_kind::<EmailSubscriptionKind>();
+                Problem::conflict(format!(
+                    "the address is subscribed already, as {id}; remove that to change it"
+                ))
+            }
+            EmailError::Suppressed => conflict("address_suppressed"),
+            EmailError::NotConfirmed => conflict("subscription_not_confirmed"),
+            EmailError::NoOwnerDefault => conflict("owner_default_email_unset"),
+            EmailError::TooManyQuestions { retry_after } => Problem::too_many(error.to_string(), retry_after),
+            EmailError::NothingToChange => {
+                tracing::error!("the engine answered a request that there is nothing to change");
+                Problem::internal()
+            }
+            EmailError::Repeat(error) => error.into(),
+            EmailError::Closed(closed) => closed.into(),
+            EmailError::Overloaded { retry_after } => Problem::unavailable(retry_after),
+            EmailError::Store(error) => error.into(),
         }
     }
 }

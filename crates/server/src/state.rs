@@ -7,8 +7,8 @@ use angarium_domain::inbox::AppScheme;
 use angarium_engine::live::Live;
 use angarium_engine::traces::Traces;
 use angarium_engine::{
-    AuditTrail, Chains, Clock, ContextStore, Deliveries, Engine, EventTypes, Events, Handles, IdSource,
-    Inbox, Intake, ReplayJobs, SubscriptionStatistics, Subscriptions, Support, Tokens, VoiceNotes,
+    AuditTrail, Chains, Clock, ContextStore, Deliveries, Emails, Engine, EventTypes, Events, Handles,
+    IdSource, Inbox, Intake, ReplayJobs, SubscriptionStatistics, Subscriptions, Support, Tokens, VoiceNotes,
 };
 use axum::extract::FromRef;
 
@@ -122,6 +122,7 @@ parts! {
     Events = |parts| parts.engine.events.clone();
     EventTypes = |parts| parts.engine.event_types.clone();
     Subscriptions = |parts| parts.engine.subscriptions.clone();
+    Emails = |parts| parts.engine.emails.clone();
     Tokens = |parts| parts.engine.tokens.clone();
     Deliveries = |parts| parts.engine.deliveries.clone();
     Live = |parts| parts.engine.live.clone();

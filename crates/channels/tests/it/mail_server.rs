@@ -113,6 +113,12 @@ impl MailServer {
         self.memory.arrived.borrow().clone()
     }
 
+    /// Waits until so many mails have arrived.
+    pub(crate) async fn arrived_when(&self, count: usize) -> Vec<Arrived> {
+        let mut arrived = self.memory.arrived.subscribe();
+        arrived.wait_for(|mails| mails.len() >= count).await.expect("the server lives").clone()
+    }
+
     pub(crate) fn connections(&self) -> usize {
         *self.memory.connections.borrow()
     }

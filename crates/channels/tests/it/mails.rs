@@ -71,7 +71,7 @@ async fn a_mail_arrives_as_it_was_written() {
     assert_eq!(exchange.outcome, replied(250, false));
     assert_eq!(exchange.endpoint, "anna@example.com");
     assert_eq!(exchange.remote_address, Some(format!("localhost:{}", server.address.port())));
-    let [arrived] = server.arrived().try_into().expect("one mail");
+    let [arrived] = server.arrived_when(1).await.try_into().expect("one mail");
     assert_eq!((arrived.from.as_str(), arrived.to.as_str()), ("events@mail.example", "anna@example.com"));
     for line in [
         "Message-ID: <dlv_01arz3ndektsv4rrffq69g5fav@mail.example>",

@@ -89,6 +89,11 @@ pub const BUILT_IN: &[BuiltIn] = &[
         critical: false,
     },
     BuiltIn {
+        event_type: "email.confirmation",
+        description: "Somebody was asked by mail whether they want to be told of events.",
+        critical: false,
+    },
+    BuiltIn {
         event_type: "email.owner_alert",
         description: "The owner is told of deliveries that were given up.",
         critical: true,
@@ -113,6 +118,12 @@ pub const BUILT_IN: &[BuiltIn] = &[
         description: "The file of a voice note was uploaded, and is what it was declared to be.",
         critical: false,
     },
+    BuiltIn {
+        event_type: "email.owner_default_changed",
+        description: "The address that is told when nobody else is was changed.",
+        critical: true,
+    },
+    BuiltIn { event_type: "email.test", description: "Somebody asked for a test mail.", critical: false },
     BuiltIn {
         event_type: "webhook.delivery.terminal_failure",
         description: "A delivery was given up: refused for good, or failed at its last attempt.",

@@ -20,6 +20,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::api::dialect::Dialect;
 use crate::api::table::Table;
 use crate::health;
+use crate::mail_pages;
 use crate::openapi::{Route, serve};
 use crate::problem::Problem;
 use crate::request_id::{after_panic, observe};
@@ -39,7 +40,7 @@ pub(crate) fn routes(dialect: Dialect) -> Vec<Route> {
 }
 
 fn v2_table() -> Table {
-    v2::table().and(health::table()).and(serve::table())
+    v2::table().and(mail_pages::table()).and(health::table()).and(serve::table())
 }
 
 /// Puts routes into the layers that all of them share: whatever happens inside, what comes out has

@@ -170,6 +170,26 @@ impl Table {
         self.at(Door::Reporters, method, path, need, handler, describe)
     }
 
+    /// A page for anybody, as often as an address may ask: links in mails lead there.
+    pub(crate) fn page<H, T>(
+        mut self,
+        method: Method,
+        path: &str,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        let filter = filter_of(&method);
+        // No role and no scope is asked for.
+        let access = Some((Need { role: Role::Creator, scope: None }, Door::Anybody));
+        let route = Route { method, path: path.to_owned(), access, operation: describe() };
+        self.0.push(Line { route, for_pages: false, mount: Box::new(move || on(filter, handler)) });
+        self
+    }
+
     /// A route of the service itself, which nobody counts.
     pub(crate) fn open<H, T>(
         mut self,

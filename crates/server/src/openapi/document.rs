@@ -125,7 +125,9 @@ fn operation(dialect: Dialect, route: &Route, components: &Map<String, Value>) -
         "parameters": parameters(dialect, route, writes),
         "responses": responses,
     });
-    if let Some(body) = body_of(route, writes) {
+    if let Some((field, value)) = route.operation.form {
+        shown["requestBody"] = form_body(field, value);
+    } else if let Some(body) = body_of(route, writes) {
         shown["requestBody"] = request_body(&body, components);
     }
     if let Some(media_type) = operation.file {
@@ -146,6 +148,14 @@ fn body_of(route: &Route, writes: bool) -> Option<Body> {
     let nothing = || Body { name: "Nothing", schema: object().schema(), required: false };
     let takes = writes && route.method != Method::DELETE;
     route.operation.body.clone().or_else(|| takes.then(nothing))
+}
+
+/// What a browser sends, or a mailbox in its place.
+fn form_body(field: &str, value: &str) -> Value {
+    let schema =
+        json!({ "type": "object", "required": [field], "properties": { field: { "const": value } } });
+    let form = json!({ "schema": schema, "example": { field: value } });
+    json!({ "required": true, "content": { "application/x-www-form-urlencoded": form } })
 }
 
 fn request_body(body: &Body, components: &Map<String, Value>) -> Value {

@@ -26,6 +26,8 @@ pub(crate) struct Operation {
     pub(super) body: Option<Body>,
     /// The media type of a body that is no JSON.
     pub(super) file: Option<&'static str>,
+    /// The one field of a form that a browser sends instead, and what it holds.
+    pub(super) form: Option<(&'static str, &'static str)>,
     pub(super) answers: Vec<Answer>,
     pub(super) problems: Vec<(u16, &'static str, &'static str)>,
     pub(super) components: Vec<(String, Value)>,
@@ -62,6 +64,7 @@ impl Operation {
             parameters: Vec::new(),
             body: None,
             file: None,
+            form: None,
             answers: Vec::new(),
             problems: Vec::new(),
             components: Vec::new(),
@@ -137,6 +140,11 @@ impl Operation {
     /// A body that is a file.
     pub(crate) fn takes(self, media_type: &'static str) -> Operation {
         Operation { file: Some(media_type), ..self }
+    }
+
+    /// The body is the form of a page, with one field.
+    pub(crate) fn form(self, field: &'static str, value: &'static str) -> Operation {
+        Operation { form: Some((field, value)), ..self }
     }
 
     /// A success with a JSON body.

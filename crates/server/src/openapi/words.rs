@@ -16,11 +16,13 @@ use angarium_domain::event::{Origin as DomainOrigin, PayloadFormat as DomainPayl
 use angarium_domain::event_type::EVENT_TYPE_BYTES_MAX;
 use angarium_domain::headers::{HEADERS_MAX, NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use angarium_domain::ids::{
-    ApiKeyKind, DecisionKind, DeliveryKind, EventKind, Id, ItemKind, Kind, ReplayKind,
+    ApiKeyKind, DecisionKind, DeliveryKind, EmailSubscriptionKind, EventKind, Id, ItemKind, Kind, ReplayKind,
     ReportKind as ReportIdKind, SourceKind as SourceIdKind, SubscriptionKind, TokenKind, VoiceNoteKind,
 };
+use angarium_domain::mail_address::ADDRESS_BYTES_MAX;
 use angarium_domain::outcome::{Class, Failure as DomainFailure, RetryOn as DomainRetryOn};
 use angarium_domain::quota::Plan as DomainPlan;
+use angarium_domain::recipient::Standing as EmailStanding;
 use angarium_domain::replay::{JobStatus, Target};
 use angarium_domain::report::{DELIVERIES_MAX, Kind as DomainReportKind};
 use angarium_domain::retry::{ATTEMPTS_MAX, SPAN_MAX};
@@ -78,6 +80,8 @@ words! {
     EventId = id::<EventKind>();
     /// Names a webhook.
     SubscriptionId = id::<SubscriptionKind>();
+    /// Names an e-mail subscription: the same 26 characters as in its deliveries, where it begins with `sub_`.
+    EmailSubscriptionId = id::<EmailSubscriptionKind>();
     /// Names a delivery: one event on its way to one webhook.
     DeliveryId = id::<DeliveryKind>();
     /// Names a decision about a session.
@@ -193,6 +197,14 @@ words! {
     Handle = text().matching("^[a-z0-9][a-z0-9_-]{0,63}$").such_as("acme");
     /// Names a webhook in the v1 API: the same 26 characters as in v2, where it begins with `sub_`.
     WebhookId = id::<WebhookKind>();
+    /// One address, in ASCII, without a name.
+    Email = text().with_length_max(ADDRESS_BYTES_MAX).such_as("anna@example.com");
+    /// How an e-mail subscription stands. Mails are sent where it is `active` or `degraded`.
+    EmailStatus = choices!(EmailStanding: PendingConfirmation, Active, Degraded, Suppressed, Unsubscribed);
+    /// How the owner's default address stands.
+    OwnerEmailStatus = choice(&["unset", "active", "degraded", "suppressed"]);
+    /// The token of a link in a mail.
+    LinkToken = text().matching("^[A-Za-z0-9_-]+$").such_as("AQGcgRxx0h1LrKJXTqVrUwE");
     /// An instant, RFC 3339 in UTC, with milliseconds.
     TimeInMillis = text().in_format("date-time").such_as("2026-02-25T12:00:00.000Z");
     /// How many writes a day a handle may make.

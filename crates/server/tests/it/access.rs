@@ -42,6 +42,27 @@ const TABLE: &[Row] = &[
     ("POST", "/mobile/inbox/inb_01arz3ndektsv4rrffq69g5fav/unread", "CREATOR", Some("inbox.write")),
     ("POST", "/mobile/inbox/inb_01arz3ndektsv4rrffq69g5fav/archive", "CREATOR", Some("inbox.write")),
     ("POST", "/mobile/inbox/inb_01arz3ndektsv4rrffq69g5fav/unarchive", "CREATOR", Some("inbox.write")),
+    ("POST", "/notifications/email-subscriptions", "OPERATOR", Some("notifications.write")),
+    (
+        "DELETE",
+        "/notifications/email-subscriptions/ems_01arz3ndektsv4rrffq69g5fav",
+        "OPERATOR",
+        Some("notifications.write"),
+    ),
+    (
+        "POST",
+        "/notifications/email-subscriptions/ems_01arz3ndektsv4rrffq69g5fav/test",
+        "OPERATOR",
+        Some("notifications.write"),
+    ),
+    (
+        "DELETE",
+        "/notifications/email-subscriptions/ems_01arz3ndektsv4rrffq69g5fav/suppression",
+        "OPERATOR",
+        Some("notifications.write"),
+    ),
+    ("PUT", "/notifications/owner-default-email", "OWNER", None),
+    ("POST", "/notifications/owner-default-email/test", "OWNER", None),
     ("POST", "/filters/check", "CREATOR", Some("webhooks.read")),
     ("GET", "/deliveries", "CREATOR", Some("deliveries.read")),
     // A stream does not end: one that is refused for its filter was let in.
@@ -87,7 +108,7 @@ const TABLE: &[Row] = &[
     ("DELETE", "/api-keys/key_01arz3ndektsv4rrffq69g5fav", "OWNER", None),
 ];
 const ROLES: [&str; 3] = ["CREATOR", "OPERATOR", "OWNER"];
-const SCOPES: [&str; 20] = [
+const SCOPES: [&str; 21] = [
     "events.write",
     "events.read",
     "webhooks.write",
@@ -108,6 +129,7 @@ const SCOPES: [&str; 20] = [
     "chain.manage",
     "mobile.write",
     "mobile.read",
+    "notifications.write",
 ];
 
 /// Asks with an empty object: access is decided before anything is missed in it.

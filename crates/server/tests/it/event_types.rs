@@ -193,8 +193,8 @@ async fn notifications_show_who_is_told_of_what() {
     let seen = owner.get("/notifications").await.expect(StatusCode::OK).json();
     assert_eq!(seen["webhooks"], owner.get("/webhooks").await.json()["webhooks"]);
     assert_eq!(
-        (&seen["emailSubscriptions"], &seen["ownerDefaultEmail"]),
-        (&json!([]), &json!({ "email": null, "status": "unset" }))
+        (&seen["emailSubscriptions"], &seen["ownerDefaultEmail"]["status"]),
+        (&json!([]), &json!("unset"))
     );
     assert_eq!(seen["eventCatalog"], owner.get("/event-types").await.json()["eventTypes"]);
     assert!(names(&seen["eventCatalog"]).contains(&"order.paid"));

@@ -20,6 +20,7 @@ mod cli_demo;
 mod context_store;
 mod dead_letters;
 mod deliveries;
+mod emails;
 mod event_types;
 mod events;
 mod events_document;
@@ -52,6 +53,10 @@ mod v1_webhooks;
 mod verification;
 mod voice_notes;
 mod webhooks;
+
+// The mail server that the channel is tried against, too.
+#[path = "../../../channels/tests/it/mail_server.rs"]
+mod mail_server;
 
 // What a caller may ask, and how often.
 mod handles;

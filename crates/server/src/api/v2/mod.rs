@@ -10,6 +10,7 @@ pub(crate) mod context_sources;
 mod credential_form;
 mod dead_letters;
 pub(super) mod deliveries;
+mod email_subscriptions;
 mod event_types;
 pub(super) mod events;
 mod filters;
@@ -18,6 +19,7 @@ mod inbox;
 mod inbox_stream;
 mod media;
 mod notifications;
+mod owner_default_email;
 mod public_keys;
 mod replays;
 mod reports;
@@ -66,6 +68,7 @@ pub(crate) fn table() -> Table {
     let mobile_write = token_or(Creator, Scope::MobileWrite);
     let mobile_read = token_or(Creator, Scope::MobileRead);
     let mobile_remove = token_or(Operator, Scope::MobileWrite);
+    let notifications_write = token_or(Operator, Scope::NotificationsWrite);
     let people = Need { role: Operator, scope: None };
     let owners = Need { role: Owner, scope: None };
 
@@ -102,6 +105,12 @@ pub(crate) fn table() -> Table {
         .route(POST, "/mobile/inbox/{id}/unread", inbox_mark, inbox::unread, inbox::docs::unread)
         .route(POST, "/mobile/inbox/{id}/archive", inbox_mark, inbox::archive, inbox::docs::archive)
         .route(POST, "/mobile/inbox/{id}/unarchive", inbox_mark, inbox::unarchive, inbox::docs::unarchive)
+        .route(POST, "/notifications/email-subscriptions", notifications_write, email_subscriptions::create, email_subscriptions::docs::create)
+        .route(DELETE, "/notifications/email-subscriptions/{id}", notifications_write, email_subscriptions::delete, email_subscriptions::docs::delete)
+        .route(POST, "/notifications/email-subscriptions/{id}/test", notifications_write, email_subscriptions::test, email_subscriptions::docs::test)
+        .route(DELETE, "/notifications/email-subscriptions/{id}/suppression", notifications_write, email_subscriptions::lift_suppression, email_subscriptions::docs::lift_suppression)
+        .route(PUT, "/notifications/owner-default-email", owners, owner_default_email::put, owner_default_email::docs::put)
+        .route(POST, "/notifications/owner-default-email/test", owners, owner_default_email::test, owner_default_email::docs::test)
         .route(POST, "/filters/check", webhooks_read, filters::check, filters::docs::check)
         .route(GET, "/deliveries", deliveries_read, deliveries::list, deliveries::docs::list)
         .route(GET, "/deliveries/stream", deliveries_read, stream::stream, stream::docs::stream)

@@ -1,0 +1,116 @@
+//! What is asked for and what is answered about e-mail subscriptions.
+
+use std::time::Duration;
+
+use angarium_domain::account::Closed;
+use angarium_domain::event_type::EventPattern;
+use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
+use angarium_domain::mail_address::MailAddress;
+use angarium_domain::recipient::Standing;
+use angarium_domain::subscription::Subscription;
+use angarium_domain::time::Timestamp;
+use angarium_store::StoreError;
+
+use crate::once::RepeatError;
+
+/// An e-mail subscription as it is asked for.
+#[derive(Debug, Clone)]
+pub struct NewEmailSubscription {
+    /// Whom to ask.
+    pub email: MailAddress,
+    /// What they are to be told of. Not empty; duplicates collapse.
+    pub event_types: Vec<EventPattern>,
+}
+
+/// Everybody who is told by mail at a handle.
+#[derive(Debug, Clone)]
+pub struct Recipients {
+    /// Those who asked for events, newest first.
+    pub subscribers: Vec<Subscription>,
+    /// The owner's default address, if there ever was one.
+    pub owner_default: Option<Subscription>,
+    /// When this was so.
+    pub now: Timestamp,
+}
+
+/// The owner's default address as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerDefault {
+    /// The address; none if none is named.
+    pub email: Option<MailAddress>,
+    /// How it stands; none if none is named.
+    pub standing: Option<Standing>,
+}
+
+impl OwnerDefault {
+    /// Of a subscription, if there ever was one. Who wants no more mails is named all the same.
+    pub fn of(subscription: Option<&Subscription>) -> OwnerDefault {
+        let standing = subscription
+            .and_then(|subscription| subscription.recipient.as_ref().map(|recipient| recipient.standing()));
+        let named = standing.filter(|standing| *standing != Standing::Unsubscribed).and(subscription);
+        let email = named.and_then(|subscription| MailAddress::of_endpoint(&subscription.endpoint_url));
+        OwnerDefault { standing: standing.filter(|_| email.is_some()), email }
+    }
+}
+
+/// What a test made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MailTested {
+    /// The event.
+    pub event_id: EventId,
+    /// Its only delivery, whose id is also the name of the mail.
+    pub delivery_id: DeliveryId,
+}
+
+/// Why nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EmailError {
+    /// The handle has no such e-mail subscription.
+    #[error("there is no such e-mail subscription")]
+    NotFound,
+    /// This service sends no mails.
+    #[error("this service is not set up to send e-mail; its operator can set email.transport")]
+    NotConfigured,
+    /// The handle has as many as it may have.
+    #[error("the handle has {limit} e-mail subscriptions, which is the limit")]
+    TooMany {
+        /// How many it may have.
+        limit: usize,
+    },
+    /// Too many mails to people who have not confirmed.
+    #[error("too many addresses were asked lately; try again in {} s", retry_after.as_secs())]
+    TooManyQuestions {
+        /// When there is room again.
+        retry_after: Duration,
+    },
+    /// The address has confirmed already.
+    #[error("the address is subscribed already; remove that subscription first to change it")]
+    Subscribed(SubscriptionId),
+    /// Mail to the address bounced.
+    #[error("mail to this address bounced; take it off the suppression list once it receives again")]
+    Suppressed,
+    /// Nobody has confirmed, or they want no more.
+    #[error("whoever reads this mailbox has not confirmed the subscription")]
+    NotConfirmed,
+    /// No default address is named.
+    #[error("no owner default email is set")]
+    NoOwnerDefault,
+    /// All is as it should be. Never leaves the engine.
+    #[error("there is nothing to change")]
+    NothingToChange,
+    /// The idempotency key says no.
+    #[error(transparent)]
+    Repeat(#[from] RepeatError),
+    /// The handle may not act.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// Others change the handle all the time.
+    #[error("the handle is being changed by others; try again in {} s", retry_after.as_secs())]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

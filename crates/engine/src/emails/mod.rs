@@ -1,0 +1,589 @@
+//! E-mail subscriptions: asking for consent, taking it, ending it; and the address of an owner.
+//!
+//! Whatever goes out is a delivery, written in the same transaction as the state that it tells of.
+
+mod forms;
+mod owner;
+mod questions;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_domain::access::Mode;
+use angarium_domain::audit::changed;
+use angarium_domain::dispatch::LaneRules;
+use angarium_domain::event::{Event, Origin, PayloadFormat};
+use angarium_domain::handle::Handle;
+use angarium_domain::headers::CustomHeaders;
+use angarium_domain::ids::SubscriptionId;
+use angarium_domain::mail_address::MailAddress;
+use angarium_domain::mail_link::{Purpose as LinkPurpose, Token};
+use angarium_domain::payload::Payload;
+use angarium_domain::recipient::{self, Purpose, Recipient, Standing, consent_text};
+use angarium_domain::retry::RetryPolicy;
+use angarium_domain::secret::{SigningKey, SigningKeys};
+use angarium_domain::signature::SigningProfile;
+use angarium_domain::subscription::{ChannelKind, EndpointUrl, Status, Subscription, without_duplicates};
+use angarium_domain::time::Timestamp;
+use angarium_store::StoreError;
+use angarium_store::directory::{Change, Entry, Snapshot};
+use angarium_store::event_log::Append;
+use angarium_store::write::Written;
+use serde_json::{Value, json};
+
+use crate::ids::new_id;
+use crate::lanes::Lanes;
+use crate::once::{Once, Reply};
+use crate::planner::{Again, Plan};
+use crate::post::Post;
+use crate::snapshots::find;
+use crate::{Caller, DECISIONS_MAX, Desk};
+
+pub use forms::{EmailError, MailTested, NewEmailSubscription, OwnerDefault, Recipients};
+use questions::Questions;
+
+/// The deadline of one attempt, in seconds: servers that check a mail take their time with the reply.
+const TIMEOUT_SECONDS: u32 = 30;
+/// Who acts by a link in a mail.
+const READER: &str = "recipient";
+
+/// The e-mail subscriptions of all handles.
+#[derive(Clone)]
+pub struct Emails {
+    desk: Desk,
+    lanes: Lanes,
+    post: Post,
+    questions: Questions,
+}
+
+/// A decision: how a subscription is from now on, and what is sent because of it.
+struct Decision {
+    entry: Arc<Entry>,
+    /// The event that tells of it, and whom it goes to beside the present address.
+    told: Option<(Arc<Event>, Vec<Again>)>,
+    action: &'static str,
+}
+
+impl Emails {
+    pub(crate) fn new(desk: Desk, lanes: Lanes, post: Post) -> Emails {
+        let questions = Questions::new(desk.clone());
+        Emails { desk, lanes, post, questions }
+    }
+
+    /// Everybody who is told by mail at a handle, newest first.
+    pub async fn recipients(&self, handle: &Handle) -> Result<Recipients, StoreError> {
+        let snapshot = self.desk.snapshots.get(handle).await?;
+        let of = |entry: &Arc<Entry>| entry.subscription.clone();
+        Ok(Recipients {
+            subscribers: subscribers(&snapshot).map(of).collect(),
+            owner_default: owner_default(&snapshot).map(of),
+            now: self.desk.clock.now(),
+        })
+    }
+
+    /// Asks whoever reads a mailbox whether they want to be told. Asking again within an hour sends
+    /// nothing.
+    pub async fn subscribe(
+        &self,
+        caller: Caller,
+        new: NewEmailSubscription,
+        once: Once<(Subscription, Timestamp)>,
+    ) -> Result<Reply, EmailError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<EmailError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        self.require_post()?;
+        let mut asking = self.questions.begin(&caller.handle).await?;
+        let (id, seed) = (new_id(&*self.desk.ids, self.desk.clock.now()), self.desk.ids.key());
+        let made = |entry: &Entry, now| (entry.subscription.clone(), now);
+        let reply = self
+            .decide(&caller, once, made, |snapshot, now| {
+                let known = subscribers(snapshot).find(|entry| is_mailbox_of(entry, &new.email));
+                match known.map(|entry| (entry, standing(entry))) {
+                    Some((entry, Standing::Active | Standing::Degraded)) => {
+                        Err(EmailError::Subscribed(entry.subscription.id))
+                    }
+                    Some((_, Standing::Suppressed)) => Err(EmailError::Suppressed),
+                    Some((entry, Standing::PendingConfirmation)) if is_fresh(entry, now) => {
+                        // They choose when they confirm, and the page shows what they choose.
+                        let types = without_duplicates(new.event_types.clone());
+                        let entry = with(entry, now, |subscription| subscription.event_types = types);
+                        Ok(Decision { entry, told: None, action: "email.asked" })
+                    }
+                    Some((entry, Standing::PendingConfirmation | Standing::Unsubscribed)) => {
+                        let recipient = Recipient::asked(now, caller.actor.clone(), caller.ip);
+                        let types = without_duplicates(new.event_types.clone());
+                        let entry = with(entry, now, |subscription| {
+                            subscription.event_types = types;
+                            subscription.recipient = Some(Box::new(recipient));
+                        });
+                        self.question(&caller, entry, &mut asking, now)
+                    }
+                    None if subscribers(snapshot).count() >= recipient::RECIPIENTS_PER_HANDLE_MAX => {
+                        Err(EmailError::TooMany { limit: recipient::RECIPIENTS_PER_HANDLE_MAX })
+                    }
+                    None => {
+                        let recipient = Recipient::asked(now, caller.actor.clone(), caller.ip);
+                        let types = without_duplicates(new.event_types.clone());
+                        let entry = made_entry(&caller.handle, id, seed, &new.email, types, recipient, now);
+                        self.question(&caller, entry, &mut asking, now)
+                    }
+                }
+            })
+            .await?;
+        asking.asked(&new.email);
+        Ok(reply)
+    }
+
+    /// Ends a subscription by the owner's hand, whatever its recipient said.
+    pub async fn remove(
+        &self,
+        caller: Caller,
+        id: SubscriptionId,
+        once: Once<()>,
+    ) -> Result<Reply, EmailError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<EmailError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        for _ in 0..DECISIONS_MAX {
+            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+            snapshot.account.admits_writes()?;
+            let entry = find_subscriber(&snapshot, id).ok_or(EmailError::NotFound)?;
+            let now = self.desk.clock.now();
+            let (answer, idempotency) = once.answer_to(&(), now);
+            let told = changed(Some(&entry.subscription), None);
+            let audit = caller.audit_of(now, "email.removed", id.to_string(), told);
+            let context = caller.context(idempotency, Some(audit));
+            let change = Change::Remove(id);
+            match self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await {
+                Ok(written) => {
+                    self.lanes.removed(&caller.handle, id).await;
+                    self.lanes.caught_up().await;
+                    return Ok(once.reply(written, answer)?);
+                }
+                Err(StoreError::Conflict) => drop(self.desk.snapshots.refresh(&caller.handle).await?),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(EmailError::Overloaded { retry_after: Duration::from_secs(1) })
+    }
+
+    /// Queues a test mail to somebody who confirmed.
+    pub async fn test(
+        &self,
+        caller: Caller,
+        id: SubscriptionId,
+        once: Once<MailTested>,
+    ) -> Result<Reply, EmailError> {
+        self.test_of(caller, once, |snapshot| {
+            find_subscriber(snapshot, id).cloned().ok_or(EmailError::NotFound)
+        })
+        .await
+    }
+
+    /// Takes a mailbox off the suppression list, by the owner's hand.
+    pub async fn lift_suppression(
+        &self,
+        caller: Caller,
+        id: SubscriptionId,
+        once: Once<(Subscription, Timestamp)>,
+    ) -> Result<Reply, EmailError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<EmailError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        let made = |entry: &Entry, now| (entry.subscription.clone(), now);
+        self.decide(&caller, once, made, |snapshot, now| {
+            let entry = find_subscriber(snapshot, id).ok_or(EmailError::NotFound)?;
+            let entry = with(entry, now, |subscription| {
+                if let Some(recipient) = &mut subscription.recipient {
+                    recipient.suppressed = None;
+                }
+            });
+            Ok(Decision { entry, told: None, action: "email.suppression_lifted" })
+        })
+        .await
+    }
+
+    /// Whose question a link is about, and what was asked. None if it is no link of ours, or is about
+    /// another question by now.
+    pub async fn question_of(&self, text: &str) -> Result<Option<(Subscription, Timestamp)>, StoreError> {
+        let Some((entry, _)) = self.found_by(text, asked_purpose).await? else { return Ok(None) };
+        Ok(Some((entry.subscription.clone(), self.desk.clock.now())))
+    }
+
+    /// Takes the consent that a link's reader gives. Answers whether it is given, now or before; none if
+    /// it is no link of ours.
+    pub async fn confirm(
+        &self,
+        text: &str,
+        request_id: &str,
+        ip: Option<IpAddr>,
+    ) -> Result<Option<bool>, EmailError> {
+        let Some((found, handle)) = self.found_by(text, asked_purpose).await? else { return Ok(None) };
+        let (id, asked_at) = (found.subscription.id, asked_at(&found));
+        let caller = reader(handle, request_id, ip);
+        let mut given = false;
+        let decided = self
+            .decide(
+                &caller,
+                Once::unkeyed(),
+                |_, _| (),
+                |snapshot, now| {
+                    let entry = find_subscriber(snapshot, id).ok_or(EmailError::NotFound)?;
+                    // The question may have been put anew meanwhile.
+                    let same = asked_at == self::asked_at(entry);
+                    let text = consent_text(&entry.subscription.handle, &entry.subscription.event_types);
+                    let mut recipient = entry.subscription.recipient.clone().ok_or(EmailError::NotFound)?;
+                    given = same && recipient.confirm(now, ip, text);
+                    if !given || Some(&recipient) == entry.subscription.recipient.as_ref() {
+                        return Err(EmailError::NothingToChange);
+                    }
+                    let entry =
+                        with(entry, now, |subscription| subscription.recipient = Some(recipient.clone()));
+                    Ok(Decision { entry, told: None, action: "email.confirmed" })
+                },
+            )
+            .await;
+        match decided {
+            Ok(_) => Ok(Some(true)),
+            Err(EmailError::NothingToChange) => Ok(Some(given)),
+            Err(EmailError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whose subscription a link would end.
+    pub async fn subscription_of(&self, text: &str) -> Result<Option<Subscription>, StoreError> {
+        let found = self.found_by(text, |_| Some(LinkPurpose::Unsubscribe)).await?;
+        Ok(found.map(|(entry, _)| entry.subscription.clone()))
+    }
+
+    /// Ends the subscription that a link names, for its reader. Answers false if it is no link of ours.
+    /// Ending one that has ended changes nothing.
+    pub async fn unsubscribe(
+        &self,
+        text: &str,
+        request_id: &str,
+        ip: Option<IpAddr>,
+    ) -> Result<bool, EmailError> {
+        let found = self.found_by(text, |_| Some(LinkPurpose::Unsubscribe)).await?;
+        let Some((found, handle)) = found else { return Ok(false) };
+        let (id, caller) = (found.subscription.id, reader(handle, request_id, ip));
+        let decided = self
+            .decide(
+                &caller,
+                Once::unkeyed(),
+                |_, _| (),
+                |snapshot, now| {
+                    let entry = find_email(snapshot, id).ok_or(EmailError::NotFound)?;
+                    let mut recipient = entry.subscription.recipient.clone().ok_or(EmailError::NotFound)?;
+                    if !recipient.withdraw(now) {
+                        return Err(EmailError::NothingToChange);
+                    }
+                    let entry =
+                        with(entry, now, |subscription| subscription.recipient = Some(recipient.clone()));
+                    Ok(Decision { entry, told: None, action: "email.unsubscribed" })
+                },
+            )
+            .await;
+        match decided {
+            Ok(_) | Err(EmailError::NothingToChange) => Ok(true),
+            Err(EmailError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The subscription behind a link, if the link is of its own keys.
+    async fn found_by(
+        &self,
+        text: &str,
+        purpose: impl Fn(&Entry) -> Option<LinkPurpose>,
+    ) -> Result<Option<(Arc<Entry>, Handle)>, StoreError> {
+        let Ok(token) = text.parse::<Token>() else { return Ok(None) };
+        let handle = token.handle().clone();
+        let snapshot = self.desk.snapshots.get(&handle).await?;
+        let entry = find_email(&snapshot, token.subscription_id()).filter(|_| !snapshot.account.is_removed());
+        let entry =
+            entry.filter(|entry| purpose(entry).is_some_and(|purpose| token.is_for(&entry.keys, purpose)));
+        Ok(entry.map(|entry| (entry.clone(), handle)))
+    }
+
+    async fn test_of(
+        &self,
+        caller: Caller,
+        once: Once<MailTested>,
+        of: impl Fn(&Snapshot) -> Result<Arc<Entry>, EmailError> + Send + Sync,
+    ) -> Result<Reply, EmailError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<EmailError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        self.require_post()?;
+        for _ in 0..DECISIONS_MAX {
+            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+            snapshot.account.admits_writes()?;
+            let entry = of(&snapshot)?;
+            match standing(&entry) {
+                Standing::Active | Standing::Degraded => {}
+                Standing::Suppressed => return Err(EmailError::Suppressed),
+                Standing::PendingConfirmation | Standing::Unsubscribed => {
+                    return Err(EmailError::NotConfirmed);
+                }
+            }
+            let now = self.desk.clock.now();
+            let id = entry.subscription.id;
+            let payload = json!({ "subscriptionId": id, "test": true });
+            let event = self.event(&caller, recipient::TEST, Origin::of_test(caller.mode), &payload, now);
+            let mut plan = self.desk.planner.plan();
+            let (account, to) = (&snapshot.account, &entry.subscription);
+            let delivery_id = self.desk.planner.add(&mut plan, account, to, &event, Again::default(), now);
+            let tested = MailTested { event_id: event.id, delivery_id };
+            let (answer, idempotency) = once.answer_to(&tested, now);
+            let told = changed(None, Some(&json!({ "eventId": event.id, "deliveryId": delivery_id })));
+            let audit = caller.audit_of(now, "email.tested", id.to_string(), told);
+            let append = Append {
+                decided_upon: vec![(caller.handle.clone(), snapshot.version)],
+                events: vec![event],
+                deliveries: plan.deliveries(),
+                context: caller.context(idempotency, Some(audit)),
+                ..Append::default()
+            };
+            match self.desk.store.append(append).await {
+                Ok(written) => {
+                    if let Written::Done(()) = written {
+                        self.desk.planner.announce(plan).await;
+                    }
+                    return Ok(once.reply(written, answer)?);
+                }
+                Err(StoreError::Conflict) => drop(self.desk.snapshots.refresh(&caller.handle).await?),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(EmailError::Overloaded { retry_after: Duration::from_secs(1) })
+    }
+
+    /// The decision to put a question, not before the address may have another mail.
+    fn question(
+        &self,
+        caller: &Caller,
+        entry: Arc<Entry>,
+        asking: &mut questions::Asking<'_>,
+        now: Timestamp,
+    ) -> Result<Decision, EmailError> {
+        let Subscription { id, event_types, .. } = &entry.subscription;
+        let address =
+            MailAddress::of_endpoint(&entry.subscription.endpoint_url).ok_or(EmailError::NotFound)?;
+        let due_at = asking.due_at(&address, now)?;
+        let expires_at = now + recipient::QUESTION_KEPT;
+        let payload = json!({
+            "subscriptionId": id, "email": address, "eventTypes": event_types, "expiresAt": expires_at,
+        });
+        let event = self.event(caller, recipient::CONFIRMATION, Origin::System, &payload, now);
+        let mail = Again { not_before: Some(due_at), ..Again::default() };
+        Ok(Decision { entry, told: Some((event, vec![mail])), action: "email.asked" })
+    }
+
+    /// Decides, commits with what is sent, and decides again while others win the race.
+    async fn decide<T>(
+        &self,
+        caller: &Caller,
+        once: Once<T>,
+        made: impl Fn(&Entry, Timestamp) -> T + Send + Sync,
+        mut decide: impl FnMut(&Snapshot, Timestamp) -> Result<Decision, EmailError> + Send,
+    ) -> Result<Reply, EmailError> {
+        for _ in 0..DECISIONS_MAX {
+            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+            snapshot.account.admits_writes()?;
+            let now = self.desk.clock.now();
+            let Decision { entry, told, action } = decide(&snapshot, now)?;
+            let subscription = &entry.subscription;
+            let (plan, event) = self.planned(&snapshot, subscription, told, now);
+            let (answer, idempotency) = once.answer_to(&made(&entry, now), now);
+            let before = find(&snapshot, subscription.id).map(|entry| &entry.subscription);
+            let difference = changed(before, Some(subscription));
+            let audit = caller.audit_of(now, action, subscription.id.to_string(), difference);
+            let append = Append {
+                decided_upon: vec![(caller.handle.clone(), snapshot.version)],
+                events: event.into_iter().collect(),
+                deliveries: plan.deliveries(),
+                subscription: Some(entry.clone()),
+                context: caller.context(idempotency, Some(audit)),
+                ..Append::default()
+            };
+            match self.desk.store.append(append).await {
+                Ok(written) => {
+                    let rules = LaneRules::of(subscription, &snapshot.account);
+                    // Attempts must find the subscription as it is now before they begin.
+                    self.lanes.changed(&caller.handle, subscription.id, rules).await;
+                    if let Written::Done(()) = written {
+                        self.desk.planner.announce(plan).await;
+                    }
+                    self.lanes.caught_up().await;
+                    return Ok(once.reply(written, answer)?);
+                }
+                Err(StoreError::Conflict) => drop(self.desk.snapshots.refresh(&caller.handle).await?),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(EmailError::Overloaded { retry_after: Duration::from_secs(1) })
+    }
+
+    fn planned(
+        &self,
+        snapshot: &Snapshot,
+        to: &Subscription,
+        told: Option<(Arc<Event>, Vec<Again>)>,
+        now: Timestamp,
+    ) -> (Plan, Option<Arc<Event>>) {
+        let mut plan = self.desk.planner.plan();
+        let event = told.map(|(event, mails)| {
+            for mail in mails {
+                self.desk.planner.add(&mut plan, &snapshot.account, to, &event, mail, now);
+            }
+            event
+        });
+        (plan, event)
+    }
+
+    fn event(
+        &self,
+        caller: &Caller,
+        event_type: &str,
+        origin: Origin,
+        payload: &Value,
+        now: Timestamp,
+    ) -> Arc<Event> {
+        Arc::new(Event {
+            id: new_id(&*self.desk.ids, now),
+            handle: caller.handle.clone(),
+            event_type: event_type.parse().expect("a valid event type"),
+            occurred_at: now.into(),
+            accepted_at: now,
+            origin,
+            ordering_key: None,
+            payload: Payload::of_our_own(payload),
+            trace: caller.trace.clone(),
+        })
+    }
+
+    fn require_post(&self) -> Result<(), EmailError> {
+        if self.post.is_configured() { Ok(()) } else { Err(EmailError::NotConfigured) }
+    }
+}
+
+/// Whoever acts by a link in a mail.
+fn reader(handle: Handle, request_id: &str, ip: Option<IpAddr>) -> Caller {
+    Caller {
+        handle,
+        actor: READER.to_owned(),
+        request_id: request_id.to_owned(),
+        ip,
+        mode: Mode::Live,
+        trace: None,
+        draw: None,
+    }
+}
+
+/// A new subscription of a mailbox.
+fn made_entry(
+    handle: &Handle,
+    id: SubscriptionId,
+    seed: [u8; 32],
+    address: &MailAddress,
+    event_types: Vec<angarium_domain::event_type::EventPattern>,
+    recipient: Recipient,
+    now: Timestamp,
+) -> Arc<Entry> {
+    // Nothing is signed with it: the links in mails are made of it.
+    let key = SigningKey::hmac(seed);
+    let subscription = Subscription {
+        id,
+        handle: handle.clone(),
+        endpoint_url: address.to_endpoint(),
+        event_types,
+        filter: None,
+        description: None,
+        signing_profile: SigningProfile::default(),
+        payload_format: PayloadFormat::default(),
+        retry_policy: RetryPolicy::Email,
+        headers: CustomHeaders::default(),
+        rate_limit_per_second: None,
+        max_concurrency: None,
+        timeout_seconds: TIMEOUT_SECONDS,
+        ordered: false,
+        status: Status::Active,
+        auto_disable: None,
+        disabled: None,
+        gone_at: None,
+        verification: None,
+        recipient: Some(Box::new(recipient)),
+        secret_hint: String::new(),
+        past_endpoints: Vec::new(),
+        created_at: now,
+        updated_at: now,
+    };
+    Arc::new(Entry { subscription, keys: Arc::new(SigningKeys::new(key)) })
+}
+
+/// An entry as an edit leaves it.
+fn with(entry: &Entry, now: Timestamp, edit: impl FnOnce(&mut Subscription)) -> Arc<Entry> {
+    let mut entry = entry.clone();
+    edit(&mut entry.subscription);
+    entry.subscription.updated_at = now;
+    Arc::new(entry)
+}
+
+fn emails(snapshot: &Snapshot) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
+    snapshot.subscriptions.iter().filter(|entry| entry.subscription.channel() == ChannelKind::Email)
+}
+
+/// Those who asked for events, newest first.
+fn subscribers(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Entry>> {
+    emails(snapshot).rev().filter(|entry| purpose(entry) == Some(Purpose::Subscriber))
+}
+
+/// The owner's default address, if there ever was one.
+fn owner_default(snapshot: &Snapshot) -> Option<&Arc<Entry>> {
+    emails(snapshot).find(|entry| purpose(entry) == Some(Purpose::OwnerDefault))
+}
+
+fn find_email(snapshot: &Snapshot, id: SubscriptionId) -> Option<&Arc<Entry>> {
+    find(snapshot, id).filter(|entry| entry.subscription.channel() == ChannelKind::Email)
+}
+
+fn find_subscriber(snapshot: &Snapshot, id: SubscriptionId) -> Option<&Arc<Entry>> {
+    find_email(snapshot, id).filter(|entry| purpose(entry) == Some(Purpose::Subscriber))
+}
+
+fn purpose(entry: &Entry) -> Option<Purpose> {
+    entry.subscription.recipient.as_ref().map(|recipient| recipient.purpose)
+}
+
+fn standing(entry: &Entry) -> Standing {
+    entry.subscription.recipient.as_ref().map_or(Standing::Unsubscribed, |recipient| recipient.standing())
+}
+
+fn asked_at(entry: &Entry) -> Option<Timestamp> {
+    entry.subscription.recipient.as_ref().and_then(|recipient| recipient.asked_at())
+}
+
+fn asked_purpose(entry: &Entry) -> Option<LinkPurpose> {
+    asked_at(entry).map(LinkPurpose::Confirm)
+}
+
+/// Whether the last question is too new for another.
+fn is_fresh(entry: &Entry, now: Timestamp) -> bool {
+    asked_at(entry).is_some_and(|at| now < at + recipient::QUESTION_INTERVAL)
+}
+
+fn is_mailbox_of(entry: &Entry, address: &MailAddress) -> bool {
+    mailbox(&entry.subscription.endpoint_url).is_some_and(|known| known.is_same_mailbox(address))
+}
+
+fn mailbox(endpoint: &EndpointUrl) -> Option<MailAddress> {
+    MailAddress::of_endpoint(endpoint)
+}
