@@ -1,4 +1,5 @@
-//! What the operator says of a handle: its plan, its time zone, and whether it may act.
+//! What is said of a handle as a whole: by the operator its plan, its time zone, and whether it may
+//! act; by its owner how its people are told of things.
 //!
 //! A handle of which nothing was ever said exists by virtue of credentials
 //! ([decision 0007](../../../decisions/0007-handles-exist-by-credentials.md)): it has the default
@@ -10,13 +11,14 @@ use std::str::FromStr;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::notices::Notices;
 use crate::quota::Plan;
 use crate::time::Timestamp;
 
 /// The longest reason for a suspension, in characters.
 pub const REASON_CHARS_MAX: usize = 300;
 
-/// What the operator says of a handle.
+/// What is said of a handle as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
@@ -29,6 +31,14 @@ pub struct Account {
     /// Set while it may neither write nor publish, and its deliveries are held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspension: Option<Suspension>,
+    /// The owner's word on mails.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub notices: Box<Notices>,
+}
+
+#[expect(clippy::borrowed_box, reason = "serde gives the field as it is")]
+fn is_default(notices: &Box<Notices>) -> bool {
+    **notices == Notices::default()
 }
 
 /// Whether there is such a handle.

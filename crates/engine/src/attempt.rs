@@ -144,6 +144,11 @@ impl Attempts {
             let settled = Settled { leased, entry, settlement, outcome: None, turn: Turn::Unchanged };
             return self.settle(settled, None).await;
         }
+        if entry.subscription.channel() == ChannelKind::Email
+            && let Some(opening) = self.post.postponed(leased, &snapshot, now).await?
+        {
+            return self.release_until(leased, entry, &snapshot.account, opening).await;
+        }
         let span = self.traces.attempt(leased, address(leased, entry));
         let sending = AssertUnwindSafe(self.send(leased, entry, now)).catch_unwind();
         let exchange = tokio::select! {
@@ -337,9 +342,19 @@ impl Attempts {
 
     /// Gives the delivery back as if it had not been claimed.
     async fn release(&self, leased: &Leased, entry: &Entry, account: &Account) -> Result<Ended, StoreError> {
-        let now = self.clock.now();
-        self.store.release(vec![(leased.lease.clone(), now)]).await?;
-        Ok(Ended { outcome: None, scheduled: Some(head(&leased.lease, entry, account, now)) })
+        self.release_until(leased, entry, account, self.clock.now()).await
+    }
+
+    /// The same, and it is not to be claimed before a time.
+    async fn release_until(
+        &self,
+        leased: &Leased,
+        entry: &Entry,
+        account: &Account,
+        due_at: Timestamp,
+    ) -> Result<Ended, StoreError> {
+        self.store.release(vec![(leased.lease.clone(), due_at)]).await?;
+        Ok(Ended { outcome: None, scheduled: Some(head(&leased.lease, entry, account, due_at)) })
     }
 
     fn count(&self, leased: &Leased, settlement: Settlement, took: Option<Duration>) {

@@ -65,7 +65,9 @@ pub use chains::{ChainError, Chains, Decided, SignalsAccepted};
 pub use clock::Clock;
 pub use context_store::{ContextStore, Hit, NewSource, SourceError};
 pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
-pub use emails::{EmailError, Emails, MailTested, NewEmailSubscription, OwnerDefault, Recipients};
+pub use emails::{
+    EmailError, Emails, MailTested, NewEmailSubscription, NoticeSettings, OwnerDefault, Recipients,
+};
 pub use event_types::{EventTypeError, EventTypePut, EventTypes, NewEventType};
 pub use events::{EventLife, Events};
 pub use handles::{HandleError, HandleLife, HandlePatch, Handles, NewHandle};
@@ -140,6 +142,8 @@ pub struct Mailing {
     /// Where this service is reached from outside, without a slash at the end; mails without it have no
     /// links.
     pub public_url: Option<Arc<str>>,
+    /// The domain that mails come from; none if none are sent.
+    pub sender_domain: Option<Arc<str>>,
 }
 
 /// How much at a time, and for how long.

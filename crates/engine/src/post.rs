@@ -11,9 +11,10 @@ use angarium_domain::letter::{Links, letter};
 use angarium_domain::mail_address::MailAddress;
 use angarium_domain::mail_link::{Purpose, token};
 use angarium_domain::outcome::Failure;
+use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::delivery_queue::Leased;
-use angarium_store::directory::Entry;
+use angarium_store::directory::{Entry, Snapshot};
 
 use crate::Mailing;
 use crate::catalogs::Catalogs;
@@ -25,19 +26,44 @@ use crate::snapshots::Snapshots;
 pub(crate) struct Post {
     mailer: Arc<dyn Mailer>,
     public_url: Option<Arc<str>>,
+    sender_domain: Option<Arc<str>>,
     catalogs: Catalogs,
     snapshots: Snapshots,
 }
 
 impl Post {
     pub(crate) fn new(mailing: Mailing, catalogs: Catalogs, snapshots: Snapshots) -> Post {
-        let Mailing { mailer, public_url } = mailing;
-        Post { mailer, public_url, catalogs, snapshots }
+        let Mailing { mailer, public_url, sender_domain } = mailing;
+        Post { mailer, public_url, sender_domain, catalogs, snapshots }
     }
 
     /// Whether mails can be sent with links that lead here.
     pub(crate) fn is_configured(&self) -> bool {
         self.mailer.is_configured() && self.public_url.is_some()
+    }
+
+    /// The domain that mails come from; none if none are sent.
+    pub(crate) fn sender_domain(&self) -> Option<Arc<str>> {
+        self.sender_domain.clone()
+    }
+
+    /// When a mail may go out that would go out now, if it is to wait: its reader is not to be disturbed
+    /// by what is not critical.
+    pub(crate) async fn postponed(
+        &self,
+        leased: &Leased,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let (notices, event_type) = (&snapshot.account.notices, &leased.event.event_type);
+        let opening = notices.opening(&snapshot.account, now);
+        if opening <= now {
+            return Ok(None);
+        }
+        let catalog = self.catalogs.of(&leased.lease.handle, snapshot).await?;
+        let described = catalog.as_ref().and_then(|catalog| catalog.get(event_type));
+        let urgent = notices.is_urgent(event_type, described.map(|described| described.critical));
+        Ok((!urgent).then_some(opening))
     }
 
     /// One attempt to send one delivery.

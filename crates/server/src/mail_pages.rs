@@ -35,6 +35,8 @@ const FORM_BYTES_MAX: usize = 4 * 1024;
 
 /// The field that says that nobody looked at a page (RFC 8058), and what it holds.
 const ONE_CLICK: (&str, &str) = ("List-Unsubscribe", "One-Click");
+/// What the form that gives consent holds.
+const YES: (&str, &str) = ("confirm", "yes");
 
 #[derive(Template)]
 #[template(path = "mail_page.html")]
@@ -74,7 +76,9 @@ fn describe_question() -> Operation {
 }
 
 fn describe_confirm() -> Operation {
+    let (name, value) = YES;
     describe("confirmEmailSubscription", "Give the consent that a mail asks for")
+        .form(name, value)
         .about("Repeating it changes nothing. The form of the page sends this.")
 }
 
@@ -83,9 +87,12 @@ fn describe_unsubscribe() -> Operation {
 }
 
 fn describe_one_click() -> Operation {
-    describe("unsubscribe", "End the subscription that a mail belongs to").about(
-        "With the body `List-Unsubscribe=One-Click`, as RFC 8058 has it. Repeating it changes nothing.",
-    )
+    let (name, value) = ONE_CLICK;
+    describe("unsubscribe", "End the subscription that a mail belongs to")
+        .about(
+            "With the body `List-Unsubscribe=One-Click`, as RFC 8058 has it. Repeating it changes nothing.",
+        )
+        .form(name, value)
 }
 
 async fn show_question(State(emails): State<Emails>, Path(token): Path<String>) -> Result<Response, Problem> {
@@ -177,7 +184,7 @@ fn question(subscription: &Subscription) -> Page {
     Page::new(
         format!("E-mails from {handle}"),
         vec![format!("For {}:", address(subscription)), consent_text(handle, &subscription.event_types)],
-        Some(Button { words: "Yes, I want that", name: "confirm", value: "yes" }),
+        Some(Button { words: "Yes, I want that", name: YES.0, value: YES.1 }),
     )
 }
 

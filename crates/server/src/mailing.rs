@@ -48,11 +48,12 @@ pub(crate) fn mailing(
         |value: &Option<String>, setting| value.clone().ok_or(MailingError::Missing { transport, setting });
     let public_url = settings.public_url.as_deref().map(|url| Arc::from(url.trim_end_matches('/')));
     if settings.transport == EmailTransport::None {
-        return Ok(Mailing { mailer: Arc::new(NoMailer), public_url });
+        return Ok(Mailing { mailer: Arc::new(NoMailer), public_url, sender_domain: None });
     }
     needed(&settings.public_url, "public_url")?;
     let sender = Sender::parse(&needed(&settings.from, "from")?)
         .map_err(|error| unusable("from", format!("is wrong: {error}")))?;
+    let sender_domain = Some(Arc::from(sender.domain()));
     let mailer: Arc<dyn Mailer> = match settings.transport {
         EmailTransport::None => Arc::new(NoMailer),
         EmailTransport::Folder => {
@@ -75,7 +76,7 @@ pub(crate) fn mailing(
             Arc::new(made.map_err(|error| unusable("host", format!("cannot be used: {error}")))?)
         }
     };
-    Ok(Mailing { mailer, public_url })
+    Ok(Mailing { mailer, public_url, sender_domain })
 }
 
 /// Passwords and mails go in the clear to this machine only.

@@ -6,6 +6,7 @@ use angarium_domain::account::Closed;
 use angarium_domain::event_type::EventPattern;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
 use angarium_domain::mail_address::MailAddress;
+use angarium_domain::notices::AlwaysQuiet;
 use angarium_domain::recipient::Standing;
 use angarium_domain::subscription::Subscription;
 use angarium_domain::time::Timestamp;
@@ -95,6 +96,9 @@ pub enum EmailError {
     /// No default address is named.
     #[error("no owner default email is set")]
     NoOwnerDefault,
+    /// Quiet hours without an end.
+    #[error(transparent)]
+    AlwaysQuiet(#[from] AlwaysQuiet),
     /// All is as it should be. Never leaves the engine.
     #[error("there is nothing to change")]
     NothingToChange,

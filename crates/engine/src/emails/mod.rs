@@ -5,6 +5,7 @@
 mod forms;
 mod owner;
 mod questions;
+mod settings;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use crate::{Caller, DECISIONS_MAX, Desk};
 
 pub use forms::{EmailError, MailTested, NewEmailSubscription, OwnerDefault, Recipients};
 use questions::Questions;
+pub use settings::NoticeSettings;
 
 /// The deadline of one attempt, in seconds: servers that check a mail take their time with the reply.
 const TIMEOUT_SECONDS: u32 = 30;

@@ -140,7 +140,7 @@ impl Handles {
                 Presence::Leaving { .. } => return Err(HandleError::Leaving),
             }
             let presence = Presence::Declared { at: now };
-            Ok(Account { plan: new.plan, time_zone: new.time_zone.clone(), presence, suspension: None })
+            Ok(Account { plan: new.plan, time_zone: new.time_zone.clone(), presence, ..Account::default() })
         })
         .await
     }

@@ -203,6 +203,15 @@ words! {
     EmailStatus = choices!(EmailStanding: PendingConfirmation, Active, Degraded, Suppressed, Unsubscribed);
     /// How the owner's default address stands.
     OwnerEmailStatus = choice(&["unset", "active", "degraded", "suppressed"]);
+    /// Whether mails can be sent.
+    SenderStatus = choice(&["unset", "configured"]);
+    /// Hours of some days of the week, in the time zone of the settings. They end on the next day if `to` is not
+    /// after `from`.
+    QuietHours = object()
+        .required("days", list(choice(&["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]), 1..=7).about("On which they begin."))
+        .required("from", text().matching("^([01][0-9]|2[0-3]):[0-5][0-9]$").such_as("22:00"))
+        .required("to", text().matching("^([01][0-9]|2[0-3]):[0-5][0-9]$").such_as("07:00"))
+        .schema();
     /// The token of a link in a mail.
     LinkToken = text().matching("^[A-Za-z0-9_-]+$").such_as("AQGcgRxx0h1LrKJXTqVrUwE");
     /// An instant, RFC 3339 in UTC, with milliseconds.

@@ -62,6 +62,8 @@ const TABLE: &[Row] = &[
         Some("notifications.write"),
     ),
     ("PUT", "/notifications/owner-default-email", "OWNER", None),
+    ("GET", "/notification-settings", "OPERATOR", Some("notifications.read")),
+    ("PUT", "/notification-settings", "OWNER", None),
     ("POST", "/notifications/owner-default-email/test", "OWNER", None),
     ("POST", "/filters/check", "CREATOR", Some("webhooks.read")),
     ("GET", "/deliveries", "CREATOR", Some("deliveries.read")),

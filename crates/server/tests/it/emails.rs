@@ -420,3 +420,65 @@ async fn what_belongs_to_another_handle_is_not_there() {
     world.owner().delete(&format!("{EMAILS}/{email}")).await.expect_problem(404, "not_found");
     assert_eq!(world.owner().emails().await.len(), 1);
 }
+
+/// A time of day so many minutes from now, in UTC.
+fn in_minutes(minutes: i64) -> (String, i64) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let minute = now.as_secs() as i64 / 60 + minutes;
+    (format!("{:02}:{:02}", minute / 60 % 24, minute % 60), minute * 60)
+}
+
+#[tokio::test]
+async fn what_can_wait_waits_until_quiet_hours_are_over_and_what_is_critical_does_not() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    confirmed(&world, &server, "anna@example.com", &["order.*", "payment.*"]).await;
+    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let ((from, _), (to, opens_at)) = (in_minutes(-60), in_minutes(120));
+    let quiet = json!({
+        "criticalEventTypes": ["payment.*"], "timeZone": "UTC",
+        "quietHours": [{ "days": days, "from": from, "to": to }],
+    });
+    let set = owner.put("/notification-settings", &quiet).await.expect(StatusCode::OK).json();
+    assert_eq!(set, owner.get("/notification-settings").await.json());
+    assert_eq!((&set["senderDomain"], &set["alertIntervalSeconds"]), (&json!("mail.example"), &json!(900)));
+
+    owner.put("/event-types/order.urgent", &json!({ "critical": true })).await;
+    let waiting = owner.publish("order.paid").await;
+    let opens_at = angarium_domain::time::Timestamp::from_seconds(opens_at).to_string();
+    eventually(|| async {
+        let found = owner.deliveries(&format!("?eventId={waiting}")).await.remove(0);
+        (found["nextAttemptAt"] == opens_at && found["attempts"] == 0).then_some(())
+    })
+    .await;
+    for event_type in ["payment.failed", "order.urgent"] {
+        let event = owner.publish(event_type).await;
+        delivery_when(&owner, &format!("?eventId={event}"), "delivered").await;
+    }
+    assert_eq!(server.arrived().len(), 3);
+
+    owner.put("/notification-settings", &json!({})).await.expect(StatusCode::OK);
+    let event = owner.publish("order.paid").await;
+    delivery_when(&owner, &format!("?eventId={event}"), "delivered").await;
+}
+
+#[tokio::test]
+async fn settings_that_make_no_sense_are_refused_field_by_field() {
+    let owner = World::start().await.owner();
+    let hours = |days: &[&str], from: &str, to: &str| json!({ "quietHours": [{ "days": days, "from": from, "to": to }] });
+    let week = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    for (body, code) in [
+        (json!({ "alertIntervalSeconds": 1 }), "invalid_alertIntervalSeconds"),
+        (json!({ "timeZone": "Mars/Olympus" }), "invalid_timeZone"),
+        (json!({ "criticalEventTypes": ["a..b"] }), "invalid_criticalEventTypes"),
+        (hours(&[], "22:00", "07:00"), "invalid_quietHours"),
+        (hours(&["someday"], "22:00", "07:00"), "invalid_quietHours"),
+        (hours(&["monday"], "25:00", "07:00"), "invalid_quietHours"),
+        (hours(&week, "00:00", "00:00"), "invalid_quietHours"),
+        (json!({ "senderDomain": "example.com" }), "invalid_senderDomain"),
+    ] {
+        owner.put("/notification-settings", &body).await.expect_problem(400, code);
+    }
+    let unset = owner.get("/notification-settings").await.expect(StatusCode::OK).json();
+    assert_eq!((&unset["senderDomain"], &unset["senderDomainStatus"]), (&Value::Null, &json!("unset")));
+}

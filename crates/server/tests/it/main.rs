@@ -56,6 +56,7 @@ mod webhooks;
 
 // The mail server that the channel is tried against, too.
 #[path = "../../../channels/tests/it/mail_server.rs"]
+#[expect(dead_code, reason = "the channel's own tests ask more of it")]
 mod mail_server;
 
 // What a caller may ask, and how often.

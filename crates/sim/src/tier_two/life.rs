@@ -136,7 +136,7 @@ impl Cast {
             channel: Arc::new(SimChannel { stage, clock: clock.clone() }),
             library: Arc::new(ClosedLibrary),
             // Nobody in these worlds reads mail.
-            mailing: Mailing { mailer: Arc::new(NoMailer), public_url: None },
+            mailing: Mailing { mailer: Arc::new(NoMailer), public_url: None, sender_domain: None },
             clock: clock.clone(),
             ids: self.ids.clone(),
             metrics: Arc::new(Metrics::new()),

@@ -23,7 +23,13 @@ use crate::write::{Context, Written};
 fn declared() -> Account {
     let suspension = Some(Suspension { reason: "unpaid".to_owned(), at: at(2) });
     let time_zone = "Europe/Berlin".parse().expect("a zone");
-    Account { plan: Plan::Pro, time_zone, presence: Presence::Declared { at: at(1) }, suspension }
+    Account {
+        plan: Plan::Pro,
+        time_zone,
+        presence: Presence::Declared { at: at(1) },
+        suspension,
+        ..Account::default()
+    }
 }
 
 fn with(presence: Presence) -> Change {

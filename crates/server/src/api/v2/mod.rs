@@ -18,6 +18,7 @@ mod handles;
 mod inbox;
 mod inbox_stream;
 mod media;
+mod notification_settings;
 mod notifications;
 mod owner_default_email;
 mod public_keys;
@@ -68,6 +69,7 @@ pub(crate) fn table() -> Table {
     let mobile_write = token_or(Creator, Scope::MobileWrite);
     let mobile_read = token_or(Creator, Scope::MobileRead);
     let mobile_remove = token_or(Operator, Scope::MobileWrite);
+    let notification_settings_read = token_or(Operator, Scope::NotificationsRead);
     let notifications_write = token_or(Operator, Scope::NotificationsWrite);
     let people = Need { role: Operator, scope: None };
     let owners = Need { role: Owner, scope: None };
@@ -111,6 +113,8 @@ pub(crate) fn table() -> Table {
         .route(DELETE, "/notifications/email-subscriptions/{id}/suppression", notifications_write, email_subscriptions::lift_suppression, email_subscriptions::docs::lift_suppression)
         .route(PUT, "/notifications/owner-default-email", owners, owner_default_email::put, owner_default_email::docs::put)
         .route(POST, "/notifications/owner-default-email/test", owners, owner_default_email::test, owner_default_email::docs::test)
+        .route(GET, "/notification-settings", notification_settings_read, notification_settings::get, notification_settings::docs::get)
+        .route(PUT, "/notification-settings", owners, notification_settings::put, notification_settings::docs::put)
         .route(POST, "/filters/check", webhooks_read, filters::check, filters::docs::check)
         .route(GET, "/deliveries", deliveries_read, deliveries::list, deliveries::docs::list)
         .route(GET, "/deliveries/stream", deliveries_read, stream::stream, stream::docs::stream)

@@ -1,0 +1,29 @@
+//! What the routes of an owner's word on mails say of themselves.
+
+use angarium_domain::notices::{ALERT_INTERVAL_SECONDS, ALERT_INTERVAL_SECONDS_DEFAULT, QUIET_HOURS_MAX};
+use angarium_domain::subscription::PATTERNS_MAX;
+
+use crate::api::v2::notification_settings::NotificationSettingsView;
+use crate::openapi::Operation;
+use crate::openapi::schema::{list, object, whole, word};
+use crate::openapi::words::{EventPattern, QuietHours, TimeZone};
+
+pub(in crate::api::v2) fn get() -> Operation {
+    Operation::new("getNotificationSettings", "See what is said of mails")
+        .answer::<NotificationSettingsView>(200, "What is said of mails.")
+}
+
+pub(in crate::api::v2) fn put() -> Operation {
+    let fields = object()
+        .optional("criticalEventTypes", list(word::<EventPattern>(), 0..=PATTERNS_MAX))
+        .optional("alertIntervalSeconds", whole(ALERT_INTERVAL_SECONDS).or(ALERT_INTERVAL_SECONDS_DEFAULT))
+        .optional("timeZone", word::<TimeZone>())
+        .optional("quietHours", list(word::<QuietHours>(), 0..=QUIET_HOURS_MAX));
+    Operation::new("putNotificationSettings", "Replace what is said of mails")
+        .about(
+            "All of it: what is left out is as if it had never been set. In quiet hours mails wait that are not \
+             critical; their deliveries show until when.",
+        )
+        .body("NotificationSettingsChange", fields)
+        .answer::<NotificationSettingsView>(200, "As it is now.")
+}
