@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::civil::{Time, Weekday};
 use jiff::{ToSpan, Zoned};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::account::{Account, Zone};
+use crate::alert::INTERVAL_DEFAULT;
 use crate::catalog::built_in;
 use crate::event_type::{EventPattern, EventType};
 use crate::recipient::is_private;
@@ -17,7 +19,7 @@ use crate::time::Timestamp;
 /// The shortest and the longest time between two alerts about one subscription, in seconds.
 pub const ALERT_INTERVAL_SECONDS: std::ops::RangeInclusive<u32> = 60..=86_400;
 /// The time between them where nobody says otherwise (contract 3.4).
-pub const ALERT_INTERVAL_SECONDS_DEFAULT: u32 = 900;
+pub const ALERT_INTERVAL_SECONDS_DEFAULT: u32 = INTERVAL_DEFAULT.as_secs() as u32;
 /// The most ranges of quiet hours.
 pub const QUIET_HOURS_MAX: usize = 21;
 /// How far ahead an opening is looked for: every week is like the last one but for the clocks.
@@ -112,6 +114,11 @@ pub struct InvalidTimeOfDay {
 pub struct AlwaysQuiet;
 
 impl Notices {
+    /// The shortest time between two alerts about one subscription.
+    pub fn alert_interval(&self) -> Duration {
+        Duration::from_secs(self.alert_interval_seconds.into())
+    }
+
     /// Whether a mail about this type goes out at any hour. `described` is what the handle's catalogue says
     /// of the type. What somebody asks for or is asked is not a notice, and waits for nothing either.
     pub fn is_urgent(&self, event_type: &EventType, described: Option<bool>) -> bool {

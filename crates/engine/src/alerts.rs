@@ -8,9 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use angarium_domain::alert::{Alert, INTERVAL_DEFAULT};
+use angarium_domain::alert::Alert;
 use angarium_domain::event_type::EventType;
-use angarium_domain::subscription::{ChannelKind, Subscription};
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::directory::{Entry, Snapshot};
@@ -21,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ids::new_id;
 use crate::planner::Again;
-use crate::{DECISIONS_MAX, Desk, Metrics, notices};
+use crate::{DECISIONS_MAX, Desk, Metrics, emails, notices};
 
 /// Alerts told in one round.
 const ROUND: u32 = 100;
@@ -104,11 +103,12 @@ impl Alerts {
             let to = &entry.subscription;
             self.desk.planner.add(&mut plan, &snapshot.account, to, &event, Again::default(), now);
         }
+        let interval = snapshot.account.notices.alert_interval();
         let append = Append {
             decided_upon: vec![(alert.handle.clone(), snapshot.version)],
             events: if readers.is_empty() { Vec::new() } else { vec![event] },
             deliveries: plan.deliveries(),
-            beside: vec![Beside::Told(Box::new(alert.told(now, INTERVAL_DEFAULT)))],
+            beside: vec![Beside::Told(Box::new(alert.told(now, interval)))],
             ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
@@ -124,13 +124,9 @@ impl Alerts {
     }
 }
 
-/// Who is told: those who asked to be told of failures by mail, but nobody about themselves.
+/// Who is told: those who asked to be told of failures by mail, or else the owner's default address;
+/// but nobody about themselves.
 fn readers<'a>(snapshot: &'a Snapshot, alert: &Alert) -> Vec<&'a Arc<Entry>> {
     let failure: EventType = notices::TERMINAL_FAILURE.parse().expect("a valid event type");
-    let asked = |subscription: &Subscription| {
-        subscription.channel() == ChannelKind::Email
-            && subscription.wants(&failure)
-            && subscription.id != alert.last.subscription_id
-    };
-    snapshot.subscriptions.iter().filter(|entry| asked(&entry.subscription)).collect()
+    emails::told_of(snapshot, &failure, alert.last.subscription_id)
 }

@@ -15,6 +15,7 @@ use angarium_domain::access::Mode;
 use angarium_domain::audit::changed;
 use angarium_domain::dispatch::LaneRules;
 use angarium_domain::event::{Event, Origin, PayloadFormat};
+use angarium_domain::event_type::{EventPattern, EventType};
 use angarium_domain::handle::Handle;
 use angarium_domain::headers::CustomHeaders;
 use angarium_domain::ids::SubscriptionId;
@@ -496,7 +497,7 @@ fn made_entry(
     id: SubscriptionId,
     seed: [u8; 32],
     address: &MailAddress,
-    event_types: Vec<angarium_domain::event_type::EventPattern>,
+    event_types: Vec<EventPattern>,
     recipient: Recipient,
     now: Timestamp,
 ) -> Arc<Entry> {
@@ -551,6 +552,29 @@ fn subscribers(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Entry>> {
 /// The owner's default address, if there ever was one.
 fn owner_default(snapshot: &Snapshot) -> Option<&Arc<Entry>> {
     emails(snapshot).find(|entry| purpose(entry) == Some(Purpose::OwnerDefault))
+}
+
+/// Who is told by mail of an event that somebody must hear of: those who asked for its type, or else the
+/// owner's default address if it takes mails. Nobody is told about `but`, whom it is about.
+pub(crate) fn told_of<'a>(
+    snapshot: &'a Snapshot,
+    event_type: &EventType,
+    but: SubscriptionId,
+) -> Vec<&'a Arc<Entry>> {
+    let others = || emails(snapshot).filter(move |entry| entry.subscription.id != but);
+    let asked: Vec<_> = others().filter(|entry| is_told_of(entry, event_type)).collect();
+    if !asked.is_empty() {
+        return asked;
+    }
+    let default = others().filter(|entry| purpose(entry) == Some(Purpose::OwnerDefault));
+    default.filter(|entry| matches!(standing(entry), Standing::Active | Standing::Degraded)).collect()
+}
+
+/// Whether somebody asked for a type and takes mails. A suppressed mailbox hides nothing: the next one
+/// in line is told.
+fn is_told_of(entry: &Entry, event_type: &EventType) -> bool {
+    let takes_mails = matches!(standing(entry), Standing::Active | Standing::Degraded);
+    takes_mails && entry.subscription.wants(event_type)
 }
 
 fn find_email(snapshot: &Snapshot, id: SubscriptionId) -> Option<&Arc<Entry>> {

@@ -482,3 +482,24 @@ async fn settings_that_make_no_sense_are_refused_field_by_field() {
     let unset = owner.get("/notification-settings").await.expect(StatusCode::OK).json();
     assert_eq!((&unset["senderDomain"], &unset["senderDomainStatus"]), (&Value::Null, &json!("unset")));
 }
+
+#[tokio::test]
+async fn failures_are_told_to_those_who_asked_and_otherwise_to_the_owner_s_address() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    let receiver = crate::receiver::Receiver::start().await;
+    receiver.answer(404);
+    owner.put("/notifications/owner-default-email", &json!({ "email": "owner@example.com" })).await;
+    server.arrived_when(1).await;
+    owner.subscribe(&receiver, "/one", &["a"]).await;
+    owner.publish("a").await;
+    let alert = server.arrived_when(2).await.remove(1);
+    assert_eq!(alert.to, "owner@example.com");
+    assert_eq!(header(&alert, "Subject"), "acme: A delivery was given up (127.0.0.1)");
+
+    confirmed(&world, &server, "anna@example.com", &["webhook.delivery.terminal_failure"]).await;
+    owner.subscribe(&receiver, "/two", &["b"]).await;
+    owner.publish("b").await;
+    assert_eq!(server.arrived_when(4).await[3].to, "anna@example.com");
+    assert_eq!(server.arrived().len(), 4, "nobody else was told");
+}
