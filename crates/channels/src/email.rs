@@ -7,11 +7,13 @@ mod fault;
 mod folder;
 mod letter;
 mod message;
+mod ses;
 mod smtp;
 
 use std::time::Duration;
 
 use angarium_domain::attempt::Exchange;
+use angarium_domain::handle::Handle;
 use angarium_domain::letter::Letter;
 use angarium_domain::mail_address::MailAddress;
 use angarium_domain::outcome::Failure;
@@ -20,6 +22,7 @@ use async_trait::async_trait;
 
 pub use folder::FolderMailer;
 pub use message::{InvalidSender, Sender};
+pub use ses::{AwsCredentials, InvalidSesSettings, SesMailer, SesSettings};
 pub use smtp::{Encryption, InvalidSettings, SmtpMailer, SmtpSettings};
 
 /// One mail to one address, ready to go out.
@@ -28,6 +31,8 @@ pub struct Mail {
     /// Names the mail: the local part of its `Message-ID`, the same at every attempt, so that
     /// mailboxes know a second copy.
     pub id: String,
+    /// Whose it is, for those who tell later what became of it. None where no delivery stands behind it.
+    pub handle: Option<Handle>,
     /// Whom it is for.
     pub to: MailAddress,
     /// What it says.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use angarium_domain::sns::{Kind, Message, Refusal, TopicArn, Vetted};
 use angarium_domain::time::Timestamp;
+use async_trait::async_trait;
 use rustls::pki_types::TrustAnchor;
 
 use certificate::InvalidSigner;
@@ -56,6 +57,11 @@ impl SnsVerifier {
         SnsVerifier { topics, signers: Signers::new(roots, Arc::clone(&fetch)), fetch }
     }
 
+    /// Takes no message at all, and asks nobody.
+    pub fn of_no_topics() -> SnsVerifier {
+        SnsVerifier::new(Vec::new(), Vec::new(), Arc::new(Nobody))
+    }
+
     /// The authorities that everybody trusts.
     pub fn public_roots() -> Vec<TrustAnchor<'static>> {
         webpki_roots::TLS_SERVER_ROOTS.to_vec()
@@ -82,5 +88,15 @@ impl SnsVerifier {
                 Ok(())
             }
         }
+    }
+}
+
+/// Is asked for nothing where there are no topics.
+struct Nobody;
+
+#[async_trait]
+impl Fetch for Nobody {
+    async fn get(&self, _url: &str) -> Result<String, Unfetched> {
+        Err(Unfetched { reason: "there are no topics".to_owned() })
     }
 }

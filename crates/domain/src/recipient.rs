@@ -104,8 +104,8 @@ pub enum Consent {
 pub struct Suppression {
     /// Since when.
     pub at: Timestamp,
-    /// The mail server's code.
-    pub code: u16,
+    /// The mail server's code; none where whoever reads it complained.
+    pub code: Option<u16>,
 }
 
 /// That a mail was refused for another reason than the address.
@@ -139,6 +139,8 @@ pub enum Standing {
 pub enum Mark {
     /// It takes no mail.
     Bounced(u16),
+    /// Whoever reads it says that they do not want it.
+    Complained,
     /// It did not take this one.
     Refused(u16),
     /// It took one after all.
@@ -190,6 +192,10 @@ impl Recipient {
             Standing::Degraded => Some(
                 "the last mail was refused, but not because of the address: its delivery shows the mail server's \
                  words; a refusal by policy is cured by SPF, DKIM and DMARC of the sender's domain",
+            ),
+            Standing::Suppressed if self.has_complained() => Some(
+                "whoever reads this mailbox said that they do not want these mails: leave it, unless they tell you \
+                 otherwise",
             ),
             Standing::Suppressed => Some(
                 "mail to this address bounced: check its spelling, and once the mailbox receives again take it off \
@@ -277,10 +283,15 @@ impl Recipient {
     /// Takes note of a mark.
     pub fn take(&mut self, mark: Mark, at: Timestamp) {
         match mark {
-            Mark::Bounced(code) => self.suppressed = Some(Suppression { at, code }),
+            Mark::Bounced(code) => self.suppressed = Some(Suppression { at, code: Some(code) }),
+            Mark::Complained => self.suppressed = Some(Suppression { at, code: None }),
             Mark::Refused(code) => self.refused = Some(Refusal { at, code }),
             Mark::Accepted => self.refused = None,
         }
+    }
+
+    fn has_complained(&self) -> bool {
+        self.suppressed.as_ref().is_some_and(|suppression| suppression.code.is_none())
     }
 
     /// What an attempt comes to before anything is sent; none if it is to be sent.
@@ -385,6 +396,18 @@ mod tests {
         recipient.take(bounced, NOON);
         assert_eq!(recipient.standing(), Standing::Suppressed);
         assert_eq!(recipient.instead_of_sending(), Some(Failure::Suppressed));
+    }
+
+    #[test]
+    fn a_complaint_ends_mails_and_has_a_remedy_of_its_own() {
+        let mut recipient = active();
+        recipient.take(Mark::Complained, NOON);
+        assert_eq!(recipient.standing(), Standing::Suppressed);
+        assert_eq!(recipient.instead_of_sending(), Some(Failure::Suppressed));
+        assert!(recipient.remedy(NOON).expect("a remedy").contains("do not want"));
+        let mut bounced = active();
+        bounced.take(Mark::Bounced(550), NOON);
+        assert!(bounced.remedy(NOON).expect("a remedy").contains("bounced"));
     }
 
     #[test]

@@ -201,7 +201,9 @@ fn with(snapshot: &Snapshot, changed: &Arc<Entry>) -> Snapshot {
 fn audit(aftermath: Aftermath, delivery: &Delivery, now: Timestamp) -> AuditEntry {
     let action = match (aftermath.disabled, aftermath.mailbox, aftermath.mark) {
         (Some(_), _, _) => "subscription.disabled",
-        (None, Some(recipient::Mark::Bounced(_)), _) => "subscription.suppressed",
+        (None, Some(recipient::Mark::Bounced(_) | recipient::Mark::Complained), _) => {
+            "subscription.suppressed"
+        }
         (None, Some(recipient::Mark::Refused(_)), _) => "subscription.degraded",
         (None, Some(recipient::Mark::Accepted), _) | (None, None, Some(Mark::Cleared)) => "subscription.back",
         (None, None, Some(Mark::Set) | None) => "subscription.gone",

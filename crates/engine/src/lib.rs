@@ -25,6 +25,7 @@ mod inbox;
 mod intake;
 mod lanes;
 pub mod live;
+mod mail_notices;
 pub mod metrics;
 mod missed;
 mod notices;
@@ -51,6 +52,7 @@ use std::time::Duration;
 use angarium_channels::Channel;
 use angarium_channels::email::Mailer;
 use angarium_channels::library::Library;
+use angarium_channels::sns::SnsVerifier;
 use angarium_domain::access::Mode;
 use angarium_domain::handle::Handle;
 use angarium_domain::quota::Draw;
@@ -75,6 +77,7 @@ pub use ids::{IdSource, new_id};
 pub use inbox::live as inbox_live;
 pub use inbox::{Inbox, InboxError, MarkedItem, NewItem};
 pub use intake::{AcceptError, Accepted, Intake, NewEvent, Verdict};
+pub use mail_notices::{Effect, MailNotices, NoticeError};
 pub use metrics::Metrics;
 pub use once::{Answer, Once, RepeatError, RepeatKey, Reply};
 pub use replays::{NewReplay, ReplayError, ReplayJobs};
@@ -144,6 +147,8 @@ pub struct Mailing {
     pub public_url: Option<Arc<str>>,
     /// The domain that mails come from; none if none are sent.
     pub sender_domain: Option<Arc<str>>,
+    /// Who verifies what is told of mails by Amazon SNS.
+    pub sns: Arc<SnsVerifier>,
 }
 
 /// How much at a time, and for how long.
@@ -241,6 +246,8 @@ pub struct Engine {
     pub support: Support,
     /// Subscriptions in figures.
     pub statistics: SubscriptionStatistics,
+    /// What providers tell of mails.
+    pub mail_notices: MailNotices,
     /// Figures.
     pub metrics: Arc<Metrics>,
     store: Arc<dyn Store>,
@@ -354,6 +361,7 @@ impl Engine {
             voice_notes: voice_notes.clone(),
             support: Support::new(desk.clone()),
             statistics: SubscriptionStatistics::new(desk.clone(), counters.clone(), dispatcher.clone()),
+            mail_notices: MailNotices::new(desk.clone(), parts.mailing.sns.clone(), metrics.clone()),
             metrics: metrics.clone(),
             store: store.clone(),
             counters: counters.clone(),

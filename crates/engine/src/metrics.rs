@@ -48,6 +48,11 @@ struct ClassLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhatLabel {
+    what: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VersionLabel {
     version: &'static str,
 }
@@ -76,6 +81,7 @@ pub struct Metrics {
     group_jobs: Histogram,
     group_seconds: Histogram,
     rate_limited: Family<ClassLabel, Counter>,
+    mail_notices: Family<WhatLabel, Counter>,
 }
 
 impl Default for Metrics {
@@ -113,6 +119,7 @@ impl Metrics {
             group_jobs: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0]),
             group_seconds: Histogram::new(commits),
             rate_limited: Family::default(),
+            mail_notices: Family::default(),
         };
         metrics.register();
         metrics
@@ -138,6 +145,7 @@ impl Metrics {
         register(r, figures::GROUP_JOBS, self.group_jobs.clone());
         register(r, figures::COMMIT_SECONDS, self.group_seconds.clone());
         register(r, figures::RATE_LIMITED, self.rate_limited.clone());
+        register(r, figures::MAIL_NOTICES, self.mail_notices.clone());
         register(r, figures::BUILD, self.build.clone());
         self.build.get_or_create(&VersionLabel { version: env!("CARGO_PKG_VERSION") }).set(1);
         self.process.register_collector(Box::new(process::Process));
@@ -162,6 +170,11 @@ impl Metrics {
     /// One request that came too early. To be called by whoever refuses it, with one of few words.
     pub fn rate_limited(&self, class: &'static str) {
         self.rate_limited.get_or_create(&ClassLabel { class }).inc();
+    }
+
+    /// A provider told what became of a mail.
+    pub fn mail_noticed(&self, what: &'static str) {
+        self.mail_notices.get_or_create(&WhatLabel { what }).inc();
     }
 
     pub(crate) fn accepted(&self, events: usize, deliveries: usize) {
@@ -259,6 +272,7 @@ mod tests {
         metrics.spans_sent(7);
         metrics.spans_dropped(8);
         metrics.rate_limited("read");
+        metrics.mail_noticed("bounced");
         metrics.committed(6, Duration::from_millis(1));
         metrics
     }

@@ -33,7 +33,7 @@ pub(crate) struct Post {
 
 impl Post {
     pub(crate) fn new(mailing: Mailing, catalogs: Catalogs, snapshots: Snapshots) -> Post {
-        let Mailing { mailer, public_url, sender_domain } = mailing;
+        let Mailing { mailer, public_url, sender_domain, .. } = mailing;
         Post { mailer, public_url, sender_domain, catalogs, snapshots }
     }
 
@@ -86,7 +86,8 @@ impl Post {
         };
         let links = self.links(delivery, entry);
         let letter = letter(event, about.as_deref(), links);
-        let mail = Mail { id: delivery.id.to_string(), to, letter, date: event.accepted_at };
+        let handle = Some(delivery.handle.clone());
+        let mail = Mail { id: delivery.id.to_string(), handle, to, letter, date: event.accepted_at };
         self.mailer.send(mail, entry.subscription.timeout()).await
     }
 

@@ -34,18 +34,23 @@ impl Limits {
 
     /// Reads a body to its end, within the limits. An empty body needs no content type.
     pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-        self.refuse_announced_excess(headers)?;
-        let whole = Limited::new(body, self.body_bytes_max).collect();
-        let bytes = match tokio::time::timeout(self.body_timeout, whole).await {
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(self.too_large()),
-            Ok(Err(_)) => return Err(Problem::invalid_payload("the body ended before it was complete")),
-            Err(_) => return Err(self.too_slow()),
-        };
+        let bytes = self.read_whole(headers, body).await?;
         if !bytes.is_empty() {
             require_plain_json(headers)?;
         }
         Ok(bytes)
+    }
+
+    /// Reads a body to its end, within the limits, whatever it says that it is.
+    pub(crate) async fn read_whole(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+        self.refuse_announced_excess(headers)?;
+        let whole = Limited::new(body, self.body_bytes_max).collect();
+        match tokio::time::timeout(self.body_timeout, whole).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large()),
+            Ok(Err(_)) => Err(Problem::invalid_payload("the body ended before it was complete")),
+            Err(_) => Err(self.too_slow()),
+        }
     }
 
     /// Spares a caller from sending what would be refused.

@@ -1,5 +1,7 @@
 //! How mails go out, from the settings.
 
+mod amazon;
+
 use std::fs;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,11 +9,12 @@ use std::sync::Arc;
 use angarium_channels::email::{
     Encryption, FolderMailer, Mailer, NoMailer, Sender, SmtpMailer, SmtpSettings,
 };
-use angarium_engine::Mailing;
+use angarium_channels::http;
+use angarium_engine::{Clock, Mailing};
 use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 
-use crate::settings::{EmailEncryption, EmailSettings, EmailTransport};
+use crate::settings::{EmailEncryption, EmailSettings, EmailTransport, Settings};
 
 /// The settings of e-mail do not fit together.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,14 @@ pub enum MailingError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A setting of Amazon SES cannot be used.
+    #[error("ses.{setting} {reason}")]
+    UnusableSes {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 fn unusable(setting: &'static str, reason: impl ToString) -> MailingError {
@@ -40,15 +51,19 @@ fn unusable(setting: &'static str, reason: impl ToString) -> MailingError {
 
 /// What sends mails, by the operator's word.
 pub(crate) fn mailing(
-    settings: &EmailSettings,
+    all: &Settings,
     extra_roots: Vec<CertificateDer<'static>>,
+    clock: Arc<dyn Clock>,
 ) -> Result<Mailing, MailingError> {
+    let settings = &all.email;
+    let now: http::Clock = Arc::new(move || clock.now());
+    let sns = Arc::new(amazon::verifier(&all.ses, now.clone())?);
     let transport = settings.transport.as_str();
     let needed =
         |value: &Option<String>, setting| value.clone().ok_or(MailingError::Missing { transport, setting });
     let public_url = settings.public_url.as_deref().map(|url| Arc::from(url.trim_end_matches('/')));
     if settings.transport == EmailTransport::None {
-        return Ok(Mailing { mailer: Arc::new(NoMailer), public_url, sender_domain: None });
+        return Ok(Mailing { mailer: Arc::new(NoMailer), public_url, sender_domain: None, sns });
     }
     needed(&settings.public_url, "public_url")?;
     let sender = Sender::parse(&needed(&settings.from, "from")?)
@@ -62,6 +77,7 @@ pub(crate) fn mailing(
             let made = FolderMailer::new(folder, sender);
             Arc::new(made.map_err(|error| unusable("folder", format!("cannot be made: {error}")))?)
         }
+        EmailTransport::Ses => amazon::mailer(&all.ses, sender, settings.connections_max, extra_roots, now)?,
         EmailTransport::Smtp => {
             let host = needed(&settings.host, "host")?;
             let made = SmtpMailer::new(SmtpSettings {
@@ -76,7 +92,7 @@ pub(crate) fn mailing(
             Arc::new(made.map_err(|error| unusable("host", format!("cannot be used: {error}")))?)
         }
     };
-    Ok(Mailing { mailer, public_url, sender_domain })
+    Ok(Mailing { mailer, public_url, sender_domain, sns })
 }
 
 /// Passwords and mails go in the clear to this machine only.
@@ -117,7 +133,10 @@ fn credentials(settings: &EmailSettings) -> Result<Option<(String, SecretString)
 
 #[cfg(test)]
 mod tests {
+    use angarium_engine::clock::SystemClock;
+
     use super::*;
+    use crate::settings::{Secret, SesSettings};
 
     fn smtp() -> EmailSettings {
         EmailSettings {
@@ -131,19 +150,46 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(settings: &EmailSettings) -> String {
-        mailing(settings, Vec::new()).err().expect("a refusal").to_string()
+    fn refused(email: EmailSettings, ses: SesSettings) -> String {
+        let settings = Settings { email, ses, ..Settings::default() };
+        made(&settings).err().expect("a refusal").to_string()
+    }
+
+    fn made(settings: &Settings) -> Result<Mailing, MailingError> {
+        mailing(settings, Vec::new(), Arc::new(SystemClock))
+    }
+
+    fn ses() -> SesSettings {
+        SesSettings { region: Some("eu-west-1".to_owned()), ..SesSettings::default() }
+    }
+
+    #[test]
+    fn amazon_ses_needs_a_region_and_both_halves_of_a_key() {
+        let by_ses = || EmailSettings { transport: EmailTransport::Ses, ..smtp() };
+        let settings = Settings { email: by_ses(), ses: ses(), ..Settings::default() };
+        assert!(made(&settings).expect("usable").mailer.is_configured());
+        let secret = || Some(Secret("s".to_owned().into()));
+        for (ses, words) in [
+            (SesSettings { region: None, ..ses() }, "ses.region"),
+            (SesSettings { access_key_id: Some("AKID".to_owned()), ..ses() }, "ses.access_key_id"),
+            (SesSettings { secret_access_key: secret(), ..ses() }, "ses.access_key_id"),
+            (SesSettings { endpoint: Some("no address".to_owned()), ..ses() }, "ses.endpoint"),
+        ] {
+            let reason = refused(by_ses(), ses);
+            assert!(reason.contains(words), "{reason}");
+        }
     }
 
     #[test]
     fn nothing_is_needed_where_nothing_is_sent() {
-        let mailing = mailing(&EmailSettings::default(), Vec::new()).expect("no mails");
+        let mailing = made(&Settings::default()).expect("no mails");
         assert!(!mailing.mailer.is_configured());
     }
 
     #[test]
     fn what_a_transport_needs_is_asked_for_by_name() {
-        let mailing = mailing(&smtp(), Vec::new()).expect("usable");
+        let settings = Settings { email: smtp(), ..Settings::default() };
+        let mailing = made(&settings).expect("usable");
         assert!(mailing.mailer.is_configured());
         assert_eq!(mailing.public_url.as_deref(), Some("https://events.example.com"));
         for (settings, words) in [
@@ -155,7 +201,7 @@ mod tests {
             (EmailSettings { user: Some("shop".to_owned()), ..smtp() }, "neither password nor"),
             (EmailSettings { host: Some("smtp.example.com".to_owned()), ..smtp() }, "smtp.example.com"),
         ] {
-            let reason = refused(&settings);
+            let reason = refused(settings, SesSettings::default());
             assert!(reason.contains(words), "{reason}");
         }
     }

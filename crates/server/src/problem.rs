@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use angarium_channels::RefusedAddress;
 use angarium_channels::library::RefusedSource;
+use angarium_channels::sns::Unverified;
 use angarium_domain::account::Closed;
 use angarium_domain::catalog::Mismatch;
 use angarium_domain::chain::InvalidRulebook;
@@ -16,8 +17,8 @@ use angarium_engine::inbox_live::ListenError;
 use angarium_engine::live::TooManyListeners;
 use angarium_engine::{
     AcceptError, ChainError, DeliveryError, EmailError, EventTypeError, FileError, HandleError, InboxError,
-    RepeatError, ReplayError, ReportError, SourceError, SubscriptionError, TokenError, UploadError,
-    VoiceNoteError,
+    NoticeError, RepeatError, ReplayError, ReportError, SourceError, SubscriptionError, TokenError,
+    UploadError, VoiceNoteError,
 };
 use angarium_store::StoreError;
 use angarium_store::blobs::BlobError;
@@ -33,6 +34,9 @@ use crate::api::dialect::Dialect;
 
 /// How long a caller is asked to wait when the store cannot be written.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long whoever sends a message of a provider that cannot be asked is asked to wait.
+const PROVIDER_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// How long whoever finds all places of a stream taken is asked to wait.
 const LISTENER_RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -493,6 +497,31 @@ fn detail(fault: &InvalidRulebook) -> Detail {
         }
     };
     Detail::new(field, "invalid", fault.to_string())
+}
+
+impl From<NoticeError> for Problem {
+    fn from(error: NoticeError) -> Problem {
+        let unverified = match error {
+            NoticeError::Unverified(unverified) => unverified,
+            NoticeError::Unconfirmed(_) => {
+                tracing::warn!(%error, "a topic's messages could not be asked for");
+                return Problem::unavailable(PROVIDER_RETRY_AFTER);
+            }
+            NoticeError::Overloaded => return Problem::unavailable(STORE_RETRY_AFTER),
+            NoticeError::Store(error) => return error.into(),
+        };
+        let message = unverified.to_string();
+        match unverified {
+            Unverified::NoMessage(_) => Problem::invalid_payload(message),
+            Unverified::Refused(refusal) => Problem::invalid_field(refusal.field(), message),
+            Unverified::Signer(_) => Problem::invalid_field("SigningCertURL", message),
+            Unverified::Signature => Problem::invalid_field("Signature", message),
+            Unverified::NotNow(_) => {
+                tracing::warn!(reason = message, "a message of SNS could not be verified");
+                Problem::unavailable(PROVIDER_RETRY_AFTER)
+            }
+        }
+    }
 }
 
 impl From<TokenError> for Problem {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use angarium_channels::Channel;
 use angarium_channels::egress::AddressPolicy;
 use angarium_channels::library::{Library, OpenLibrary};
+use angarium_channels::sns::SnsVerifier;
 use angarium_channels::webhook::{self, WebhookChannel};
 use angarium_domain::voice_note::LinkKey;
 use angarium_engine::clock::SystemClock;
 use angarium_engine::ids::RandomIds;
-use angarium_engine::{Clock, Drained, Engine, IdSource, Metrics, Parts};
+use angarium_engine::{Clock, Drained, Engine, IdSource, Mailing, Metrics, Parts};
 use angarium_store::sqlite::{self, SqliteStore};
 use angarium_store::{Store, StoreError};
 use rustls::pki_types::CertificateDer;
@@ -117,7 +118,8 @@ impl Service {
         let link_key = LinkKey::from_bytes(&key.derived("the addresses of voice notes"));
         let clock = Arc::new(SystemClock);
         let service =
-            Service::assemble(Arc::new(store), metrics, settings, secret.as_ref(), clock, link_key).await?;
+            Service::assemble(Arc::new(store), metrics, settings, secret.as_ref(), clock, link_key, None)
+                .await?;
         Ok(Service { store_ended: Some(store_ended), ..service })
     }
 
@@ -139,7 +141,20 @@ impl Service {
     ) -> Result<Service, StartError> {
         // Without a master key, addresses are good for as long as the process lives.
         let link_key = LinkKey::from_bytes(&RandomIds::default().key());
-        Service::assemble(store, Arc::new(Metrics::new()), settings, jwt_secret, clock, link_key).await
+        let metrics = Arc::new(Metrics::new());
+        Service::assemble(store, metrics, settings, jwt_secret, clock, link_key, None).await
+    }
+
+    /// The same, with somebody else to verify messages of Amazon SNS than the settings make.
+    pub async fn start_verifying_by(
+        sns: Arc<SnsVerifier>,
+        store: Arc<dyn Store>,
+        settings: &Settings,
+        jwt_secret: Option<&SecretString>,
+    ) -> Result<Service, StartError> {
+        let link_key = LinkKey::from_bytes(&RandomIds::default().key());
+        let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new()));
+        Service::assemble(store, metrics, settings, jwt_secret, clock, link_key, Some(sns)).await
     }
 
     async fn assemble(
@@ -149,6 +164,7 @@ impl Service {
         jwt_secret: Option<&SecretString>,
         clock: Arc<dyn Clock>,
         link_key: LinkKey,
+        sns: Option<Arc<SnsVerifier>>,
     ) -> Result<Service, StartError> {
         let telemetry = Telemetry::start(&settings.telemetry, &metrics)?;
         let ids = Arc::new(RandomIds::default());
@@ -158,7 +174,8 @@ impl Service {
         let (socket, address) = listening.map_err(|source| StartError::Listen { address: wanted, source })?;
         let jwt = Arc::new(verifier(&settings.auth, jwt_secret, sources.clock.clone()).await?);
         let extra_roots = extra_roots(&settings.egress)?;
-        let mailing = mailing(&settings.email, extra_roots)?;
+        let mailing = mailing(settings, extra_roots, sources.clock.clone())?;
+        let mailing = Mailing { sns: sns.unwrap_or(mailing.sns), ..mailing };
         let channel = channel(&settings.egress, address, sources.clock.clone())?;
         let library = library(settings, address, sources.clock.clone())?;
         let Sources { clock, ids, traces } = sources.clone();
@@ -272,7 +289,7 @@ fn outbound(
 }
 
 /// The operator's own certificate authorities.
-fn extra_roots(settings: &EgressSettings) -> Result<Vec<CertificateDer<'static>>, StartError> {
+pub(crate) fn extra_roots(settings: &EgressSettings) -> Result<Vec<CertificateDer<'static>>, StartError> {
     Ok(settings.extra_ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default())
 }
 

@@ -17,6 +17,7 @@ use angarium_channels::egress::AllowRule;
 use angarium_domain::account;
 use angarium_domain::inbox::AppScheme;
 use angarium_domain::retention::Retention;
+use angarium_domain::sns::TopicArn;
 use angarium_domain::voice_note::Quota;
 use angarium_engine::VoiceNoteLimits;
 use angarium_store::blobs::Blobs;
@@ -46,6 +47,7 @@ const VOICE_NOTES_FOLDER: &str = "voice-notes";
 const RATE_MAX: u32 = 10_000_000;
 
 const DNS_NAME: Shape = Shape { words: "a DNS name such as events.example.com", fits: is_dns_name };
+const REGION: Shape = Shape { words: "a region such as eu-central-1", fits: is_region };
 const ADDRESS: Shape = Shape { words: "an address such as http://127.0.0.1:4318", fits: is_address };
 
 sections! {
@@ -154,7 +156,7 @@ sections! {
     /// How mails are sent: to those who subscribed by e-mail, and to owners.
     /// [email.md](email.md) tells what else is needed, DNS above all.
     [email] EmailSettings {
-        /// How mails leave: not at all, to a mail server, or as files into a folder.
+        /// How mails leave: not at all, to a mail server, through Amazon SES (see `[ses]`), or as files into a folder.
         transport: EmailTransport = EmailTransport::None;
         /// Where this service is reached from outside, such as `https://events.example.com`: what the links in mails begin with.
         /// Needed to send mails.
@@ -174,10 +176,42 @@ sections! {
         password: Option<Secret> = None;
         /// A file with the password.
         password_file: Option<PathBuf> = None;
-        /// Connections to the mail server at a time.
+        /// Connections to the mail server, or to Amazon SES, at a time.
         connections_max: usize = 4, within 1..=100;
+        /// What the SPF record of the domain of `from` must include, such as `_spf.example.net`; `angarium doctor` looks.
+        spf_include: Option<String> = None, being DNS_NAME;
+        /// The selectors of the DKIM keys that the mail server signs with; `angarium doctor` looks for the keys.
+        #[serde(deserialize_with = "listed")]
+        dkim_selectors: Vec<String> = Vec::new();
         /// The folder that mails are written to as `.eml` files, for the transport `folder`.
         folder: Option<PathBuf> = None;
+    }
+
+    /// Amazon SES, for `email.transport = "ses"`, and what it tells of mails by SNS.
+    /// Without keys, credentials are found as the tools of AWS find them: `AWS_…` variables, the shared files, web identity, the role of the container or the machine.
+    [ses] SesSettings {
+        /// The region, such as `eu-central-1`.
+        /// Needed to send mails.
+        region: Option<String> = None, being REGION;
+        /// Another address than `https://email.<region>.amazonaws.com`, such as one in a private network.
+        endpoint: Option<String> = None, being ADDRESS;
+        /// The id of an access key.
+        access_key_id: Option<String> = None;
+        /// The secret that belongs to it.
+        secret_access_key: Option<Secret> = None;
+        /// A file with the secret.
+        secret_access_key_file: Option<PathBuf> = None;
+        /// The configuration set whose events go to one of `topics`.
+        /// Without it, nothing is learnt of bounces and complaints.
+        configuration_set: Option<String> = None;
+        /// The topics whose messages are taken at `/v2/public/providers/sns`, such as `arn:aws:sns:eu-central-1:123456789012:bounces`.
+        #[serde(deserialize_with = "topics")]
+        topics: Vec<TopicArn> = Vec::new();
+        /// The three tokens of Easy DKIM that SES shows for the domain; `angarium doctor` looks their records up.
+        #[serde(deserialize_with = "listed")]
+        dkim_tokens: Vec<String> = Vec::new();
+        /// The custom MAIL FROM domain, if SES was given one.
+        mail_from_domain: Option<String> = None, being DNS_NAME;
     }
 
     /// How long finished things are kept.
@@ -291,6 +325,8 @@ pub enum EmailTransport {
     None,
     /// To a mail server.
     Smtp,
+    /// Through Amazon SES.
+    Ses,
     /// As files.
     Folder,
 }
@@ -300,6 +336,7 @@ impl EmailTransport {
         match self {
             EmailTransport::None => "none",
             EmailTransport::Smtp => "smtp",
+            EmailTransport::Ses => "ses",
             EmailTransport::Folder => "folder",
         }
     }
@@ -495,6 +532,11 @@ fn is_dns_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(label)
 }
 
+fn is_region(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (3..=32).contains(&text.len()) && text.bytes().all(plain)
+}
+
 /// Whether it names a scheme and a host, and neither a person nor a query.
 fn is_address(text: &str) -> bool {
     text.parse::<http::Uri>().is_ok_and(|uri| {
@@ -510,6 +552,11 @@ fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<AllowRule>, D
 }
 
 fn schemes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<AppScheme>, D::Error> {
+    let texts = listed(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
+}
+
+fn topics<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<TopicArn>, D::Error> {
     let texts = listed(deserializer)?;
     texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
 }

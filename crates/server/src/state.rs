@@ -8,7 +8,8 @@ use angarium_engine::live::Live;
 use angarium_engine::traces::Traces;
 use angarium_engine::{
     AuditTrail, Chains, Clock, ContextStore, Deliveries, Emails, Engine, EventTypes, Events, Handles,
-    IdSource, Inbox, Intake, ReplayJobs, SubscriptionStatistics, Subscriptions, Support, Tokens, VoiceNotes,
+    IdSource, Inbox, Intake, MailNotices, ReplayJobs, SubscriptionStatistics, Subscriptions, Support, Tokens,
+    VoiceNotes,
 };
 use axum::extract::FromRef;
 
@@ -135,6 +136,7 @@ parts! {
     Chains = |parts| parts.engine.chains.clone();
     Callers = |parts| parts.callers.clone();
     SessionPace = |parts| SessionPace::new(parts.callers.rates.clone(), parts.engine.metrics.clone());
+    MailNotices = |parts| parts.engine.mail_notices.clone();
     Arc<Engine> = |parts| parts.engine.clone();
     Limits = |parts| parts.limits;
     Sources = |parts| parts.sources.clone();

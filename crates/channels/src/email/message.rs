@@ -160,6 +160,7 @@ mod tests {
     fn sent(subject: &str, unsubscribe: Option<&str>) -> Result<String, Unsendable> {
         let mail = Mail {
             id: "dlv_01arz3ndektsv4rrffq69g5fav".to_owned(),
+            handle: None,
             to: "anna@example.com".parse().expect("an address"),
             letter: Letter {
                 subject: subject.to_owned(),

@@ -21,9 +21,10 @@ use crate::mail_server::{End, MailServer, Manners};
 use crate::receiver::PATIENCE;
 use crate::sender::{NOON, SHORT, failed};
 
-fn mail() -> Mail {
+pub(crate) fn mail() -> Mail {
     Mail {
         id: "dlv_01arz3ndektsv4rrffq69g5fav".to_owned(),
+        handle: Some("acme".parse().expect("a handle")),
         to: "anna@example.com".parse().expect("an address"),
         letter: Letter {
             subject: "Paid".to_owned(),

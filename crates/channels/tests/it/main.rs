@@ -14,5 +14,6 @@ mod mails;
 mod names;
 mod requests;
 mod sender_domains;
+mod ses;
 mod sns;
 mod urls;

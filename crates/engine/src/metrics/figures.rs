@@ -66,6 +66,8 @@ macro_rules! figures {
 
 const STATES_OF_LANES: &str = "`active`, `idle`, `open` (the receiver is out, only probes go), `paused`";
 const OUTCOMES: &str = "`2xx`, `3xx`, `429`, other `4xx`, `5xx`; of mail servers `mail_2xx`, `mail_4xx`, `mail_5xx`; or the word for a failure such as `timeout`, or `outcome_unknown` for a mail that may have arrived";
+const NOTICES: &str =
+    "`bounced`, `bounced_for_now`, `complained`, or `other`, such as that one was delivered";
 const CLASSES: &str = "`read`, `write`, `publish`, `v1`, or `unauthenticated` for addresses whose credentials were refused too often";
 
 figures! {
@@ -105,6 +107,8 @@ figures! {
         "Writes that shared a commit; where many commits have 1024, writes wait for one another";
     RATE_LIMITED = Counter "rate_limited" by &[("class", CLASSES)],
         "Requests answered 429";
+    MAIL_NOTICES = Counter "mail_notices" by &[("what", NOTICES)],
+        "What Amazon SES told of mails after it took them, by SNS";
     BUILD = Gauge "build_info" by &[("version", "of this binary")],
         "1, with the version that runs";
     PROCESS_MEMORY = Gauge "process_resident_memory" in Bytes,

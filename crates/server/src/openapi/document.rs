@@ -102,7 +102,7 @@ fn placeholder(path: &str) -> Option<&str> {
 
 fn operation(dialect: Dialect, route: &Route, components: &Map<String, Value>) -> Value {
     let Route { method, access, operation, .. } = route;
-    let writes = access.is_some() && *method != Method::GET;
+    let writes = access.is_some() && *method != Method::GET && !operation.by_a_service;
     let need = access.map(|(need, door)| problems::need_in_words(need, door));
     let about: Vec<&str> = operation.about.into_iter().chain(need.as_deref()).collect();
     let mut responses: Map<String, Value> = problems::of_route(dialect, operation, *access, writes)
@@ -128,7 +128,8 @@ fn operation(dialect: Dialect, route: &Route, components: &Map<String, Value>) -
     if let Some((field, value)) = route.operation.form {
         shown["requestBody"] = form_body(field, value);
     } else if let Some(body) = body_of(route, writes) {
-        shown["requestBody"] = request_body(&body, components);
+        let media_type = if operation.by_a_service { "text/plain" } else { "application/json" };
+        shown["requestBody"] = request_body(&body, media_type, components);
     }
     if let Some(media_type) = operation.file {
         let file = json!({ "type": "string", "format": "binary" });
@@ -158,12 +159,12 @@ fn form_body(field: &str, value: &str) -> Value {
     json!({ "required": true, "content": { "application/x-www-form-urlencoded": form } })
 }
 
-fn request_body(body: &Body, components: &Map<String, Value>) -> Value {
+fn request_body(body: &Body, media_type: &str, components: &Map<String, Value>) -> Value {
     let schema = named(body.name).into_value();
     let example = example(&schema, components, &[]);
     json!({
         "required": body.required,
-        "content": { "application/json": { "schema": schema, "example": example } },
+        "content": { media_type: { "schema": schema, "example": example } },
     })
 }
 

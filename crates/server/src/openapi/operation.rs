@@ -28,6 +28,8 @@ pub(crate) struct Operation {
     pub(super) file: Option<&'static str>,
     /// The one field of a form that a browser sends instead, and what it holds.
     pub(super) form: Option<(&'static str, &'static str)>,
+    /// Whether a service posts it, and not a caller who knows this API.
+    pub(super) by_a_service: bool,
     pub(super) answers: Vec<Answer>,
     pub(super) problems: Vec<(u16, &'static str, &'static str)>,
     pub(super) components: Vec<(String, Value)>,
@@ -65,6 +67,7 @@ impl Operation {
             body: None,
             file: None,
             form: None,
+            by_a_service: false,
             answers: Vec::new(),
             problems: Vec::new(),
             components: Vec::new(),
@@ -145,6 +148,13 @@ impl Operation {
     /// The body is the form of a page, with one field.
     pub(crate) fn form(self, field: &'static str, value: &'static str) -> Operation {
         Operation { form: Some((field, value)), ..self }
+    }
+
+    /// The JSON that a service posts as plain text: it may hold further fields, and no idempotency key comes
+    /// with it, since the service knows its messages by ids of its own.
+    pub(crate) fn posted_by_a_service(self, name: &'static str, fields: Object) -> Operation {
+        let body = Some(Body { name, schema: fields.open_schema(), required: true });
+        Operation { body, by_a_service: true, ..self }
     }
 
     /// A success with a JSON body.

@@ -150,6 +150,13 @@ impl Object {
         self.field(field, schema)
     }
 
+    /// An object that may hold further fields.
+    pub(crate) fn open_schema(self) -> Schema {
+        let Schema(mut schema) = self.schema();
+        schema["additionalProperties"] = json!(true);
+        Schema(schema)
+    }
+
     pub(crate) fn schema(self) -> Schema {
         let Object { properties, required } = self;
         let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });

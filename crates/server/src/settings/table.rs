@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use angarium_channels::egress::AllowRule;
 use angarium_domain::inbox::AppScheme;
+use angarium_domain::sns::TopicArn;
 use ipnet::IpNet;
 
 use super::{EmailEncryption, EmailTransport, HandlesRule, LogFormat, PublicKeySettings, Secret, Settings};
@@ -169,12 +170,13 @@ kinds! {
     SocketAddr => "address and port", |value| value.to_string();
     Secret => "secret text", |_value| "(secret)".to_owned();
     LogFormat => "`text` or `json`", |value| value.as_str().to_owned();
-    EmailTransport => "`none`, `smtp` or `folder`", |value| value.as_str().to_owned();
+    EmailTransport => "`none`, `smtp`, `ses` or `folder`", |value| value.as_str().to_owned();
     EmailEncryption => "`starttls`, `implicit` or `none`", |value| value.as_str().to_owned();
     HandlesRule => "`credentials` or `declared`", |value| value.as_str().to_owned();
     Vec<String> => "list of texts", |value| listed(value.iter());
     Vec<IpNet> => "list of networks", |value| listed(value.iter());
     Vec<AppScheme> => "list of schemes", |value| listed(value.iter());
+    Vec<TopicArn> => "list of topics", |value| listed(value.iter());
     Vec<AllowRule> => "list of rules", |value| listed(value.iter());
     Vec<PublicKeySettings> => "list of tables", |value| listed(value.iter().map(|key| key.file.display()));
 }

@@ -124,7 +124,9 @@ impl Described {
         if described.is_some() && !judged_singly {
             // What holds a number beyond doubles is JSON, but no value that a validator could look at.
             let Ok(body) = serde_json::from_slice::<Value>(body) else { return };
-            document.expect_valid(&format!("{at}/requestBody/content/application~1json/schema"), &body, here);
+            let content = described.and_then(|described| described["content"].as_object()).expect("a body");
+            let media_type = escaped(content.keys().next().expect("a media type"));
+            document.expect_valid(&format!("{at}/requestBody/content/{media_type}/schema"), &body, here);
         }
     }
 }

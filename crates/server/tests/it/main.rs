@@ -31,6 +31,7 @@ mod inbox_stream;
 mod jwt;
 mod listener;
 mod log;
+mod mail_notices;
 mod openapi;
 mod ordered;
 mod paging;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use angarium_channels::sns::SnsVerifier;
 use angarium_server::service::Service;
 use angarium_server::settings::Settings;
 use angarium_store::memory::MemoryStore;
@@ -60,6 +61,14 @@ impl World {
         change(&mut settings);
         let store = Arc::new(MemoryStore::new());
         let service = Service::start_by(clock, store, &settings, Some(&SECRET.to_owned().into())).await;
+        World { service: service.expect("a running service") }
+    }
+
+    /// A service with somebody of the test's own to verify messages of Amazon SNS.
+    pub(crate) async fn verifying(sns: Arc<SnsVerifier>, store: &MemoryStore, settings: &Settings) -> World {
+        let store = Arc::new(store.clone());
+        let secret = SECRET.to_owned().into();
+        let service = Service::start_verifying_by(sns, store, settings, Some(&secret)).await;
         World { service: service.expect("a running service") }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_channels::email::NoMailer;
+use angarium_channels::sns::SnsVerifier;
 use angarium_domain::handle::Handle;
 use angarium_domain::time::Timestamp;
 use angarium_domain::voice_note::LinkKey;
@@ -136,7 +137,12 @@ impl Cast {
             channel: Arc::new(SimChannel { stage, clock: clock.clone() }),
             library: Arc::new(ClosedLibrary),
             // Nobody in these worlds reads mail.
-            mailing: Mailing { mailer: Arc::new(NoMailer), public_url: None, sender_domain: None },
+            mailing: Mailing {
+                mailer: Arc::new(NoMailer),
+                public_url: None,
+                sender_domain: None,
+                sns: Arc::new(SnsVerifier::of_no_topics()),
+            },
             clock: clock.clone(),
             ids: self.ids.clone(),
             metrics: Arc::new(Metrics::new()),

@@ -21,6 +21,7 @@ mod media;
 mod notification_settings;
 mod notifications;
 mod owner_default_email;
+mod providers;
 mod public_keys;
 mod replays;
 mod reports;
@@ -163,6 +164,7 @@ pub(crate) fn table() -> Table {
         .admin(POST, "/escalations", reports::escalate, reports::docs::escalate)
         .admin(GET, "/reports", reports::list, reports::docs::list)
         .admin(GET, "/reports/{id}", reports::get, reports::docs::get)
+        .anybody(POST, "/providers/sns", providers::sns, providers::docs::sns)
         .admin(POST, "/handles", handles::create, handles::docs::create)
         .admin(GET, "/handles", handles::list, handles::docs::list)
         .admin(GET, "/handles/{handle}", handles::get, handles::docs::get)
