@@ -1,6 +1,7 @@
 //! How mails go out, from the settings.
 
 mod amazon;
+mod domain;
 
 use std::fs;
 use std::net::IpAddr;
@@ -15,6 +16,8 @@ use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 
 use crate::settings::{EmailEncryption, EmailSettings, EmailTransport, Settings};
+
+pub(crate) use domain::sender_domain;
 
 /// The settings of e-mail do not fit together.
 #[derive(Debug, thiserror::Error)]

@@ -6,9 +6,11 @@
 
 mod egress;
 mod installation;
+mod mails;
 mod report;
 mod running;
 
+use angarium_domain::mail_address::MailAddress;
 use anyhow::bail;
 use clap::Args;
 use url::Url;
@@ -32,6 +34,9 @@ pub(crate) struct DoctorArgs {
     /// Resolve and judge the address of a webhook, as an attempt would; may be given several times
     #[arg(long = "endpoint", value_name = "URL")]
     endpoints: Vec<String>,
+    /// Send one mail to this address, as the settings say
+    #[arg(long, value_name = "ADDRESS")]
+    mail_to: Option<MailAddress>,
 }
 
 /// Runs the command.
@@ -68,6 +73,10 @@ async fn examine(report: &mut Report, settings: &Settings, args: &DoctorArgs) {
     installation::disk(report, &settings.store.path);
     egress::policy(report, &settings.egress);
     egress::endpoints(report, settings, &args.endpoints).await;
+    mails::domain(report, settings).await;
+    if let Some(to) = &args.mail_to {
+        mails::send(report, settings, to).await;
+    }
     let url = args.url.clone().unwrap_or_else(|| running::url_of(settings.listen.address));
     running::examine(report, &url, Some(store)).await;
 }
