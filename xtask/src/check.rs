@@ -21,6 +21,7 @@ use crate::{
     product,
     replays::{self, ReplaysArgs},
     schemathesis::{self, SchemathesisArgs},
+    ses::{self, SesArgs},
     tidy,
     verify_libraries::{self, VerifyArgs},
     workspace,
@@ -79,6 +80,8 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("examples", examples::run(scripts)).await?;
     let schemathesis: SchemathesisArgs = with_defaults(&[], &binary)?;
     steps.own("schemathesis", schemathesis::run(schemathesis)).await?;
+    let amazon: SesArgs = with_defaults(&[], &binary)?;
+    steps.own("Amazon SES", async { ses::run(&amazon) }).await?;
     let libraries: VerifyArgs = with_defaults(&[], &binary)?;
     steps.own("official libraries", verify_libraries::run(libraries)).await?;
     let inputs = FuzzArgs { target: None, seconds: 0, inputs: Some(400_000) };

@@ -14,6 +14,7 @@ mod ordered;
 mod paced;
 mod replays;
 mod schemathesis;
+mod ses;
 mod sim;
 mod tidy;
 mod verify_libraries;
@@ -130,6 +131,12 @@ enum Command {
     /// requests, those that fit the document and those that do not; the seed decides them.
     Schemathesis(schemathesis::SchemathesisArgs),
 
+    /// Mails through Amazon SES as others built it, which verifies every signature
+    ///
+    /// Installs moto with pip under target/ses. A mail that is taken, one with another secret, and one of a
+    /// sender that is not verified.
+    Ses(ses::SesArgs),
+
     /// Worlds with virtual time, a seed each, in which everything goes wrong
     ///
     /// Tier one drives the dispatcher alone, tier two the whole engine; both end with the promises as
@@ -181,6 +188,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Paced(args) => paced::run(args).await,
         Command::Replays(args) => replays::run(args).await,
         Command::Schemathesis(args) => schemathesis::run(args).await,
+        Command::Ses(args) => ses::run(&args),
         Command::Sim(args) => sim::run(args).await,
         Command::VerifyLibraries(args) => verify_libraries::run(args).await,
     }

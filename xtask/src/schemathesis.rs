@@ -76,7 +76,7 @@ struct Known {
 pub(crate) async fn run(args: SchemathesisArgs) -> Result<()> {
     let binary = args.binary.clone().map_or_else(product::build, Ok)?;
     let folder = workspace::target_folder("schemathesis")?;
-    let tools = installed(&folder)?;
+    let tools = workspace::python_tools(&folder, TOOLS)?;
     let installation = Installation::new(&binary, 1)?;
     let mut running = installation.start(None)?;
     running.ready().await?;
@@ -145,18 +145,6 @@ fn validate(document: &str, binary: &Path, folder: &Path, tools: &Path) -> Resul
     fs::write(&file, workspace::output(Command::new(binary).args(["openapi", document]))?)?;
     let validator = tools.join("openapi-spec-validator");
     workspace::run(Command::new(validator).args(["--schema", "3.1"]).arg(&file))
-}
-
-/// The folder of the tools, in an environment of their own below `target/`.
-fn installed(folder: &Path) -> Result<PathBuf> {
-    let environment = folder.join("venv");
-    let python = environment.join("bin/python");
-    if !python.exists() {
-        workspace::run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-    }
-    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-    workspace::run(Command::new(&python).args(install).arg(workspace::root().join(TOOLS)))?;
-    Ok(environment.join("bin"))
 }
 
 /// One handle, so that most requests come past the guard; at each door the credential that it takes;

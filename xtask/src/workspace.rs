@@ -24,6 +24,19 @@ pub(crate) fn target_folder(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// The folder of tools written in Python, in an environment of their own below `folder`, with the
+/// packages that a file of the repository lists.
+pub(crate) fn python_tools(folder: &Path, packages: &str) -> Result<PathBuf> {
+    let environment = folder.join("venv");
+    let python = environment.join("bin/python");
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    }
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+    run(Command::new(&python).args(install).arg(root().join(packages)))?;
+    Ok(environment.join("bin"))
+}
+
 /// The cargo that started us, or the one on the path.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

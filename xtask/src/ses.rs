@@ -1,0 +1,126 @@
+//! `ses`: mails through Amazon SES as others built it: moto's server, which verifies signatures by botocore.
+//!
+//! Our own tests say what SES answers; this asks somebody who did not read our code. `angarium doctor`
+//! sends the mails, since it sends as the service does.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::{product, workspace};
+
+/// The packages of the peer, by version.
+const PACKAGES: &str = "xtask/python/ses.txt";
+/// Whom mails are from; the peer knows the address as one that was verified.
+const SENDER: &str = "events@mail.example";
+const READER: &str = "anna@example.com";
+
+/// What to do.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SesArgs {
+    /// Uses this binary instead of building one
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
+}
+
+/// Sends a mail that is taken, one that is signed with another key, and one of a sender that is not verified.
+pub(crate) fn run(args: &SesArgs) -> Result<()> {
+    let binary = args.binary.clone().map_or_else(product::build, Ok)?;
+    let folder = workspace::target_folder("ses")?;
+    let tools = workspace::python_tools(&folder, PACKAGES)?;
+    let mut peer = Peer::start(&tools.join("python"))?;
+
+    let said = sent(&binary, &folder, &peer.settings(SENDER, None))?;
+    let mails = peer.mails()?;
+    let id = mails[0]["id"].as_str().context("the peer has no mail")?;
+    ensure!(mails.len() == 1 && said.contains("(mail_2xx)") && said.contains(id), "{said}\n{mails:?}");
+    ensure!(mails[0]["to"][0] == READER && mails[0]["subject"] == "Test e-mail from Angarium", "{mails:?}");
+    ensure!(mails[0]["text"].as_str().is_some_and(|text| text.contains("This is a test")), "{mails:?}");
+    println!("ses: a mail was signed, verified and taken as {id}");
+
+    let said = sent(&binary, &folder, &peer.settings(SENDER, Some("another secret")))?;
+    ensure!(said.contains("(relay_refused)") && said.contains("403"), "{said}");
+    println!("ses: one with another secret was refused, and will be tried again");
+
+    let said = sent(&binary, &folder, &peer.settings("stranger@other.example", None))?;
+    ensure!(said.contains("(mail_5xx)") && said.contains("MessageRejected"), "{said}");
+    println!("ses: one of a sender that is not verified was refused for good");
+    ensure!(peer.mails()?.len() == 1, "the peer took a mail that it refused");
+    Ok(())
+}
+
+/// What the doctor says of one mail.
+fn sent(binary: &Path, folder: &Path, settings: &str) -> Result<String> {
+    let file = folder.join("angarium.toml");
+    fs::write(&file, settings)?;
+    let mut command = Command::new(binary);
+    command.args(["doctor", "--mail-to", READER, "--config"]).arg(&file).stdin(Stdio::null());
+    // Other things are wrong here, such as that no service runs: what it says of the mail is what counts.
+    let output = command.output().with_context(|| format!("cannot start {}", binary.display()))?;
+    let said = String::from_utf8(output.stdout)?;
+    let line = said.lines().find(|line| line.contains(READER));
+    Ok(line.with_context(|| format!("the doctor says nothing of a mail:\n{said}"))?.to_owned())
+}
+
+/// Somebody else's Amazon SES, as a child process.
+struct Peer {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    about: Value,
+}
+
+impl Peer {
+    fn start(python: &Path) -> Result<Peer> {
+        let script = workspace::root().join("xtask/python/ses_peer.py");
+        let mut command = Command::new(python);
+        command.arg(script).arg(SENDER).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().context("cannot start the peer")?;
+        let questions = child.stdin.take().context("the peer has no input")?;
+        let answers = BufReader::new(child.stdout.take().context("the peer has no output")?);
+        let mut peer = Peer { child, questions, answers, about: Value::Null };
+        peer.about = peer.line()?;
+        Ok(peer)
+    }
+
+    /// The mails that it took so far.
+    fn mails(&mut self) -> Result<Vec<Value>> {
+        writeln!(self.questions, "mails")?;
+        Ok(serde_json::from_value(self.line()?)?)
+    }
+
+    fn line(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        serde_json::from_str(&line).with_context(|| format!("the peer said {line:?}"))
+    }
+
+    /// Settings that lead to it.
+    fn settings(&self, sender: &str, secret: Option<&str>) -> String {
+        let known = |name: &str| self.about[name].as_str().unwrap_or_default();
+        let secret = secret.unwrap_or_else(|| known("secretAccessKey"));
+        format!(
+            "[email]\ntransport = \"ses\"\nfrom = \"Angarium <{sender}>\"\npublic_url = \"https://events.example.com\"\n\n\
+             [ses]\nregion = \"{}\"\nendpoint = \"{}\"\naccess_key_id = \"{}\"\nsecret_access_key = \"{secret}\"\n\n\
+             [store]\npath = \"{}\"\n",
+            known("region"),
+            known("endpoint"),
+            known("accessKeyId"),
+            workspace::root().join("target/ses/angarium.db").display(),
+        )
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().ok();
+    }
+}
