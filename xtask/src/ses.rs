@@ -38,7 +38,8 @@ pub(crate) fn run(args: &SesArgs) -> Result<()> {
 
     let said = sent(&binary, &folder, &peer.settings(SENDER, None))?;
     let mails = peer.mails()?;
-    let id = mails[0]["id"].as_str().context("the peer has no mail")?;
+    let id = mails.first().and_then(|mail| mail["id"].as_str());
+    let id = id.with_context(|| format!("the peer has no mail: {said}"))?;
     ensure!(mails.len() == 1 && said.contains("(mail_2xx)") && said.contains(id), "{said}\n{mails:?}");
     ensure!(mails[0]["to"][0] == READER && mails[0]["subject"] == "Test e-mail from Angarium", "{mails:?}");
     ensure!(mails[0]["text"].as_str().is_some_and(|text| text.contains("This is a test")), "{mails:?}");

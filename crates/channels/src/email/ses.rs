@@ -111,10 +111,11 @@ impl SesMailer {
         let (mut parts, ()) =
             Request::post(self.url.clone()).body(()).expect("the address was read before").into_parts();
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        parts.headers.insert(USER_AGENT, AGENT);
         let hash = HeaderValue::from_str(&hex_sha256(&body)).expect("hex is visible ASCII");
         parts.headers.insert(CONTENT_SHA256, hash);
         self.sign(&mut parts).await?;
+        // Not signed: proxies may change it, and the libraries of AWS leave it out.
+        parts.headers.insert(USER_AGENT, AGENT);
         Ok(Request::from_parts(parts, Full::new(Bytes::from(body))))
     }
 

@@ -125,6 +125,7 @@ async fn a_mail_is_handed_in_whole_signed_and_tagged() {
         authorization.contains("Credential=AKIDEXAMPLE/")
             && authorization.contains("/eu-west-1/ses/aws4_request")
     );
+    assert!(request.header("user-agent").starts_with("Angarium/") && !authorization.contains("user-agent"));
     for name in ["host", "x-amz-content-sha256", "x-amz-date"] {
         let (_, signed) = authorization.split_once("SignedHeaders=").expect("signed headers");
         assert!(signed.split(',').next().expect("names").split(';').any(|signed| signed == name), "{name}");
