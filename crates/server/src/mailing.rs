@@ -48,8 +48,8 @@ pub enum MailingError {
     },
 }
 
-fn unusable(setting: &'static str, reason: impl ToString) -> MailingError {
-    MailingError::Unusable { setting, reason: reason.to_string() }
+fn unusable(setting: &'static str, reason: impl Into<String>) -> MailingError {
+    MailingError::Unusable { setting, reason: reason.into() }
 }
 
 /// What sends mails, by the operator's word.

@@ -181,7 +181,7 @@ impl Service {
         let Sources { clock, ids, traces } = sources.clone();
         let blobs = settings.blobs();
         let parts = Parts { store, channel, mailing, library, clock, ids, metrics, traces, blobs, link_key };
-        let engine = Arc::new(Engine::start(parts, settings.engine()).await?);
+        let engine = Arc::new(Box::pin(Engine::start(parts, settings.engine())).await?);
         let authority = Authority::new(jwt, engine.tokens.clone());
         let callers = Callers {
             proxies: Proxies::new(&settings.listen.trusted_proxies),

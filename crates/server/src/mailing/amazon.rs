@@ -12,8 +12,8 @@ use secrecy::SecretString;
 use super::MailingError;
 use crate::settings::SesSettings;
 
-fn unusable(setting: &'static str, reason: impl ToString) -> MailingError {
-    MailingError::UnusableSes { setting, reason: reason.to_string() }
+fn unusable(setting: &'static str, reason: impl Into<String>) -> MailingError {
+    MailingError::UnusableSes { setting, reason: reason.into() }
 }
 
 /// What hands mails in at SES.

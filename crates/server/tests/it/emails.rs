@@ -1,5 +1,7 @@
 //! E-mail: consent, mails, their end, and mailboxes that do not receive, over real SMTP.
 
+use angarium_engine::Clock;
+use angarium_engine::clock::SystemClock;
 use angarium_server::settings::{EmailEncryption, EmailTransport};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -423,8 +425,7 @@ async fn what_belongs_to_another_handle_is_not_there() {
 
 /// A time of day so many minutes from now, in UTC.
 fn in_minutes(minutes: i64) -> (String, i64) {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let minute = now.as_secs() as i64 / 60 + minutes;
+    let minute = SystemClock.now().as_millis() / 60_000 + minutes;
     (format!("{:02}:{:02}", minute / 60 % 24, minute % 60), minute * 60)
 }
 
