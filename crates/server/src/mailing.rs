@@ -86,7 +86,7 @@ pub(crate) fn mailing(
             let made = SmtpMailer::new(SmtpSettings {
                 encryption: encryption(settings.encryption, &host)?,
                 credentials: credentials(settings)?,
-                port: settings.port,
+                port: u16::try_from(settings.port).expect("its limits are those of a port"),
                 connections_max: settings.connections_max,
                 host,
                 extra_roots,

@@ -167,7 +167,7 @@ sections! {
         /// The mail server's name, which its certificate must be for.
         host: Option<String> = None;
         /// Its port.
-        port: u16 = 587, within 1..=65_535;
+        port: u32 = 587, within 1..=65_535;
         /// How the way there is encrypted; `none` only to this machine.
         encryption: EmailEncryption = EmailEncryption::Starttls;
         /// The user name, if the server asks for one.

@@ -69,16 +69,6 @@ pub struct BuiltIn {
 /// Every type that is built in, by name.
 pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
-        event_type: "context_store.failed",
-        description: "A sync of a source of the context store was given up.",
-        critical: false,
-    },
-    BuiltIn {
-        event_type: "context_store.synced",
-        description: "A sync of a source of the context store succeeded.",
-        critical: false,
-    },
-    BuiltIn {
         event_type: "chain.decision.resolved",
         description: "A rule decided about a session, and the handle publishes decisions.",
         critical: false,
@@ -86,6 +76,16 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         event_type: "chain.signal.received",
         description: "A signal was appended to a session, and the handle publishes signals.",
+        critical: false,
+    },
+    BuiltIn {
+        event_type: "context_store.failed",
+        description: "A sync of a source of the context store was given up.",
+        critical: false,
+    },
+    BuiltIn {
+        event_type: "context_store.synced",
+        description: "A sync of a source of the context store succeeded.",
         critical: false,
     },
     BuiltIn {
@@ -98,6 +98,12 @@ pub const BUILT_IN: &[BuiltIn] = &[
         description: "The owner is told of deliveries that were given up.",
         critical: true,
     },
+    BuiltIn {
+        event_type: "email.owner_default_changed",
+        description: "The address that is told when nobody else is was changed.",
+        critical: true,
+    },
+    BuiltIn { event_type: "email.test", description: "Somebody asked for a test mail.", critical: false },
     BuiltIn {
         event_type: "inbox.item.read",
         description: "Somebody has read an item of the inbox for the first time.",
@@ -118,12 +124,6 @@ pub const BUILT_IN: &[BuiltIn] = &[
         description: "The file of a voice note was uploaded, and is what it was declared to be.",
         critical: false,
     },
-    BuiltIn {
-        event_type: "email.owner_default_changed",
-        description: "The address that is told when nobody else is was changed.",
-        critical: true,
-    },
-    BuiltIn { event_type: "email.test", description: "Somebody asked for a test mail.", critical: false },
     BuiltIn {
         event_type: "webhook.delivery.terminal_failure",
         description: "A delivery was given up: refused for good, or failed at its last attempt.",

@@ -381,7 +381,7 @@ words! {
         .sometimes("decisions", flag().or(false))
         .schema()
         .such_as(json!({ "signals": false, "decisions": true }));
-    /// `https://host` or `https://host:port` as browsers write it, `http://` for this machine alone, or `*`.
+    /// `https://host` or `https://host:port` as browsers write it, plain `http` for this machine alone, or `*`.
     ContextOrigin = text().such_as("https://shop.example.com");
     /// How far back statistics look.
     StatsWindow = choices!(Window: Hour, Day, Week).such_as("24h");
