@@ -107,7 +107,8 @@ impl Peer {
         let known = |name: &str| self.about[name].as_str().unwrap_or_default();
         let secret = secret.unwrap_or_else(|| known("secretAccessKey"));
         format!(
-            "[email]\ntransport = \"ses\"\nfrom = \"Angarium <{sender}>\"\npublic_url = \"https://events.example.com\"\n\n\
+            "[listen]\npublic_url = \"https://events.example.com\"\n\n\
+             [email]\ntransport = \"ses\"\nfrom = \"Angarium <{sender}>\"\n\n\
              [ses]\nregion = \"{}\"\nendpoint = \"{}\"\naccess_key_id = \"{}\"\nsecret_access_key = \"{secret}\"\n\n\
              [store]\npath = \"{}\"\n",
             known("region"),

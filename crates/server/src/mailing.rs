@@ -23,7 +23,7 @@ pub(crate) use domain::sender_domain;
 #[derive(Debug, thiserror::Error)]
 pub enum MailingError {
     /// A setting that the transport needs.
-    #[error("email.transport is {transport}, which needs email.{setting}")]
+    #[error("email.transport is {transport}, which needs {setting}")]
     Missing {
         /// The transport.
         transport: &'static str,
@@ -64,25 +64,25 @@ pub(crate) fn mailing(
     let transport = settings.transport.as_str();
     let needed =
         |value: &Option<String>, setting| value.clone().ok_or(MailingError::Missing { transport, setting });
-    let public_url = settings.public_url.as_deref().map(|url| Arc::from(url.trim_end_matches('/')));
+    let public_url = all.listen.public_url.as_deref().map(|url| Arc::from(url.trim_end_matches('/')));
     if settings.transport == EmailTransport::None {
         return Ok(Mailing { mailer: Arc::new(NoMailer), public_url, sender_domain: None, sns });
     }
-    needed(&settings.public_url, "public_url")?;
-    let sender = Sender::parse(&needed(&settings.from, "from")?)
+    needed(&all.listen.public_url, "listen.public_url")?;
+    let sender = Sender::parse(&needed(&settings.from, "email.from")?)
         .map_err(|error| unusable("from", format!("is wrong: {error}")))?;
     let sender_domain = Some(Arc::from(sender.domain()));
     let mailer: Arc<dyn Mailer> = match settings.transport {
         EmailTransport::None => Arc::new(NoMailer),
         EmailTransport::Folder => {
             let folder = settings.folder.clone();
-            let folder = folder.ok_or(MailingError::Missing { transport, setting: "folder" })?;
+            let folder = folder.ok_or(MailingError::Missing { transport, setting: "email.folder" })?;
             let made = FolderMailer::new(folder, sender);
             Arc::new(made.map_err(|error| unusable("folder", format!("cannot be made: {error}")))?)
         }
         EmailTransport::Ses => amazon::mailer(&all.ses, sender, settings.connections_max, extra_roots, now)?,
         EmailTransport::Smtp => {
-            let host = needed(&settings.host, "host")?;
+            let host = needed(&settings.host, "email.host")?;
             let made = SmtpMailer::new(SmtpSettings {
                 encryption: encryption(settings.encryption, &host)?,
                 credentials: credentials(settings)?,
@@ -144,7 +144,6 @@ mod tests {
     fn smtp() -> EmailSettings {
         EmailSettings {
             transport: EmailTransport::Smtp,
-            public_url: Some("https://events.example.com/".to_owned()),
             from: Some("Angarium <events@example.com>".to_owned()),
             host: Some("localhost".to_owned()),
             encryption: EmailEncryption::None,
@@ -154,8 +153,14 @@ mod tests {
 
     #[track_caller]
     fn refused(email: EmailSettings, ses: SesSettings) -> String {
-        let settings = Settings { email, ses, ..Settings::default() };
-        made(&settings).err().expect("a refusal").to_string()
+        made(&reached(email, ses)).err().expect("a refusal").to_string()
+    }
+
+    /// Settings of a service that is reached from outside.
+    fn reached(email: EmailSettings, ses: SesSettings) -> Settings {
+        let mut settings = Settings { email, ses, ..Settings::default() };
+        settings.listen.public_url = Some("https://events.example.com/".to_owned());
+        settings
     }
 
     fn made(settings: &Settings) -> Result<Mailing, MailingError> {
@@ -169,8 +174,7 @@ mod tests {
     #[test]
     fn amazon_ses_needs_a_region_and_both_halves_of_a_key() {
         let by_ses = || EmailSettings { transport: EmailTransport::Ses, ..smtp() };
-        let settings = Settings { email: by_ses(), ses: ses(), ..Settings::default() };
-        assert!(made(&settings).expect("usable").mailer.is_configured());
+        assert!(made(&reached(by_ses(), ses())).expect("usable").mailer.is_configured());
         let secret = || Some(Secret("s".to_owned().into()));
         for (ses, words) in [
             (SesSettings { region: None, ..ses() }, "ses.region"),
@@ -191,14 +195,16 @@ mod tests {
 
     #[test]
     fn what_a_transport_needs_is_asked_for_by_name() {
-        let settings = Settings { email: smtp(), ..Settings::default() };
+        let settings = reached(smtp(), SesSettings::default());
         let mailing = made(&settings).expect("usable");
         assert!(mailing.mailer.is_configured());
         assert_eq!(mailing.public_url.as_deref(), Some("https://events.example.com"));
+        let hidden = Settings { email: smtp(), ..Settings::default() };
+        let reason = made(&hidden).err().expect("a refusal").to_string();
+        assert!(reason.contains("which needs listen.public_url"), "{reason}");
         for (settings, words) in [
             (EmailSettings { from: None, ..smtp() }, "which needs email.from"),
             (EmailSettings { host: None, ..smtp() }, "which needs email.host"),
-            (EmailSettings { public_url: None, ..smtp() }, "which needs email.public_url"),
             (EmailSettings { transport: EmailTransport::Folder, ..smtp() }, "which needs email.folder"),
             (EmailSettings { from: Some("nobody".to_owned()), ..smtp() }, "\"nobody\""),
             (EmailSettings { user: Some("shop".to_owned()), ..smtp() }, "neither password nor"),

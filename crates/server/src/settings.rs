@@ -71,7 +71,7 @@ sections! {
         /// How long a stop waits for requests and attempts under way.
         drain_seconds: u64 = 30, within 0..=3600;
         /// The address under which callers reach this service from outside, such as `https://events.example.com`.
-        /// None: addresses that are given out, as for the files of voice notes, begin with the path.
+        /// None: addresses that are given out, as for the files of voice notes, begin with the path, and no mails can be sent, because they hold links.
         public_url: Option<String> = None, being ADDRESS;
         /// Networks of proxies whose `x-forwarded-for` says who asks; everybody else is the address that connects.
         #[serde(deserialize_with = "networks")]
@@ -158,9 +158,6 @@ sections! {
     [email] EmailSettings {
         /// How mails leave: not at all, to a mail server, through Amazon SES (see `[ses]`), or as files into a folder.
         transport: EmailTransport = EmailTransport::None;
-        /// Where this service is reached from outside, such as `https://events.example.com`: what the links in mails begin with.
-        /// Needed to send mails.
-        public_url: Option<String> = None, being ADDRESS;
         /// Whom mails are from, such as `Angarium <events@example.com>`.
         /// Needed to send mails.
         from: Option<String> = None;

@@ -17,10 +17,10 @@ async fn world(server: &MailServer) -> World {
     let port = server.address.port();
     World::with(|settings| {
         settings.email.transport = EmailTransport::Smtp;
-        settings.email.public_url = Some("https://events.example.com".to_owned());
+        settings.listen.public_url = Some("https://events.example.com".to_owned());
         settings.email.from = Some("Angarium <events@mail.example>".to_owned());
         settings.email.host = Some("127.0.0.1".to_owned());
-        settings.email.port = port;
+        settings.email.port = port.into();
         settings.email.encryption = EmailEncryption::None;
     })
     .await

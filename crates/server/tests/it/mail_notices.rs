@@ -106,7 +106,7 @@ fn mailing_to(folder: &TempDir) -> Settings {
     settings.email.transport = EmailTransport::Folder;
     settings.email.folder = Some(folder.path().to_owned());
     settings.email.from = Some("Angarium <events@mail.example>".to_owned());
-    settings.email.public_url = Some("https://events.example.com".to_owned());
+    settings.listen.public_url = Some("https://events.example.com".to_owned());
     settings
 }
 

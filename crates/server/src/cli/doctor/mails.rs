@@ -105,7 +105,7 @@ mod tests {
         settings.email.transport = EmailTransport::Folder;
         settings.email.folder = Some(folder.to_owned());
         settings.email.from = Some("Angarium <events@mail.example>".to_owned());
-        settings.email.public_url = Some("https://events.example.com".to_owned());
+        settings.listen.public_url = Some("https://events.example.com".to_owned());
         settings
     }
 
