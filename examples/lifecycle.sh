@@ -11,32 +11,10 @@
 # Prints each step with the status that came back, and ends with 1 at the first that is another than expected.
 set -eu
 
-: "${API_BASE:?}" "${HANDLE:?}" "${JWT_TOKEN:?}" "${CREATOR_TOKEN:?}"
+: "${HANDLE:?}" "${JWT_TOKEN:?}" "${CREATOR_TOKEN:?}"
 SESSION_ID="${SESSION_ID:-sess-$$-$(date +%s)}"
 ENDPOINT_URL="${ENDPOINT_URL:-https://hooks.example.com/test}"
-answer="$(mktemp)"
-trap 'rm -f "$answer"' EXIT
-
-# step NAME EXPECTED METHOD PATH BODY [TOKEN]
-step() {
-  if [ -n "${6:-}" ]; then
-    status="$(curl -sS -o "$answer" -w '%{http_code}' -X "$3" "${API_BASE}$4" \
-      -H 'content-type: application/json' -H "authorization: Bearer $6" -d "$5")"
-  else
-    status="$(curl -sS -o "$answer" -w '%{http_code}' -X "$3" "${API_BASE}$4" \
-      -H 'content-type: application/json' -d "$5")"
-  fi
-  echo "$1 $3 $4: $status"
-  if [ "$status" != "$2" ]; then
-    echo "$2 was expected:" && cat "$answer" && echo
-    exit 1
-  fi
-}
-
-# expect TEXT: it stands in the last answer.
-expect() {
-  grep -qF "$1" "$answer" || { echo "$1 was expected in:" && cat "$answer" && echo && exit 1; }
-}
+. "$(dirname "$0")/steps.sh"
 
 # A rule, so that there is something to decide. A handle is there once it has anything to its name.
 step 'rules' 200 PUT "/v2/handles/${HANDLE}/chain/rules" '{"rules":[{"ruleId":"ten-percent","trigger":"checkout",
@@ -59,7 +37,7 @@ step 'LM-04' 403 POST "/v2/handles/${HANDLE}/webhooks" "$webhook" "$CREATOR_TOKE
 expect '"error":"insufficient_role"'
 
 step 'LM-05' 201 POST "/v2/handles/${HANDLE}/webhooks" "$webhook" "$JWT_TOKEN"
-SUBSCRIPTION_ID="$(sed 's/.*"subscriptionId":"\([^"]*\)".*/\1/' "$answer")"
+SUBSCRIPTION_ID="$(field subscriptionId)"
 
 step 'LM-06' 202 POST "/v2/handles/${HANDLE}/webhooks/${SUBSCRIPTION_ID}/test" '{}' "$JWT_TOKEN"
 expect '"deliveryId":"dlv_'

@@ -21,7 +21,7 @@ pub(crate) struct ExamplesArgs {
     binary: Option<PathBuf>,
 }
 
-const SCRIPTS: &[&str] = &["lifecycle.sh"];
+const SCRIPTS: &[&str] = &["lifecycle.sh", "uc-17.sh"];
 
 /// Runs each script as its reader would: over HTTP, with tokens that the binary has minted.
 pub(crate) async fn run(args: ExamplesArgs) -> Result<()> {
@@ -34,6 +34,7 @@ pub(crate) async fn run(args: ExamplesArgs) -> Result<()> {
 
 async fn try_script(binary: &Path, script: &str) -> Result<()> {
     let installation = Installation::new(binary, 100)?;
+    let mails = installation.with_mail_folder()?;
     let mut running = installation.start(None)?;
     running.ready().await?;
     let minted = |role: &str| {
@@ -46,6 +47,8 @@ async fn try_script(binary: &Path, script: &str) -> Result<()> {
         .env("API_BASE", format!("http://{}", installation.address()))
         .env("HANDLE", HANDLE)
         .env("JWT_TOKEN", minted("OPERATOR")?)
+        .env("OWNER_TOKEN", minted("OWNER")?)
+        .env("MAIL_FOLDER", mails)
         .env("CREATOR_TOKEN", minted("CREATOR")?)
         // Nobody listens there: the test of a webhook is accepted before it is attempted.
         .env("ENDPOINT_URL", format!("http://{}/in", product::free_address()?));

@@ -67,6 +67,19 @@ impl Installation {
         Ok(installation)
     }
 
+    /// Lets mails become files, and says in which folder.
+    pub(crate) fn with_mail_folder(&self) -> Result<PathBuf> {
+        use std::io::Write;
+        let folder = self.folder().join("mails");
+        let mut file = OpenOptions::new().append(true).open(self.settings_file())?;
+        write!(
+            file,
+            "\n[email]\ntransport = \"folder\"\nfolder = \"{}\"\nfrom = \"events@example.com\"\n",
+            folder.display()
+        )?;
+        Ok(folder)
+    }
+
     /// Where the API listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
@@ -248,7 +261,7 @@ fn folder_text(installation: &Installation) -> &str {
 
 fn settings(address: SocketAddr, folder: &str, retry_waits_percent: u32) -> String {
     format!(
-        "[listen]\naddress = \"{address}\"\n\n\
+        "[listen]\naddress = \"{address}\"\npublic_url = \"http://{address}\"\n\n\
          [store]\npath = \"{folder}/angarium.db\"\n\n\
          [auth]\nhs256_secret = \"{JWT_SECRET}\"\n\n\
          [egress]\nallow = [\"127.0.0.0/8:*\"]\nallow_http = true\n\n\
