@@ -31,7 +31,8 @@ const EXCLUDED_CHECKS: &str = "positive_data_acceptance";
 ///
 /// Handles as such come last: the tool remembers handles that it has seen, and removes them.
 const RUNS: [(&str, &[&str], u32); 3] = [
-    ("v2", &["--exclude-path-regex", "^/v2/operator/"], 72),
+    // It has no recordings to upload.
+    ("v2", &["--exclude-path-regex", "^/v2/(operator|uploads)/"], 72),
     ("v1", &[], 20),
     ("v2", &["--include-path-regex", "^/v2/operator/"], 8),
 ];
@@ -104,7 +105,14 @@ pub(crate) async fn run(args: SchemathesisArgs) -> Result<()> {
 impl Known {
     /// Makes what a path may name: webhooks, an event, its dead deliveries, a replay.
     async fn of(api: &Api, base: String) -> Result<Known> {
-        let scopes = ["events.write", "events.read", "webhooks.write", "webhooks.read"];
+        let scopes = [
+            "events.write",
+            "events.read",
+            "webhooks.write",
+            "webhooks.read",
+            "mcp.connect",
+            "context_store.manage",
+        ];
         let key_scopes = ["webhooks:manage", "events:manage"];
         let (token, doomed_token) = (api.token(&scopes).await?, api.token(&scopes).await?);
         let (key, doomed_key) = (api.api_key(&key_scopes).await?, api.api_key(&key_scopes).await?);
@@ -183,7 +191,7 @@ fn configured(document: &str, known: &Known, hooks: &Path) -> String {
     }
     format!(
         "{whole}\n\
-         [[operations]]\ninclude-path-regex = \"^/v2/public/\"\nheaders = {{ Authorization = {} }}\nwarnings = false\n\n\
+         [[operations]]\ninclude-path-regex = \"^/v2/(public|mcp)/\"\nheaders = {{ Authorization = {} }}\nwarnings = false\n\n\
          [[operations]]\ninclude-path-regex = \"^/v2/operator/\"\nexclude-method = \"DELETE\"\n\
          parameters = {{ \"path.handle\" = \"{TENANT}\" }}\n\n\
          [[operations]]\ninclude-path-regex = \"^/v2/operator/\"\ninclude-method = \"DELETE\"\n\
