@@ -101,6 +101,8 @@ pub struct InboxListener {
     is_behind: bool,
     /// What it is told before anything else.
     queue: VecDeque<InboxHeard>,
+    /// Up to where its reader was told. None: not even that something was missed.
+    told: Option<u64>,
 }
 
 impl InboxLive {
@@ -146,6 +148,7 @@ impl InboxLive {
             version: None,
             is_behind: false,
             queue: VecDeque::new(),
+            told: None,
         })
     }
 
@@ -242,9 +245,10 @@ impl Told {
 }
 
 impl InboxListener {
-    /// The number to go on from.
-    pub fn number(&self) -> u64 {
-        self.number
+    /// The number to go on from for whoever hears no more than what was handed out. None as long as that
+    /// would hide that something was missed.
+    pub fn place(&self) -> Option<u64> {
+        self.told
     }
 
     /// The next thing to tell, for as long as `patience`. None when the process is on its way out.
@@ -257,6 +261,7 @@ impl InboxListener {
                 return None;
             }
             if let Some(heard) = self.queue.pop_front() {
+                self.told = Some(heard.reached());
                 return Some(heard);
             }
             if self.is_behind {
@@ -300,8 +305,14 @@ impl InboxListener {
         let last = first.stock.last;
         self.room.begin_at(last);
         self.number = match after {
-            After::Number(number) if !self.is_lost(number, &first) => number,
-            After::Now => last,
+            After::Number(number) if !self.is_lost(number, &first) => {
+                self.told = Some(number);
+                number
+            }
+            After::Now => {
+                self.told = Some(last);
+                last
+            }
             After::Number(_) | After::Nowhere => {
                 self.queue.push_back(InboxHeard::Gap(last));
                 last
@@ -357,6 +368,16 @@ impl InboxListener {
             if !has_items {
                 self.queue.push_back(InboxHeard::Counts(self.number, counts));
             }
+        }
+    }
+}
+
+impl InboxHeard {
+    /// The number up to which its hearer was told.
+    fn reached(&self) -> u64 {
+        match self {
+            InboxHeard::Item(told, _) => told.number,
+            InboxHeard::Counts(number, _) | InboxHeard::Gap(number) | InboxHeard::Nothing(number) => *number,
         }
     }
 }

@@ -157,8 +157,9 @@ async fn whoever_was_away_for_too_much_or_too_long_reads_the_inbox_anew() {
     let start = Hearing::of_inbox(&owner, None).await.first.id.expect("a place");
     put_made_at(&store, 1, now().saturating_sub(Duration::from_hours(25))).await;
     let mut too_long = Hearing::of_inbox(&owner, Some(&start)).await;
-    too_long.expect("resync").await;
-    let place = too_long.first.id.clone().expect("a place");
+    let resync = too_long.next().await.expect("the stream goes on");
+    assert_eq!(resync.event.as_deref(), Some("resync"));
+    let place = resync.id.expect("a place");
     for n in 2..=1_001 {
         put_made_at(&store, n, now()).await;
     }
@@ -309,4 +310,26 @@ async fn a_stopping_service_ends_streams_of_inboxes() {
     let (stopped, (name, _)) = tokio::join!(stopping, hearing.told());
     assert!(stopped.is_ok(), "it waited for a listener");
     assert_eq!(name, "end");
+}
+
+#[tokio::test]
+async fn who_hears_the_first_line_alone_goes_on_with_what_they_missed() {
+    let world = World::start().await;
+    let owner = world.owner();
+    let place = Hearing::of_inbox(&owner, None).await.first.id.expect("a place");
+    for n in 1..=3 {
+        owner
+            .post("/mobile/inbox", &json!({ "type": "a", "title": format!("item {n}") }))
+            .await
+            .expect(StatusCode::CREATED);
+    }
+    let place = Hearing::of_inbox(&owner, Some(&place)).await.first.id.expect("a place");
+    let mut hearing = Hearing::of_inbox(&owner, Some(&place)).await;
+    for n in 1..=3 {
+        assert_eq!(hearing.item().await.0, format!("item {n}"));
+    }
+    // Nothing names a place before it is told that places were lost.
+    let mut lost = Hearing::of_inbox(&owner, Some("nowhere")).await;
+    assert_eq!(lost.first.id, None);
+    assert_eq!(lost.told().await.0, "resync");
 }

@@ -76,8 +76,8 @@ fn name_of(handle: &Handle) -> String {
 impl Source for Ear {
     type Heard = InboxHeard;
 
-    fn place(&self) -> String {
-        self.text_of(self.listener.number())
+    fn place(&self) -> Option<String> {
+        Some(self.text_of(self.listener.place()?))
     }
 
     async fn next(&mut self, patience: Duration) -> Option<InboxHeard> {

@@ -71,8 +71,8 @@ fn wish_of(query: &mut Query<'_>) -> Wish {
 impl Source for Listener {
     type Heard = Heard;
 
-    fn place(&self) -> String {
-        Listener::place(self).to_string()
+    fn place(&self) -> Option<String> {
+        Some(Listener::place(self).to_string())
     }
 
     async fn next(&mut self, patience: Duration) -> Option<Heard> {

@@ -26,8 +26,9 @@ pub(super) trait Source: Send + 'static {
     /// What it may say.
     type Heard: Send;
 
-    /// The place to go on from.
-    fn place(&self) -> String;
+    /// The place to go on from for whoever has heard all that was told so far. None where no place would
+    /// be true.
+    fn place(&self) -> Option<String>;
 
     /// The next thing to tell, or silence after `patience`. None when the service stops.
     fn next(&mut self, patience: Duration) -> impl Future<Output = Option<Self::Heard>> + Send;
@@ -64,7 +65,7 @@ pub(super) fn tell<S: Source>(source: S, standing: Standing, retry: Duration) ->
 
 fn events<S: Source>(telling: Telling<S>, retry: Duration) -> impl Stream<Item = Result<Event, axum::Error>> {
     // The first line goes out at once: whoever reads it has not missed what comes after.
-    let first = Event::default().comment("listening").retry(retry).id(telling.source.place());
+    let first = placed(Event::default().comment("listening").retry(retry), &telling.source);
     let told = unfold(Some(telling), |telling| async {
         let mut telling = telling?;
         match telling.next().await {
@@ -73,6 +74,13 @@ fn events<S: Source>(telling: Telling<S>, retry: Duration) -> impl Stream<Item =
         }
     });
     futures_util::StreamExt::chain(futures_util::stream::iter([Ok(first)]), told)
+}
+
+fn placed(event: Event, source: &impl Source) -> Event {
+    match source.place() {
+        Some(place) => event.id(place),
+        None => event,
+    }
 }
 
 impl<S: Source> Telling<S> {
@@ -92,7 +100,7 @@ impl<S: Source> Telling<S> {
             }
             self.spoke_at = Instant::now();
             // The place goes along, so that whoever filters does not fall behind by it.
-            let heartbeat = || Ok(Event::default().comment("heartbeat").id(self.source.place()));
+            let heartbeat = || Ok(placed(Event::default().comment("heartbeat"), &self.source));
             return Ok(event.unwrap_or_else(heartbeat));
         }
     }
