@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use angarium_domain::alert::Alert;
 use angarium_domain::event_type::EventType;
+use angarium_domain::payload::Payload;
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::directory::{Entry, Snapshot};
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::new_id;
+use crate::inbox::{Inbox, NewItem};
 use crate::planner::Again;
 use crate::{DECISIONS_MAX, Desk, Metrics, emails, notices};
 
@@ -29,18 +31,25 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// The longest time between two rounds.
 const ROUND_AFTER: Duration = Duration::from_mins(1);
 
+/// As much of a host's name as a title shows.
+const HOST_CHARS_MAX: usize = 120;
+/// Why it stands in the inbox.
+const NO_ADDRESS: &str = "No e-mail address is set to tell of it. Set an owner default e-mail, and this is sent there. \
+    What was given up is in the dead letters, and can be replayed.";
+
 /// Told when a delivery was given up.
 pub(crate) type Failures = Arc<Notify>;
 
 /// Tells owners.
 pub(crate) struct Alerts {
     desk: Desk,
+    inbox: Inbox,
     metrics: Arc<Metrics>,
 }
 
 impl Alerts {
-    pub(crate) fn new(desk: Desk, metrics: Arc<Metrics>) -> Alerts {
-        Alerts { desk, metrics }
+    pub(crate) fn new(desk: Desk, inbox: Inbox, metrics: Arc<Metrics>) -> Alerts {
+        Alerts { desk, inbox, metrics }
     }
 
     pub(crate) async fn run(self, failures: Failures, stopped: CancellationToken) {
@@ -104,23 +113,43 @@ impl Alerts {
             self.desk.planner.add(&mut plan, &snapshot.account, to, &event, Again::default(), now);
         }
         let interval = snapshot.account.notices.alert_interval();
+        let mut beside = vec![Beside::Told(Box::new(alert.told(now, interval)))];
+        if readers.is_empty() {
+            beside.push(self.inbox.beside(&alert.handle, item(alert)));
+        }
         let append = Append {
             decided_upon: vec![(alert.handle.clone(), snapshot.version)],
             events: if readers.is_empty() { Vec::new() } else { vec![event] },
             deliveries: plan.deliveries(),
-            beside: vec![Beside::Told(Box::new(alert.told(now, interval)))],
+            beside,
             ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
         if let Written::Done(()) = written {
             self.metrics.alerted(!readers.is_empty());
             if readers.is_empty() {
-                let (handle, subscription) = (&alert.handle, alert.last.subscription_id);
-                tracing::warn!(%handle, %subscription, count = alert.gathered, "deliveries were given up, and the handle has no address to tell");
+                self.inbox.look(&alert.handle);
             }
             self.desk.planner.announce(plan).await;
         }
         Ok(())
+    }
+}
+
+/// What stands in the inbox where there is no address to tell.
+fn item(alert: &Alert) -> NewItem {
+    let host: String = alert.last.endpoint_host.chars().take(HOST_CHARS_MAX).collect();
+    let what = match alert.gathered {
+        1 => "A delivery".to_owned(),
+        count => format!("{count} deliveries"),
+    };
+    NewItem {
+        item_type: notices::OWNER_ALERT.parse().expect("a valid event type"),
+        title: format!("{what} to {host} given up"),
+        body: Some(NO_ADDRESS.to_owned()),
+        data: Some(Payload::of_our_own(&alert.payload())),
+        action_url: None,
+        expires_at: None,
     }
 }
 

@@ -381,7 +381,7 @@ impl Engine {
         );
         tasks.spawn(looped.run());
         tasks.spawn(endings::run(store.clone(), clock.clone(), removals, tasks.stopped()));
-        let alerts = Alerts::new(desk.clone(), metrics.clone());
+        let alerts = Alerts::new(desk.clone(), engine.inbox.clone(), metrics.clone());
         tasks.spawn(alerts.run(failures, tasks.stopped()));
         tasks.spawn(counters.run(tasks.stopped()));
         tasks.spawn(inbox_live.clone().run());

@@ -198,7 +198,7 @@ impl Metrics {
     }
 
     pub(crate) fn alerted(&self, somebody: bool) {
-        let to = if somebody { "mail" } else { "nobody" };
+        let to = if somebody { "mail" } else { "inbox" };
         self.alerts.get_or_create(&ToLabel { to }).inc();
     }
 

@@ -25,7 +25,7 @@ use crate::{Caller, Decided};
 /// Published once for each delivery that we gave up on (contract 3.4).
 pub(crate) const TERMINAL_FAILURE: &str = "webhook.delivery.terminal_failure";
 /// Published when an owner is told of failures.
-const OWNER_ALERT: &str = "email.owner_alert";
+pub(crate) const OWNER_ALERT: &str = "email.owner_alert";
 /// Published when a receiver says that it is gone.
 const GONE: &str = "webhook.subscription.gone";
 /// Published when half of the time has passed after which a subscription is switched off.

@@ -164,6 +164,20 @@ impl InboxError {
     const OVERLOADED: InboxError = InboxError::Overloaded { retry_after: Duration::from_secs(1) };
 }
 
+impl Inbox {
+    /// An item of our own, to be written in the transaction of what it tells of. [`Inbox::look`] is to be
+    /// called when it is written.
+    pub(crate) fn beside(&self, handle: &Handle, new: NewItem) -> Beside {
+        let now = self.desk.clock.now();
+        Beside::Item(Arc::new(new.made(handle, new_id(&*self.desk.ids, now), now)))
+    }
+
+    /// Lets those who listen to an inbox hear of what was written into it.
+    pub(crate) fn look(&self, handle: &Handle) {
+        self.live.look(handle);
+    }
+}
+
 impl NewItem {
     fn made(self, handle: &Handle, id: ItemId, now: Timestamp) -> Item {
         let NewItem { item_type, title, body, data, action_url, expires_at } = self;

@@ -81,7 +81,7 @@ figures! {
         "Deliveries that came to an end";
     DEAD = Counter "deliveries_dead" by &[("cause", "the reasons of the delivery log, such as `attempts_exhausted`")],
         "Deliveries that were given up, by why";
-    ALERTS = Counter "owner_alerts" by &[("to", "`mail`, `nobody` (the handle has no address)")],
+    ALERTS = Counter "owner_alerts" by &[("to", "`mail`, `inbox` (the handle has no address)")],
         "Times that an owner was told of deliveries that were given up, by whom it reached";
     LATENCY = Histogram "delivery_latency" in Seconds,
         "From the making of a delivery, which for a published event is its acceptance, to the receiver's 2xx";

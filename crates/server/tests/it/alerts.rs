@@ -1,5 +1,7 @@
 //! Owners are told of deliveries that were given up.
 
+use serde_json::json;
+
 use crate::receiver::Receiver;
 use crate::world::{World, eventually};
 
@@ -21,16 +23,23 @@ async fn failures_of_one_subscription_gather_after_the_first() {
     owner.subscribe(&receiver, "/two", &["b"]).await;
     owner.publish("a").await;
     owner.deliveries_when("?status=dead", 1).await;
-    told(&world, "nobody", 1).await;
+    told(&world, "inbox", 1).await;
 
     owner.publish("a").await;
     owner.publish("a").await;
     owner.deliveries_when("?status=dead&eventType=a", 3).await;
     owner.publish("b").await;
     owner.deliveries_when("?status=dead&eventType=b", 1).await;
-    told(&world, "nobody", 2).await;
+    told(&world, "inbox", 2).await;
+    let items = owner.inbox("").await["items"].as_array().expect("items").clone();
+    assert_eq!(items.len(), 2);
+    assert_eq!(items[0]["title"], "A delivery to 127.0.0.1 given up");
+    assert_eq!(
+        (&items[0]["type"], &items[0]["data"]["eventType"]),
+        (&json!("email.owner_alert"), &json!("b"))
+    );
 
     other.subscribe(&receiver, "/other", &["*"]).await;
     other.publish("a").await;
-    told(&world, "nobody", 3).await;
+    told(&world, "inbox", 3).await;
 }
