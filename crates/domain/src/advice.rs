@@ -9,6 +9,7 @@ pub fn advice(outcome: &Outcome) -> Option<&'static str> {
     match *outcome {
         Outcome::Answered { status, .. } => for_status(status),
         Outcome::Replied { code, bounced } => for_reply(code, bounced),
+        Outcome::Stored => None,
         Outcome::Failed { failure } => Some(for_failure(failure)),
     }
 }
@@ -140,6 +141,7 @@ fn for_failure(failure: Failure) -> &'static str {
 /// Why an outcome has its class, in one sentence.
 pub fn explain(outcome: &Outcome, class: Class, retry_on: RetryOn) -> String {
     match (*outcome, class) {
+        (Outcome::Stored, _) => "it is in the inbox".to_owned(),
         (Outcome::Answered { status, .. }, Class::Delivered) => format!("{status} says that the receiver has it"),
         (Outcome::Answered { status, .. }, Class::Retry) => {
             format!("{status} is tried again: this policy retries {}", retried(retry_on))

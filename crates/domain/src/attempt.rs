@@ -76,6 +76,20 @@ pub struct Timing {
 }
 
 impl Exchange {
+    /// An exchange without a receiver: what was to be delivered is written with its settlement.
+    pub fn stored(place: &str) -> Exchange {
+        Exchange {
+            outcome: Outcome::Stored,
+            timing: Timing::default(),
+            endpoint: place.to_owned(),
+            remote_address: None,
+            response_headers: Vec::new(),
+            response_body: String::new(),
+            response_truncated: false,
+            detail: None,
+        }
+    }
+
     /// An exchange in which nothing was sent.
     pub fn failed(failure: crate::outcome::Failure, endpoint: &str, detail: impl Into<String>) -> Exchange {
         Exchange {

@@ -90,6 +90,7 @@ fn succeeded(outcome: Outcome) -> Option<bool> {
             failure:
                 Failure::InternalError | Failure::Interrupted | Failure::NotConfigured | Failure::Suppressed,
         } => None,
+        Outcome::Stored => Some(true),
         Outcome::Failed { .. } => Some(false),
     }
 }

@@ -247,7 +247,7 @@ fn asked_for(outcome: Outcome) -> Option<std::time::Duration> {
         Outcome::Answered { retry_after_seconds, .. } => {
             retry_after_seconds.map(std::time::Duration::from_secs)
         }
-        Outcome::Replied { .. } | Outcome::Failed { .. } => None,
+        Outcome::Replied { .. } | Outcome::Stored | Outcome::Failed { .. } => None,
     }
 }
 
@@ -256,7 +256,8 @@ fn cause_of_refusal(outcome: Outcome) -> DeathCause {
         Outcome::Answered { status: 300..400, .. } => DeathCause::RedirectNotFollowed,
         Outcome::Failed { failure: Failure::BlockedAddress } => DeathCause::BlockedAddress,
         Outcome::Failed { failure: Failure::Suppressed } => DeathCause::Suppressed,
-        Outcome::Answered { .. } | Outcome::Replied { .. } | Outcome::Failed { .. } => {
+        // What was stored is never refused.
+        Outcome::Answered { .. } | Outcome::Replied { .. } | Outcome::Stored | Outcome::Failed { .. } => {
             DeathCause::TerminalStatus
         }
     }

@@ -24,6 +24,8 @@ pub enum Outcome {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         bounced: bool,
     },
+    /// It needed no answer: it was written into the handle's inbox, with its settlement.
+    Stored,
     /// No answer.
     Failed {
         /// Where it went wrong.
@@ -101,6 +103,7 @@ impl Outcome {
             Outcome::Replied { code: 200..400, .. } => "mail_2xx",
             Outcome::Replied { code: 400..500, .. } => "mail_4xx",
             Outcome::Replied { .. } => "mail_5xx",
+            Outcome::Stored => "stored",
             Outcome::Failed { failure } => failure.as_str(),
         }
     }
@@ -110,7 +113,7 @@ impl Outcome {
         match self {
             Outcome::Answered { status, .. } => class_of_status(status, retry_on),
             // A mail server says by itself which of its refusals pass.
-            Outcome::Replied { code: 200..400, .. } => Class::Delivered,
+            Outcome::Replied { code: 200..400, .. } | Outcome::Stored => Class::Delivered,
             Outcome::Replied { code: 400..500, .. } => Class::Retry,
             Outcome::Replied { .. }
             | Outcome::Failed { failure: Failure::BlockedAddress | Failure::Suppressed } => Class::Terminal,
@@ -123,7 +126,7 @@ impl Outcome {
         match self {
             Outcome::Answered { status, .. } => Some(status),
             Outcome::Replied { code, .. } => Some(code),
-            Outcome::Failed { .. } => None,
+            Outcome::Stored | Outcome::Failed { .. } => None,
         }
     }
 
@@ -132,6 +135,7 @@ impl Outcome {
         match self {
             Outcome::Answered { status, .. } => matches!(status, 429 | 503),
             Outcome::Replied { code, .. } => (400..500).contains(&code),
+            Outcome::Stored => false,
             Outcome::Failed { failure } => failure == Failure::Timeout,
         }
     }
@@ -142,7 +146,7 @@ impl Outcome {
             Outcome::Answered { status: 500.., .. } | Outcome::Replied { code: 400..500, .. } => {
                 Sign::Failing
             }
-            Outcome::Answered { .. } | Outcome::Replied { .. } => Sign::Well,
+            Outcome::Answered { .. } | Outcome::Replied { .. } | Outcome::Stored => Sign::Well,
             Outcome::Failed { failure } => match failure {
                 Failure::Timeout
                 | Failure::DnsError
@@ -221,6 +225,7 @@ impl fmt::Display for Outcome {
         match self {
             Outcome::Answered { status, .. } => write!(f, "{status}"),
             Outcome::Replied { code, .. } => write!(f, "{code}"),
+            Outcome::Stored => f.write_str("stored"),
             Outcome::Failed { failure } => f.write_str(failure.as_str()),
         }
     }

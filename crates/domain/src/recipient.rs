@@ -276,7 +276,7 @@ impl Recipient {
                 Class::Terminal => self.refused.is_none().then_some(Mark::Refused(code)),
                 Class::Retry => None,
             },
-            Outcome::Answered { .. } | Outcome::Failed { .. } => None,
+            Outcome::Answered { .. } | Outcome::Stored | Outcome::Failed { .. } => None,
         }
     }
 

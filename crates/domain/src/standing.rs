@@ -86,7 +86,7 @@ impl Aftermath {
         let answer = match outcome {
             Outcome::Answered { status, .. } => Some(status),
             // A mail server's reply is about one mail; what it says of an address is a suppression.
-            Outcome::Replied { .. } | Outcome::Failed { .. } => None,
+            Outcome::Replied { .. } | Outcome::Stored | Outcome::Failed { .. } => None,
         };
         let mark = match answer {
             Some(GONE) if subscription.gone_at.is_none() => Some(Mark::Set),

@@ -150,7 +150,7 @@ pub fn challenge_body(challenge: &str, subscription: SubscriptionId) -> String {
 /// `challenge` of a JSON object.
 pub fn judge_challenge(challenge: &str, host: &str, exchange: &Exchange) -> Finding {
     let status = match exchange.outcome {
-        Outcome::Replied { .. } | Outcome::Failed { .. } => return silent(exchange),
+        Outcome::Replied { .. } | Outcome::Stored | Outcome::Failed { .. } => return silent(exchange),
         Outcome::Answered { status, .. } => status,
     };
     if !(200..300).contains(&status) {

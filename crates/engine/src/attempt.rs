@@ -10,6 +10,7 @@ use angarium_domain::attempt::{AttemptRecord, Exchange};
 use angarium_domain::auto_disable::Turn;
 use angarium_domain::delivery::{DeathCause, Delivery, Settlement, State};
 use angarium_domain::dispatch::{Head, Input, LaneRules};
+use angarium_domain::inbox::Item;
 use angarium_domain::outcome::{Failure, Outcome};
 use angarium_domain::signature::ToSign;
 use angarium_domain::subscription::ChannelKind;
@@ -17,16 +18,18 @@ use angarium_domain::time::Timestamp;
 use angarium_domain::verification::Method;
 use angarium_store::crash_point::{self, CrashPoint};
 use angarium_store::delivery_queue::{Lease, Leased, Settle, Unreadable};
-use angarium_store::directory::Entry;
+use angarium_store::directory::{Entry, Snapshot};
 use angarium_store::{Store, StoreError};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::alerts::Failures;
+use crate::catalogs::Catalogs;
 use crate::clock::Clock;
 use crate::dispatcher::inbox::{DispatcherHandle, Work};
 use crate::follow_up::{Decider, FollowUp, Settled, address};
 use crate::ids::IdSource;
+use crate::inbox::live::InboxLive;
 use crate::lanes::Lanes;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -55,6 +58,8 @@ pub(crate) struct Attempts {
     lanes: Lanes,
     outages: Outages,
     live: Live,
+    inbox: InboxLive,
+    catalogs: Catalogs,
     traces: Traces,
     counters: Arc<Counters>,
     failures: Failures,
@@ -72,7 +77,8 @@ impl Attempts {
         dispatcher: DispatcherHandle,
         lanes: Lanes,
         outages: Outages,
-        live: Live,
+        (live, inbox): (Live, InboxLive),
+        catalogs: Catalogs,
         counters: Arc<Counters>,
         failures: Failures,
     ) -> Attempts {
@@ -90,6 +96,8 @@ impl Attempts {
             lanes,
             outages,
             live,
+            inbox,
+            catalogs,
             traces,
             counters,
             failures,
@@ -141,13 +149,17 @@ impl Attempts {
         if let Some(settlement) =
             out_since.and_then(|since| leased.delivery.expire(&entry.subscription.retry_policy, since, now))
         {
-            let settled = Settled { leased, entry, settlement, outcome: None, turn: Turn::Unchanged };
+            let settled =
+                Settled { leased, entry, settlement, outcome: None, turn: Turn::Unchanged, stored: None };
             return self.settle(settled, None).await;
         }
         if entry.subscription.channel() == ChannelKind::Email
             && let Some(opening) = self.post.postponed(leased, &snapshot, now).await?
         {
             return self.release_until(leased, entry, &snapshot.account, opening).await;
+        }
+        if entry.subscription.channel() == ChannelKind::Inbox {
+            return self.put_into_inbox(leased, entry, &snapshot, now).await;
         }
         let span = self.traces.attempt(leased, address(leased, entry));
         let sending = AssertUnwindSafe(self.send(leased, entry, now)).catch_unwind();
@@ -157,13 +169,33 @@ impl Attempts {
             () = cutoff.cancelled() => return self.release(leased, entry, &snapshot.account).await,
         };
         crash_point::reach(CrashPoint::AfterAnswerBeforeSettle);
-        self.conclude(leased, entry, now, exchange, span).await
+        self.conclude(leased, entry, now, exchange, (span, None)).await
+    }
+
+    /// The inbox is in the store: its item is written with the settlement, and so exactly once.
+    async fn put_into_inbox(
+        &self,
+        leased: &Leased,
+        entry: &Entry,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Ended, StoreError> {
+        let handle = &leased.lease.handle;
+        let catalog = self.catalogs.of(handle, snapshot).await?;
+        let known = catalog.as_ref().and_then(|catalog| catalog.get(&leased.event.event_type));
+        let description = known.and_then(|known| known.description.as_deref());
+        let item = Arc::new(Item::of_event(&leased.event, leased.delivery.id, description, now));
+        let exchange = Exchange::stored(entry.subscription.endpoint_url.as_str());
+        let ended = self.conclude(leased, entry, now, exchange, (None, Some(&item))).await?;
+        self.inbox.look(handle);
+        Ok(ended)
     }
 
     async fn send(&self, leased: &Leased, entry: &Entry, now: Timestamp) -> Exchange {
         match entry.subscription.channel() {
             ChannelKind::Webhook => self.send_webhook(leased, entry, now).await,
             ChannelKind::Email => self.post.send(leased, entry).await,
+            // Its items are put into it above, with their settlements, and nothing is sent.
             ChannelKind::Inbox => {
                 let endpoint = entry.subscription.endpoint_url.without_query();
                 Exchange::failed(Failure::NotConfigured, endpoint, "there is no inbox")
@@ -187,7 +219,7 @@ impl Attempts {
         entry: &Entry,
         started_at: Timestamp,
         exchange: Exchange,
-        span: Option<Span>,
+        (span, stored): (Option<Span>, Option<&Arc<Item>>),
     ) -> Result<Ended, StoreError> {
         let now = self.clock.now();
         let policy = &entry.subscription.retry_policy;
@@ -208,7 +240,7 @@ impl Attempts {
         } else {
             Turn::Unchanged
         };
-        let settled = Settled { leased, entry, settlement, outcome: Some(outcome), turn };
+        let settled = Settled { leased, entry, settlement, outcome: Some(outcome), turn, stored };
         let ended = self.settle(settled, Some(record)).await;
         let id = entry.subscription.id;
         match ended {
@@ -232,7 +264,7 @@ impl Attempts {
                 lease: leased.lease.clone(),
                 settlement,
                 record: record.clone(),
-                follow_up: None,
+                follow_up: settled.stored_alone(),
             })
             .await?
         };

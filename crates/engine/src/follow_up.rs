@@ -7,6 +7,7 @@ use angarium_domain::audit::Difference;
 use angarium_domain::auto_disable::Turn;
 use angarium_domain::delivery::{DeathCause, Delivery, Settlement, State};
 use angarium_domain::event::Event;
+use angarium_domain::inbox::Item;
 use angarium_domain::outcome::Outcome;
 use angarium_domain::recipient;
 use angarium_domain::standing::{Aftermath, Mark};
@@ -36,12 +37,23 @@ pub(crate) struct Settled<'a> {
     pub(crate) outcome: Option<Outcome>,
     /// What it means for the subscription's outage.
     pub(crate) turn: Turn,
+    /// What was delivered, if that is written here.
+    pub(crate) stored: Option<&'a Arc<Item>>,
 }
 
 impl Settled<'_> {
     /// Whether there may be more to write than the settlement. Asked of every attempt.
     pub(crate) fn has_follow_up(&self) -> bool {
         self.settlement.is_a_death() || !self.aftermath(self.entry).is_nothing()
+    }
+
+    /// What is written where nothing else follows: decided upon nothing, since nothing changes by it.
+    pub(crate) fn stored_alone(&self) -> Option<Append> {
+        self.stored.map(|_| Append { beside: self.beside(), ..Append::default() })
+    }
+
+    fn beside(&self) -> Vec<Beside> {
+        self.stored.map(|item| Beside::Item(item.clone())).into_iter().collect()
     }
 
     /// What it means for the subscription as it is in `entry`.
@@ -86,7 +98,7 @@ impl Decider<'_> {
             plan: self.planner.plan(),
             changed: None,
             audit: None,
-            beside: Vec::new(),
+            beside: settled.beside(),
         };
         let current = find(snapshot, settled.leased.delivery.subscription_id);
         let aftermath = current.map(|entry| settled.aftermath(entry)).unwrap_or_default();

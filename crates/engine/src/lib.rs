@@ -316,7 +316,8 @@ impl Engine {
             dispatcher.clone(),
             lanes.clone(),
             outages.clone(),
-            live.clone(),
+            (live.clone(), inbox_live.clone()),
+            catalogs.clone(),
             counters.clone(),
             failures.clone(),
         );
@@ -347,7 +348,7 @@ impl Engine {
             intake: Intake::new(desk.clone(), metrics.clone(), parts.traces.clone()),
             events: Events::new(desk.clone()),
             emails: Emails::new(desk.clone(), lanes.clone(), post),
-            subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), lanes, outages),
+            subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), lanes.clone(), outages),
             event_types: EventTypes::new(desk.clone()),
             chains: Chains::new(desk.clone(), settings.retention.signals),
             tokens: Tokens::new(desk.clone()),

@@ -129,6 +129,7 @@ impl Span {
                     self.fail(code.to_string());
                 }
             }
+            Outcome::Stored => {}
             Outcome::Failed { failure } => self.fail(failure.as_str()),
         }
     }

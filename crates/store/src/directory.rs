@@ -75,6 +75,8 @@ pub enum Change {
     SetRulebook(Box<Rulebook>),
     /// What the operator says of the handle from now on.
     SetAccount(Box<Account>),
+    /// Several of these, of which no two are about the same thing: they make one version together.
+    Several(Vec<Change>),
 }
 
 /// Who is there.

@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use angarium_domain::account::Account;
 use angarium_domain::audit::changed;
+use angarium_domain::event_type::EventPattern;
 use angarium_domain::handle::Handle;
 use angarium_domain::notices::Notices;
+use angarium_domain::subscription::without_duplicates;
 use angarium_store::StoreError;
 use angarium_store::directory::Change;
+use serde_json::{Value, json};
 
 use super::{EmailError, Emails, OwnerDefault, owner_default};
+use crate::ids::new_id;
+use crate::inbox;
 use crate::once::{Once, Reply};
 use crate::{Caller, DECISIONS_MAX};
 
@@ -19,6 +24,8 @@ use crate::{Caller, DECISIONS_MAX};
 pub struct NoticeSettings {
     /// The owner's word.
     pub notices: Notices,
+    /// Which events become items of the handle's inbox.
+    pub inbox: Vec<EventPattern>,
     /// The handle's own time zone.
     pub account: Account,
     /// The owner's default address.
@@ -31,14 +38,15 @@ impl Emails {
     /// What is said of mails at a handle.
     pub async fn notice_settings(&self, handle: &Handle) -> Result<NoticeSettings, StoreError> {
         let snapshot = self.desk.snapshots.get(handle).await?;
-        Ok(self.settings_of(&snapshot, &snapshot.account.notices))
+        Ok(self.settings_of(&snapshot, &snapshot.account.notices, &inbox::patterns(&snapshot)))
     }
 
-    /// Replaces what the owner says of mails. Holds for what is sent from now on.
+    /// Replaces what the owner says of mails, and which events become items of the inbox. Holds for what
+    /// is sent and published from now on.
     pub async fn put_notice_settings(
         &self,
         caller: Caller,
-        notices: Notices,
+        (notices, inbox): (Notices, Vec<EventPattern>),
         once: Once<NoticeSettings>,
     ) -> Result<Reply, EmailError> {
         let _running = self.desk.repeats.begin(once.key.as_ref())?;
@@ -50,15 +58,27 @@ impl Emails {
             snapshot.account.admits_writes()?;
             let now = self.desk.clock.now();
             notices.check(&snapshot.account, now)?;
-            let (answer, idempotency) = once.answer_to(&self.settings_of(&snapshot, &notices), now);
+            let settings = self.settings_of(&snapshot, &notices, &inbox);
+            let (answer, idempotency) = once.answer_to(&settings, now);
             let account = Account { notices: Box::new(notices.clone()), ..snapshot.account.clone() };
-            let told = changed(Some(&*snapshot.account.notices), Some(&notices));
+            let before = words(&snapshot.account.notices, &inbox::patterns(&snapshot));
+            let told = changed(Some(&before), Some(&words(&notices, &inbox)));
             let audit = caller.audit_of(now, "notifications.changed", caller.handle.to_string(), told);
             let context = caller.context(idempotency, Some(audit));
-            let change = Change::SetAccount(Box::new(account));
+            let mut changes = vec![Change::SetAccount(Box::new(account))];
+            let (id, seed) = (new_id(&*self.desk.ids, now), self.desk.ids.key());
+            let subscribing = inbox::subscribing(&snapshot, &caller.handle, &inbox, (id, seed), now);
+            let lane = subscribing.map(|(change, lane)| {
+                changes.push(change);
+                lane
+            });
+            let change = Change::Several(changes);
             match self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await {
                 Ok(written) => {
                     self.lanes.unchanged(&caller.handle).await;
+                    if let Some(lane) = lane {
+                        lane.tell(&self.lanes, &caller.handle).await;
+                    }
                     return Ok(once.reply(written, answer)?);
                 }
                 Err(StoreError::Conflict) => drop(self.desk.snapshots.refresh(&caller.handle).await?),
@@ -72,12 +92,19 @@ impl Emails {
         &self,
         snapshot: &angarium_store::directory::Snapshot,
         notices: &Notices,
+        inbox: &[EventPattern],
     ) -> NoticeSettings {
         NoticeSettings {
             notices: notices.clone(),
+            inbox: without_duplicates(inbox.to_vec()),
             account: snapshot.account.clone(),
             owner_default: OwnerDefault::of(owner_default(snapshot).map(|entry| &entry.subscription)),
             sender_domain: self.post.sender_domain(),
         }
     }
+}
+
+/// What the audit log compares.
+fn words(notices: &Notices, inbox: &[EventPattern]) -> Value {
+    json!({ "notices": notices, "inboxEventTypes": inbox })
 }

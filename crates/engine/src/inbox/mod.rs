@@ -2,6 +2,9 @@
 
 pub mod live;
 mod marks;
+mod subscribing;
+
+pub(crate) use subscribing::{patterns, subscribing};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -27,6 +27,7 @@ mod events_document;
 mod filters;
 mod idempotency;
 mod inbox;
+mod inbox_channel;
 mod inbox_stream;
 mod jwt;
 mod listener;

@@ -42,6 +42,9 @@ pub async fn every_change_makes_a_new_version(store: &dyn Store) {
     assert_eq!(change(store, 5, Change::Remove(lane(2))).await, 6);
     assert_eq!(change(store, 6, Change::RevokeToken(token_id(8))).await, 7);
     assert_eq!(seen(store).await, (7, words(&["uno"]), words(&["token 7"])));
+    let together = vec![Change::Put(entry(&acme(), lane(3), "three")), Change::Remove(lane(1))];
+    assert_eq!(change(store, 7, Change::Several(together)).await, 8);
+    assert_eq!(seen(store).await, (8, words(&["three"]), words(&["token 7"])));
 }
 
 /// A subscription comes back whole, with its keys.

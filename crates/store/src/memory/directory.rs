@@ -151,7 +151,17 @@ impl Contents {
     fn apply(&mut self, handle: &Handle, change: Change, now: Timestamp) {
         let account = self.accounts.entry(handle.clone()).or_default();
         account.version += 1;
+        self.make(handle, change, now);
+    }
+
+    fn make(&mut self, handle: &Handle, change: Change, now: Timestamp) {
+        let account = self.accounts.entry(handle.clone()).or_default();
         match change {
+            Change::Several(changes) => {
+                for change in changes {
+                    self.make(handle, change, now);
+                }
+            }
             Change::Put(entry) => {
                 account.subscriptions.insert(entry.subscription.id, entry);
             }

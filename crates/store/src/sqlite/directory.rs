@@ -164,6 +164,7 @@ enum SealedChange {
     RemoveEventType(EventType),
     SetRulebook { rulebook: Vec<u8>, origins: Vec<String> },
     SetAccount { account: Vec<u8>, removal: i64 },
+    Several(Vec<SealedChange>),
 }
 
 impl SealedChange {
@@ -186,12 +187,18 @@ impl SealedChange {
             Change::SetAccount(account) => {
                 SealedChange::SetAccount { account: json(&account), removal: accounts::removal(&account) }
             }
+            Change::Several(changes) => SealedChange::Several(
+                changes.into_iter().map(|change| SealedChange::of(change, key)).collect(),
+            ),
         }
     }
 
-    fn write(&self, db: &Connection, handle: &Handle, version: u64, now: Timestamp) -> Tried<()> {
-        let handle = handle.as_str();
+    fn write(&self, db: &Connection, owner: &Handle, version: u64, now: Timestamp) -> Tried<()> {
+        let handle = owner.as_str();
         match self {
+            SealedChange::Several(changes) => {
+                changes.iter().try_for_each(|change| change.write(db, owner, version, now))?;
+            }
             SealedChange::Put(entry) => entry.write(db)?,
             SealedChange::Remove(id) => {
                 db.prepare_cached(statements::REMOVE_SUBSCRIPTION)?

@@ -248,7 +248,7 @@ pub(in crate::api) fn end_of(delivery: &Delivery) -> (Option<Timestamp>, Option<
 /// The status or the failure that an outcome came to.
 pub(in crate::api) fn parts_of(outcome: Option<Outcome>) -> (Option<u16>, Option<Failure>) {
     match outcome {
-        None => (None, None),
+        None | Some(Outcome::Stored) => (None, None),
         Some(Outcome::Answered { status: code, .. } | Outcome::Replied { code, .. }) => (Some(code), None),
         Some(Outcome::Failed { failure }) => (None, Some(failure)),
     }

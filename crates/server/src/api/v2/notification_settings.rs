@@ -38,6 +38,9 @@ pub(super) struct NotificationSettingsView {
     /// Types that are told at any hour, beside those that the catalogue calls critical.
     #[schema(value_type = Vec<words::EventPattern>)]
     critical_event_types: Vec<EventPattern>,
+    /// Types whose events become items of the inbox.
+    #[schema(value_type = Vec<words::EventPattern>)]
+    inbox_event_types: Vec<EventPattern>,
     #[schema(example = 900)]
     alert_interval_seconds: u32,
     /// Where quiet hours are meant.
@@ -55,17 +58,17 @@ pub(super) async fn get(
 }
 
 pub(super) async fn put(State(emails): State<Emails>, write: Write) -> Result<Answered, Problem> {
-    let notices = notices_of(write.form()?)?;
+    let wanted = wanted(write.form()?)?;
     let (caller, once) = write.into_parts(|settings: &NoticeSettings| {
         json(StatusCode::OK, &NotificationSettingsView::of(settings))
     });
-    carried_out(async move { emails.put_notice_settings(caller, notices, once).await }).await
+    carried_out(async move { emails.put_notice_settings(caller, wanted, once).await }).await
 }
 
 /// The whole of it: what is left out is as if it had never been set.
-fn notices_of(mut form: Form<'_>) -> Result<Notices, Problem> {
-    let critical = form.raw("criticalEventTypes").filter(|list| list.get() != "[]");
-    let critical = critical.map(|list| patterns(&mut form, "criticalEventTypes", list));
+fn wanted(mut form: Form<'_>) -> Result<(Notices, Vec<EventPattern>), Problem> {
+    let critical = patterns_or_none(&mut form, "criticalEventTypes");
+    let inbox = patterns_or_none(&mut form, "inboxEventTypes");
     let interval = form.optional("alertIntervalSeconds");
     let interval = form.within("alertIntervalSeconds", ALERT_INTERVAL_SECONDS, interval);
     let time_zone = form.parsed("timeZone");
@@ -80,22 +83,30 @@ fn notices_of(mut form: Form<'_>) -> Result<Notices, Problem> {
             "days is empty; name the days on which the hours begin",
         );
     }
-    form.finish(Some(Notices {
-        critical_event_types: critical.flatten().unwrap_or_default(),
+    let notices = Notices {
+        critical_event_types: critical,
         alert_interval_seconds: interval.unwrap_or(ALERT_INTERVAL_SECONDS_DEFAULT),
         time_zone,
         quiet_hours,
-    }))
+    };
+    form.finish(Some((notices, inbox)))
+}
+
+/// A list of patterns that may be empty, or left out.
+fn patterns_or_none(form: &mut Form<'_>, field: &'static str) -> Vec<EventPattern> {
+    let list = form.raw(field).filter(|list| list.get() != "[]");
+    list.and_then(|list| patterns(form, field, list)).unwrap_or_default()
 }
 
 impl NotificationSettingsView {
     fn of(settings: &NoticeSettings) -> NotificationSettingsView {
-        let NoticeSettings { notices, account, owner_default, sender_domain } = settings;
+        let NoticeSettings { notices, inbox, account, owner_default, sender_domain } = settings;
         NotificationSettingsView {
             sender_domain: sender_domain.as_deref().map(str::to_owned),
             sender_domain_status: if sender_domain.is_some() { "configured" } else { "unset" },
             notification_email: owner_default.email.as_ref().map(ToString::to_string),
             critical_event_types: notices.critical_event_types.clone(),
+            inbox_event_types: inbox.clone(),
             alert_interval_seconds: notices.alert_interval_seconds,
             time_zone: notices.time_zone.clone().unwrap_or_else(|| account.time_zone.clone()),
             quiet_hours: notices.quiet_hours.clone(),

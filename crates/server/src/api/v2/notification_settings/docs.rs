@@ -9,17 +9,18 @@ use crate::openapi::schema::{list, object, whole, word};
 use crate::openapi::words::{EventPattern, QuietHours, TimeZone};
 
 pub(in crate::api::v2) fn get() -> Operation {
-    Operation::new("getNotificationSettings", "See what is said of mails")
+    Operation::new("getNotificationSettings", "See what is said of mails and the inbox")
         .answer::<NotificationSettingsView>(200, "What is said of mails.")
 }
 
 pub(in crate::api::v2) fn put() -> Operation {
     let fields = object()
         .optional("criticalEventTypes", list(word::<EventPattern>(), 0..=PATTERNS_MAX))
+        .optional("inboxEventTypes", list(word::<EventPattern>(), 0..=PATTERNS_MAX))
         .optional("alertIntervalSeconds", whole(ALERT_INTERVAL_SECONDS).or(ALERT_INTERVAL_SECONDS_DEFAULT))
         .optional("timeZone", word::<TimeZone>())
         .optional("quietHours", list(word::<QuietHours>(), 0..=QUIET_HOURS_MAX));
-    Operation::new("putNotificationSettings", "Replace what is said of mails")
+    Operation::new("putNotificationSettings", "Replace what is said of mails and the inbox")
         .about(
             "All of it: what is left out is as if it had never been set. In quiet hours mails wait that are not \
              critical; their deliveries show until when.",
