@@ -21,7 +21,7 @@ pub(crate) struct ExamplesArgs {
     binary: Option<PathBuf>,
 }
 
-const SCRIPTS: &[&str] = &["lifecycle.sh", "uc-17.sh"];
+const SCRIPTS: &[&str] = &["lifecycle.sh", "uc-17.sh", "context-bridge.sh"];
 
 /// Runs each script as its reader would: over HTTP, with tokens that the binary has minted.
 pub(crate) async fn run(args: ExamplesArgs) -> Result<()> {

@@ -25,6 +25,7 @@ mod producer;
 mod trial;
 mod witness;
 
+mod agent;
 mod api;
 mod clock;
 mod product;

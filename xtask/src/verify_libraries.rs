@@ -2,7 +2,8 @@
 //! libraries, by the official CloudEvents library and by plain HMAC.
 //!
 //! Our own verifier shares our misunderstandings; libraries written by others
-//! in Python and JavaScript do not. The receivers in `examples/` come last.
+//! in Python and JavaScript do not. Then an agent of the official MCP library asks, and the receivers in
+//! `examples/` come last.
 
 use std::{
     collections::BTreeMap,
@@ -21,6 +22,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
+    agent,
     api::Api,
     example_receivers::{self, Libraries},
     product::{self, Installation},
@@ -31,6 +33,7 @@ use crate::{
 /// The libraries, at the versions that the scripts were written for.
 const PYTHON_LIBRARY: &str = "standardwebhooks==1.0.1";
 const PYTHON_CLOUD_EVENTS: &str = "cloudevents==2.2.0";
+const PYTHON_MCP: &str = "mcp==2.3.0";
 const NODE_LIBRARY: &str = "standardwebhooks@1.0.0";
 
 /// The profiles with a shared secret.
@@ -94,6 +97,7 @@ pub(crate) async fn run(args: VerifyArgs) -> Result<()> {
 
     let python = verify_with_python(&folder, &file)?;
     let node = verify_with_node(&folder, &file)?;
+    agent::check(&binary, &python).await?;
     example_receivers::check(&binary, &Libraries { python, node }).await
 }
 
@@ -169,7 +173,11 @@ fn verify_with_python(folder: &Path, file: &Path) -> Result<PathBuf> {
         workspace::run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
     }
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    workspace::run(Command::new(&python).args(install).args([PYTHON_LIBRARY, PYTHON_CLOUD_EVENTS]))?;
+    workspace::run(Command::new(&python).args(install).args([
+        PYTHON_LIBRARY,
+        PYTHON_CLOUD_EVENTS,
+        PYTHON_MCP,
+    ]))?;
     workspace::run(
         Command::new(&python).arg(workspace::root().join("xtask/python/verify_deliveries.py")).arg(file),
     )?;

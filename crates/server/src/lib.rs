@@ -16,6 +16,7 @@ pub mod logging;
 mod loops;
 mod mail_pages;
 pub mod mailing;
+mod mcp;
 pub mod openapi;
 pub mod peer;
 pub mod problem;

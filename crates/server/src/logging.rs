@@ -6,6 +6,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, LogSettings};
 
+/// A library that has three lines for each request of an agent's; ours is the one that counts. The
+/// settings may say otherwise.
+const QUIET: &str = "rmcp=warn";
+
 /// The settings' level is not one.
 #[derive(Debug, thiserror::Error)]
 #[error("log.level {level:?} is not a level or a filter such as info,angarium::access=warn: {reason}")]
@@ -16,7 +20,7 @@ pub struct InvalidLevel {
 
 /// Starts logging. The second call in a process changes nothing.
 pub fn start(settings: &LogSettings) -> Result<(), InvalidLevel> {
-    let filter = EnvFilter::try_new(&settings.level)
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.level))
         .map_err(|error| InvalidLevel { level: settings.level.clone(), reason: error.to_string() })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match settings.format {

@@ -28,6 +28,7 @@ use crate::auth::keys::{VerifierError, verifier};
 use crate::keyring::{self, KeyError};
 use crate::listener::Listener;
 use crate::mailing::{MailingError, mailing};
+use crate::mcp;
 use crate::peer::Proxies;
 use crate::rate::RateLimits;
 use crate::settings::{EgressSettings, Settings};
@@ -192,7 +193,8 @@ impl Service {
         let public_url = PublicUrl::new(settings.listen.public_url.as_deref());
         let limits = settings.request_limits();
         let app = App::new(engine.clone(), authority, limits, callers, sources, schemes, public_url);
-        let listener = Listener::serve(socket, api::router(&app), settings.listener_limits())
+        let router = api::router(&app, mcp::hosts(settings, address));
+        let listener = Listener::serve(socket, router, settings.listener_limits())
             .map_err(|source| StartError::Listen { address, source })?;
         let grace = Duration::from_secs(settings.listen.drain_seconds);
         Ok(Service { listener, engine, telemetry, grace, store_ended: None })

@@ -21,14 +21,21 @@ use crate::api::dialect::Dialect;
 use crate::api::table::Table;
 use crate::health;
 use crate::mail_pages;
+use crate::mcp;
 use crate::openapi::{Route, serve};
 use crate::problem::Problem;
 use crate::request_id::{after_panic, observe};
 use crate::state::{App, Sources};
 
 /// Every route, ready to serve.
-pub(crate) fn router(app: &App) -> Router {
-    framed(v2_table().and(v1::table()).router(app), app.sources()).with_state(app.clone())
+///
+/// Agents come in under one of `agent_hosts`.
+pub(crate) fn router(app: &App, agent_hosts: Vec<String>) -> Router {
+    // What tools ask is asked like anything else: with its own guard, log line and limits.
+    let tools = framed(v2::table().router(app), app.sources()).with_state(app.clone());
+    let agents = mcp::router(app, &tools, agent_hosts);
+    let routes = v2_table().and(v1::table()).router(app).merge(agents);
+    framed(routes, app.sources()).with_state(app.clone())
 }
 
 /// What an API consists of, for its document.

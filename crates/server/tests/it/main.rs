@@ -33,6 +33,7 @@ mod jwt;
 mod listener;
 mod log;
 mod mail_notices;
+mod mcp;
 mod openapi;
 mod ordered;
 mod paging;

@@ -1,0 +1,255 @@
+//! The door for agents, in the words of their protocol over real HTTP.
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client};
+use crate::receiver::Receiver;
+use crate::world::{World, eventually, id_of};
+
+const EVERYTHING: [&str; 6] = [
+    "mcp.connect",
+    "context_store.manage",
+    "webhooks.read",
+    "webhooks.write",
+    "deliveries.read",
+    "deliveries.write",
+];
+
+/// A service that is known by the name that the tests' client asks for.
+async fn world() -> World {
+    World::with(|settings| settings.listen.public_url = Some("https://angarium.test".to_owned())).await
+}
+
+/// An agent with a token of `acme` with these scopes, at the door.
+async fn agent(world: &World, scopes: &[&str]) -> Client {
+    let holder = world.token_holder(scopes).await.at("/mcp/acme/mcp");
+    holder.with("accept", "application/json, text/event-stream")
+}
+
+async fn say(agent: &Client, message: &Value) -> Answer {
+    agent.send(Method::POST, "", message.to_string()).await
+}
+
+/// Asks for something, and answers the result.
+async fn ask(agent: &Client, method: &str, params: Value) -> Value {
+    let message = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
+    let answer = say(agent, &message).await;
+    assert_eq!(answer.expect(StatusCode::OK).header("content-type"), Some("application/json"));
+    let answer = answer.json();
+    assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(7)), "{answer}");
+    assert!(answer["error"].is_null(), "{answer}");
+    answer["result"].clone()
+}
+
+/// Calls a tool, and answers what it says.
+async fn call(agent: &Client, tool: &str, arguments: Value) -> Value {
+    let result = ask(agent, "tools/call", json!({ "name": tool, "arguments": arguments })).await;
+    assert_eq!(result["isError"], false, "{result}");
+    let said: Value =
+        serde_json::from_str(result["content"][0]["text"].as_str().expect("text")).expect("JSON");
+    assert_eq!(said, result["structuredContent"]);
+    said
+}
+
+/// Calls a tool that refuses, and answers its words.
+async fn refused(agent: &Client, tool: &str, arguments: Value) -> String {
+    let result = ask(agent, "tools/call", json!({ "name": tool, "arguments": arguments })).await;
+    assert_eq!(result["isError"], true, "{result}");
+    result["content"][0]["text"].as_str().expect("text").to_owned()
+}
+
+#[tokio::test]
+async fn an_agent_introduces_itself_and_lists_tools() {
+    let world = world().await;
+    let agent = agent(&world, &EVERYTHING).await;
+    let client = json!({ "name": "test", "version": "1" });
+    let hello = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
+    let welcome = ask(&agent, "initialize", hello).await;
+    assert_eq!(
+        (&welcome["protocolVersion"], &welcome["serverInfo"]["name"]),
+        (&json!("2025-06-18"), &json!("angarium"))
+    );
+    assert!(welcome["capabilities"]["tools"].is_object(), "{welcome}");
+    let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    say(&agent, &ready).await.expect(StatusCode::ACCEPTED);
+
+    let tools = ask(&agent, "tools/list", json!({})).await["tools"].clone();
+    let names: Vec<_> =
+        tools.as_array().expect("tools").iter().map(|tool| tool["name"].as_str().expect("a name")).collect();
+    for name in [
+        "context_store_search",
+        "context_store_status",
+        "webhooks_list",
+        "webhooks_create",
+        "webhooks_test",
+        "webhooks_deliveries",
+        "webhooks_replay",
+    ] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_searches_documents_and_looks_after_their_sources() {
+    let world = world().await;
+    let agent = agent(&world, &["mcp.connect", "context_store.manage"]).await;
+    let inline = json!({ "name": "Notes", "kind": "inline", "documents": [{ "title": "Keys", "text": "Rotate the secret." }] });
+    let source = world.owner().post("/context-sources", &inline).await.text_of("sourceId");
+    let ready = async || {
+        eventually(async || {
+            let status = call(&agent, "context_store_status", json!({ "sourceId": source })).await;
+            (status["status"] == "READY").then_some(())
+        })
+        .await;
+    };
+    ready().await;
+    let found = call(&agent, "context_store_search", json!({ "q": "how to rotate?", "limit": 5 })).await;
+    assert_eq!(found["items"][0]["text"], "Rotate the secret.");
+    let all = call(&agent, "context_store_status", json!({})).await;
+    assert_eq!(all["items"][0]["sourceId"], json!(source));
+    let asked = call(&agent, "context_store_sync", json!({ "sourceId": source })).await;
+    assert_eq!(asked["status"], "SYNCING");
+    ready().await;
+    let unknown =
+        refused(&agent, "context_store_status", json!({ "sourceId": "src_01arz3ndektsv4rrffq69g5fav" }))
+            .await;
+    assert!(unknown.starts_with("not_found: "), "{unknown}");
+}
+
+#[tokio::test]
+async fn an_agent_makes_a_webhook_tests_it_and_replays_what_failed() {
+    let (world, receiver) = (world().await, Receiver::start().await);
+    let agent = agent(&world, &EVERYTHING).await;
+    let wish =
+        json!({ "endpointUrl": receiver.url("/hook"), "eventTypes": ["order.*"], "idempotencyKey": "once" });
+    let made = call(&agent, "webhooks_create", wish.clone()).await;
+    assert!(made["secret"].as_str().is_some_and(|secret| secret.starts_with("whsec_")), "{made}");
+    assert_eq!(call(&agent, "webhooks_create", wish).await, made);
+    let list = call(&agent, "webhooks_list", json!({})).await;
+    assert_eq!(list["webhooks"].as_array().map(Vec::len), Some(1));
+
+    receiver.answer(404);
+    let tested = call(&agent, "webhooks_test", json!({ "subscriptionId": id_of(&made) })).await;
+    let delivery = json!({ "deliveryId": tested["deliveryId"] });
+    let dead = eventually(async || {
+        let shown = call(&agent, "webhooks_deliveries", delivery.clone()).await;
+        (shown["status"] == "dead").then_some(shown)
+    })
+    .await;
+    assert_eq!(dead["attemptLog"][0]["status"], 404);
+    receiver.answer(204);
+    call(&agent, "webhooks_replay", delivery).await;
+    let deliveries = eventually(async || {
+        let found = call(&agent, "webhooks_deliveries", json!({ "status": "delivered" })).await;
+        (found["items"].as_array().map(Vec::len) == Some(1)).then_some(found)
+    })
+    .await;
+    assert_eq!(deliveries["items"][0]["replayOf"], dead["deliveryId"]);
+    // What an agent does is in the audit log, in its token's name.
+    let audit = world.owner().get("/audit?action=subscription.created").await.items();
+    assert!(
+        audit.len() <= 1
+            && audit.iter().all(|row| row["actor"].as_str().is_some_and(|actor| actor.starts_with("tok_")))
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_the_tools_answer_and_names_what_is_missing() {
+    let world = world().await;
+    let reader = agent(&world, &["mcp.connect", "webhooks.read"]).await;
+    let wish = json!({ "endpointUrl": "https://hooks.example.com/", "eventTypes": ["*"] });
+    let words = refused(&reader, "webhooks_create", wish).await;
+    assert_eq!(words, "insufficient_scope: the token lacks the scope webhooks.write");
+    let words = refused(&reader, "context_store_search", json!({ "q": "x" })).await;
+    assert_eq!(words, "insufficient_scope: the token lacks the scope context_store.read");
+    let words = refused(&reader, "webhooks_list", json!({ "limit": 1_000, "odd": 1 })).await;
+    assert!(
+        words.starts_with("validation_error: ") && words.contains("\nlimit: ") && words.contains("\nodd: "),
+        "{words}"
+    );
+    let words = refused(&reader, "webhooks_test", json!({})).await;
+    assert_eq!(words, "invalid_arguments: subscriptionId is required");
+    let writer = agent(&world, &["mcp.connect", "webhooks.write"]).await;
+    let words = refused(
+        &writer,
+        "webhooks_create",
+        json!({ "endpointUrl": "https://10.0.0.1/", "eventTypes": ["*"] }),
+    )
+    .await;
+    assert!(words.starts_with("invalid_endpointUrl: "), "{words}");
+    let words =
+        refused(&writer, "webhooks_test", json!({ "subscriptionId": "../../../beta/webhooks?x=" })).await;
+    assert!(words.starts_with("not_found: "), "{words}");
+}
+
+#[tokio::test]
+async fn what_the_protocol_does_not_know_is_a_fault_of_the_protocol() {
+    let world = world().await;
+    let agent = agent(&world, &EVERYTHING).await;
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "rm", "arguments": {} } });
+    let answer = say(&agent, &call).await.expect(StatusCode::OK).json();
+    assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    let unknown = json!({ "jsonrpc": "2.0", "id": 1, "method": "no/such", "params": {} });
+    let answer = say(&agent, &unknown).await.json();
+    assert_eq!(answer["error"]["code"], -32601, "{answer}");
+    for nonsense in ["{", "[]", "7"] {
+        let answer = agent.send(Method::POST, "", nonsense).await;
+        assert!(answer.status.is_client_error(), "{nonsense}: {} {}", answer.status, answer.text);
+        answer.json();
+    }
+}
+
+#[tokio::test]
+async fn the_door_takes_tokens_that_may_connect_to_their_own_handle() {
+    let world = world().await;
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    let at = |client: Client, handle: &str| {
+        client.at(&format!("/mcp/{handle}/mcp")).with("accept", "application/json, text/event-stream")
+    };
+    say(&at(world.nobody(), "acme"), &ping).await.expect_problem(401, "missing_bearer_token");
+    say(&at(world.owner(), "acme"), &ping).await.expect_problem(401, "invalid_token");
+    let unconnected = world.token_holder(&["webhooks.read"]).await;
+    say(&at(unconnected, "acme"), &ping).await.expect_problem(403, "insufficient_scope");
+    let connected = world.token_holder(&["mcp.connect"]).await;
+    say(&at(connected.clone(), "beta"), &ping).await.expect_problem(401, "invalid_token");
+    say(&at(connected, "acme"), &ping).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn names_and_pages_of_others_are_refused_before_anything_is_done() {
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    // A service that does not know the name that it is asked for: a name of somebody else's may lead here.
+    let strange = World::start().await;
+    say(&agent(&strange, &EVERYTHING).await, &ping).await.expect_problem(403, "host_not_allowed");
+    let also = |settings: &mut angarium_server::settings::Settings| {
+        settings.egress.own_hosts = vec!["angarium.test".to_owned()];
+    };
+    say(&agent(&World::with(also).await, &EVERYTHING).await, &ping).await.expect(StatusCode::OK);
+    let world = world().await;
+    let agent = agent(&world, &EVERYTHING).await;
+    let page = agent.with("origin", "https://evil.example");
+    say(&page, &ping).await.expect_problem(403, "host_not_allowed");
+    say(&agent, &ping).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_door_has_the_limits_of_every_other() {
+    let world = world().await;
+    let agent = agent(&world, &EVERYTHING).await;
+    for method in [Method::GET, Method::DELETE] {
+        let refused = agent.send(method, "", "").await;
+        refused.expect_problem(405, "method_not_allowed");
+        assert_eq!(refused.header("allow"), Some("POST"));
+    }
+    let large = format!("\"{}\"", "x".repeat(2 * 1024 * 1024));
+    agent.send(Method::POST, "", large).await.expect_problem(413, "payload_too_large");
+    let form = agent.with("content-type", "application/x-www-form-urlencoded");
+    form.send(Method::POST, "", "a=b").await.expect_problem(415, "unsupported_media_type");
+    let plain = world.token_holder(&["mcp.connect"]).await.at("/mcp/acme/mcp").with("accept", "text/plain");
+    say(&plain, &json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }))
+        .await
+        .expect_problem(406, "not_acceptable");
+    let mut counted = agent.send(Method::POST, "", "{").await;
+    assert!(counted.headers.remove("ratelimit").is_some());
+}
