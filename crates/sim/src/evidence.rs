@@ -8,6 +8,7 @@ use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
+use angarium_domain::inbox::Item;
 use angarium_domain::outcome::{Outcome, RetryOn};
 use angarium_domain::replay::ReplayJob;
 use angarium_domain::retry::RetryPolicy;
@@ -45,6 +46,8 @@ pub struct Evidence {
     pub replays_told: usize,
     /// Every event in the store.
     pub events: BTreeMap<EventId, Arc<Event>>,
+    /// Every inbox that events come into.
+    pub inboxes: Vec<KeptInbox>,
     /// Every replay job in the store.
     pub jobs: Vec<ReplayJob>,
     /// The store's own count.
@@ -66,6 +69,8 @@ pub struct Lane {
     pub concurrency_max: u32,
     /// Whether its receiver answers at once.
     pub healthy: bool,
+    /// Whether it is the handle's own inbox, which no request goes to.
+    pub is_inbox: bool,
     /// When it was asked for, and when it was there for certain.
     pub made: Span,
     /// When its end was asked for, and when it was certain.
@@ -168,6 +173,17 @@ pub struct Kept {
     pub delivery: Delivery,
     /// Its attempts, by number.
     pub attempts: Vec<AttemptRecord>,
+}
+
+/// An inbox as the store holds it.
+#[derive(Debug, Clone)]
+pub struct KeptInbox {
+    /// The lane that fills it.
+    pub lane: SubscriptionId,
+    /// What is in it, newest first.
+    pub items: Vec<Arc<Item>>,
+    /// How many its own count says that nobody has read. Nobody reads in these runs.
+    pub unread: u64,
 }
 
 /// One event that somebody wanted to publish, however often they asked.

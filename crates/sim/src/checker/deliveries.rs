@@ -116,6 +116,9 @@ fn misjudged(kept: &Kept, schedule: &Schedule) -> Option<String> {
 /// Contract 3.3, written down a second time.
 fn class(outcome: Outcome, retry_on: RetryOn) -> Class {
     let Outcome::Answered { status, .. } = outcome else {
+        if outcome == Outcome::Stored {
+            return Class::Delivered;
+        }
         let blocked = outcome == Outcome::Failed { failure: Failure::BlockedAddress };
         return if blocked { Class::Terminal } else { Class::Retry };
     };
@@ -156,6 +159,10 @@ fn under_way(sends: &[&Send], this: &Send) -> usize {
 pub(super) fn attempts_listed(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     for ((event, lane), way) in evidence.ways() {
+        if evidence.lanes.get(&lane).is_some_and(|lane| lane.is_inbox) {
+            // Nobody sees what is only written.
+            continue;
+        }
         let mut unlisted: Vec<&Send> = way.sends.clone();
         for (kept, record) in records(&way) {
             match unlisted.iter().position(|send| matches(record, send)) {

@@ -5,6 +5,7 @@
 
 mod deliveries;
 mod events;
+mod inboxes;
 mod lanes;
 
 use std::fmt;
@@ -43,6 +44,7 @@ const OF_EVENTS: &[Promise] = &[
     Promise { name: "I11 terminal failures", broken: events::terminal_failures },
     Promise { name: "I11 counters", broken: events::counters },
     Promise { name: "replays", broken: events::replays },
+    Promise { name: "inboxes", broken: inboxes::items },
 ];
 
 /// A promise that was not kept.

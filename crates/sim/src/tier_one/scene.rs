@@ -54,6 +54,7 @@ fn add_lane(world: &mut World, chance: &mut Chance, number: u64, concurrency_max
         rate_per_second: rules.rate_per_second,
         concurrency_max: rules.max_concurrency.unwrap_or(concurrency_max).min(concurrency_max),
         healthy: behaviour == Behaviour::Healthy,
+        is_inbox: false,
         made: Span::at(DAWN),
         removed: None,
         pauses: Vec::new(),

@@ -8,14 +8,15 @@ use angarium_domain::event::PayloadFormat;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::Scope;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
+use angarium_domain::notices::Notices;
 use angarium_domain::payload::Payload;
 use angarium_domain::replay::{DeliveryFilter, ReplayJob, Target};
 use angarium_domain::signature::SigningProfile;
 use angarium_domain::time::Timestamp;
 use angarium_engine::{
-    AcceptError, Accepted, Answer, Caller, DeliveryError, Described, Engine, NewEvent, NewReplay,
-    NewSubscription, Once, Patch, RepeatError, RepeatKey, ReplayError, Replayed, Reply, SubscriptionError,
-    Tested, Verdict, WithSecret,
+    AcceptError, Accepted, Answer, Caller, DeliveryError, Described, EmailError, Engine, NewEvent, NewReplay,
+    NewSubscription, NoticeSettings, Once, Patch, RepeatError, RepeatKey, ReplayError, Replayed, Reply,
+    SubscriptionError, Tested, Verdict, WithSecret,
 };
 use angarium_store::StoreError;
 use serde_json::{Value, json};
@@ -74,6 +75,8 @@ pub(super) enum What {
     Discard {
         delivery: DeliveryId,
     },
+    /// Every event of the handle is to become an item of its inbox.
+    FillInbox,
 }
 
 /// A subscription as its owner wants it.
@@ -111,7 +114,8 @@ impl What {
             | What::Test { .. }
             | What::ReplayOne { .. }
             | What::ReplayMany { .. }
-            | What::Discard { .. } => None,
+            | What::Discard { .. }
+            | What::FillInbox => None,
         }
     }
 }
@@ -184,6 +188,11 @@ impl Errand {
             }
             What::Discard { delivery } => {
                 engine.deliveries.discard(caller, *delivery, self.once(|()| json!({}))).await?
+            }
+            What::FillInbox => {
+                let all = vec!["*".parse().expect("a pattern")];
+                let answer = self.once(|_: &NoticeSettings| json!({}));
+                engine.emails.put_notice_settings(caller, (Notices::default(), all), answer).await?
             }
         };
         Ok(reply.answer.body.to_vec())
@@ -302,6 +311,17 @@ impl From<DeliveryError> for Refusal {
             | DeliveryError::NotReplayable(_)
             | DeliveryError::SubscriptionGone
             | DeliveryError::TestMode => Refusal::Never,
+        }
+    }
+}
+
+impl From<EmailError> for Refusal {
+    fn from(error: EmailError) -> Refusal {
+        match &error {
+            EmailError::Repeat(error) => error.into(),
+            EmailError::Overloaded { .. } => Refusal::NotNow,
+            EmailError::Store(error) => error.into(),
+            _ => Refusal::Never,
         }
     }
 }

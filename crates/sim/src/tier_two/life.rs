@@ -164,6 +164,11 @@ impl Cast {
             let handle = &self.handles[number as usize % self.handles.len()];
             people.send_out(&people.think_of_a_subscription(handle), &mut first);
         }
+        if fate.subscriptions > 0 {
+            for errand in people.think_of_inboxes(&self.handles) {
+                people.send_out(&errand, &mut first);
+            }
+        }
         while first.join_next().await.is_some() {}
     }
 

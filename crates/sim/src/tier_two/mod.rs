@@ -6,6 +6,7 @@
 mod channel;
 mod errands;
 mod faulty_store;
+mod inboxes;
 mod life;
 mod parts;
 mod people;
@@ -151,6 +152,10 @@ fn conclude(seed: u64, cast: Cast, calm: bool, now: Timestamp) -> Report {
     let jobs = std::mem::take(&mut cast.stage.ledgers().jobs);
     let stored = runtime.block_on(stored(&cast.store, &cast.handles, &jobs));
     let mut evidence = stored.expect("a store in memory can be read");
+    let inboxes = std::mem::take(&mut cast.stage.ledgers().inboxes);
+    let concurrency_max = cast.settings.concurrency_per_subscription_max;
+    let lanes = runtime.block_on(inboxes::open(&cast.store, inboxes, concurrency_max, &mut evidence));
+    let lanes = lanes.expect("a store in memory can be read");
     let in_flight_max = cast.settings.attempts_in_flight_max;
     let Cast { stage, .. } = cast;
     let mut ledgers = stage.ledgers();
@@ -165,6 +170,7 @@ fn conclude(seed: u64, cast: Cast, calm: bool, now: Timestamp) -> Report {
         })
         .collect();
     evidence.lanes = std::mem::take(&mut ledgers.lanes);
+    evidence.lanes.extend(lanes);
     evidence.appended = std::mem::take(&mut ledgers.appended);
     evidence.leased = std::mem::take(&mut ledgers.leased);
     evidence.published = std::mem::take(&mut ledgers.published);

@@ -49,6 +49,14 @@ impl People {
         ledgers.errand(handle, now, What::Create { receiver, spec: Box::new(spec) })
     }
 
+    /// Wants events in the inboxes of some handles.
+    pub(super) fn think_of_inboxes(&self, handles: &[Handle]) -> Vec<Errand> {
+        let now = self.clock.now();
+        let mut ledgers = self.stage.ledgers();
+        let filled: Vec<&Handle> = handles.iter().filter(|_| ledgers.chance.percent(50)).collect();
+        filled.into_iter().map(|handle| ledgers.errand(handle, now, What::FillInbox)).collect()
+    }
+
     /// Wants something, if there is anything to be wanted.
     pub(super) async fn think(&self, handle: &Handle) -> Option<Errand> {
         let now = self.clock.now();
@@ -279,6 +287,7 @@ impl Ledgers {
             What::ReplayMany { .. } => {
                 self.jobs.push((errand.handle.clone(), text("id").parse().expect("an id")));
             }
+            What::FillInbox => drop(self.inboxes.insert(errand.handle.clone(), span)),
             What::Publish(_) | What::Resume { .. } | What::Discard { .. } => {}
         }
     }
@@ -303,6 +312,7 @@ impl Ledgers {
             rate_per_second: spec.rate_per_second,
             concurrency_max: spec.max_concurrency.unwrap_or(concurrency_max).min(concurrency_max),
             healthy: self.receivers[receiver].behaviour == Behaviour::Healthy,
+            is_inbox: false,
             made,
             removed: None,
             pauses: Vec::new(),

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::Lie;
 use super::errands::Errand;
 use crate::chance::Chance;
-use crate::evidence::{Appended, Lane, Published, Send};
+use crate::evidence::{Appended, Lane, Published, Send, Span};
 use crate::receivers::Behaviour;
 use crate::story::Story;
 
@@ -62,6 +62,8 @@ pub(super) struct Ledgers {
     /// Requests, with those still under way ending at [`Timestamp::MAX`]. A request to an address of a
     /// lane that nobody was told of yet names the receiver instead.
     pub(super) sends: Vec<(usize, Send)>,
+    /// Whose events become items, and since when.
+    pub(super) inboxes: BTreeMap<Handle, Span>,
     pub(super) published: Vec<Published>,
     pub(super) answers: BTreeMap<String, BTreeSet<Vec<u8>>>,
     pub(super) promised: BTreeSet<DeliveryId>,
@@ -97,6 +99,7 @@ impl Stage {
             receivers: Vec::new(),
             lanes: BTreeMap::new(),
             sends: Vec::new(),
+            inboxes: BTreeMap::new(),
             published: Vec::new(),
             answers: BTreeMap::new(),
             promised: BTreeSet::new(),

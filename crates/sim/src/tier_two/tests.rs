@@ -38,6 +38,7 @@ fn is_caught(lie: Lie, promise: &str) {
 fn a_store_that_forgets_is_caught() {
     is_caught(Lie::ForgetCommit, "I1 durability");
     is_caught(Lie::HideDeaths, "I11 terminal failures");
+    is_caught(Lie::HideDeaths, "inboxes");
     is_caught(Lie::ForgetSettlement, "I11 attempts listed");
     is_caught(Lie::ForgetKeys, "I10 idempotency");
     is_caught(Lie::Dawdle, "I8 isolation");
