@@ -184,7 +184,10 @@ impl Metrics {
 
     pub(crate) fn attempted(&self, outcome: Outcome, class: Class, took: Duration) {
         self.attempts.get_or_create(&AttemptLabels { class: class.as_str(), outcome: outcome.kind() }).inc();
-        self.attempt_seconds.observe(took.as_secs_f64());
+        if outcome != Outcome::Stored {
+            // Nobody was waited for.
+            self.attempt_seconds.observe(took.as_secs_f64());
+        }
     }
 
     pub(crate) fn delivered(&self, latency: Duration) {

@@ -6,9 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, LogSettings};
 
-/// A library that has three lines for each request of an agent's; ours is the one that counts. The
-/// settings may say otherwise.
-const QUIET: &str = "rmcp=warn";
+/// A library that has three lines for each request of an agent's, with the agent's own words in them as
+/// they came. Ours is the line that counts, and holds nobody's words. The settings may say otherwise.
+const QUIET: &str = "rmcp=off";
 
 /// The settings' level is not one.
 #[derive(Debug, thiserror::Error)]

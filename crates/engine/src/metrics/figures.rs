@@ -65,7 +65,7 @@ macro_rules! figures {
 }
 
 const STATES_OF_LANES: &str = "`active`, `idle`, `open` (the receiver is out, only probes go), `paused`";
-const OUTCOMES: &str = "`2xx`, `3xx`, `429`, other `4xx`, `5xx`; of mail servers `mail_2xx`, `mail_4xx`, `mail_5xx`; or the word for a failure such as `timeout`, or `outcome_unknown` for a mail that may have arrived";
+const OUTCOMES: &str = "`2xx`, `3xx`, `429`, other `4xx`, `5xx`; of mail servers `mail_2xx`, `mail_4xx`, `mail_5xx`; `stored` for an item of an inbox; or the word for a failure such as `timeout`, or `outcome_unknown` for a mail that may have arrived";
 const NOTICES: &str =
     "`bounced`, `bounced_for_now`, `complained`, or `other`, such as that one was delivered";
 const CLASSES: &str = "`read`, `write`, `publish`, `v1`, or `unauthenticated` for addresses whose credentials were refused too often";
@@ -86,7 +86,7 @@ figures! {
     LATENCY = Histogram "delivery_latency" in Seconds,
         "From the making of a delivery, which for a published event is its acceptance, to the receiver's 2xx";
     ATTEMPT_SECONDS = Histogram "attempt" in Seconds,
-        "How long attempts took";
+        "How long attempts at receivers took";
     BACKLOG = Gauge "backlog",
         "Deliveries that wait for an attempt, those of paused subscriptions included, those behind an older one of their ordering key not; counted every five seconds, and up to 100000";
     OLDEST_DUE = Gauge "oldest_due_age" in Seconds,

@@ -9,6 +9,7 @@ mod tools;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use angarium_domain::access::{Role, Scope};
 use axum::Router;
@@ -22,6 +23,7 @@ use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde::de::IgnoredAny;
 
 use crate::auth::{Door, Guard, Need, guard};
 use crate::limits::Limits;
@@ -29,12 +31,14 @@ use crate::problem::Problem;
 use crate::rate::Class;
 use crate::settings::Settings;
 use crate::state::App;
-use call::Agent;
+use call::{ANSWERED_WITHIN, Agent};
 
 /// Where the door is.
 const PATH: &str = "/mcp/{handle}/mcp";
 /// A refusal of the library's is a sentence; more than that is not read.
 const SENTENCE_BYTES_MAX: usize = 4 * 1024;
+/// The longest that any request may take.
+const HANDLED_WITHIN: Duration = ANSWERED_WITHIN.saturating_add(Duration::from_secs(5));
 /// Said to whoever asks under another name, or from a page.
 const STRANGE_HOST: &str = "agents ask under a name of this service and from no page of a browser: its operator names it in \
                             listen.public_url or egress.own_hosts";
@@ -61,6 +65,7 @@ pub(crate) fn router(app: &App, api: &Router, hosts: Vec<String>) -> Router<App>
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .with_allowed_hosts(hosts)
+        .with_max_request_body_bytes(Limits::from_ref(app).body_bytes_max)
         .enforce_origin_validation();
     let agent = Agent::new(api.clone());
     let sessions = Arc::new(NeverSessionManager::default());
@@ -75,10 +80,13 @@ pub(crate) fn router(app: &App, api: &Router, hosts: Vec<String>) -> Router<App>
 async fn serve(protocol: Protocol, limits: Limits, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let body = match parts.method {
-        Method::POST => limits.read(&parts.headers, body).await?,
+        Method::POST => message(limits.read(&parts.headers, body).await?)?,
         _ => Bytes::new(),
     };
-    let response = protocol.handle(http::Request::from_parts(parts, Full::new(body))).await;
+    let handled = protocol.handle(http::Request::from_parts(parts, Full::new(body)));
+    // A tool has its own, shorter time; this is for whatever else might not end.
+    let handled = tokio::time::timeout(HANDLED_WITHIN, handled).await;
+    let response = handled.map_err(|_| Problem::internal())?;
     let is_json = response
         .headers()
         .get(CONTENT_TYPE)
@@ -87,6 +95,13 @@ async fn serve(protocol: Protocol, limits: Limits, request: Request) -> Result<R
         return Ok(response.map(Body::new));
     }
     Ok(in_our_shape(response).await)
+}
+
+/// A body that is JSON; the library looks at what it says.
+fn message(body: Bytes) -> Result<Bytes, Problem> {
+    serde_json::from_slice::<IgnoredAny>(&body)
+        .map_err(|error| Problem::invalid_payload(format!("the body is not JSON: {error}")))?;
+    Ok(body)
 }
 
 /// What the library refuses in a sentence, as every other refusal is.
@@ -106,7 +121,12 @@ where
         status if status.is_server_error() => return Problem::internal().into_response(),
         _ => ("invalid_payload", sentence),
     };
-    let mut answer = Problem::new(head.status, code, sentence).into_response();
+    // It says so of JSON that is none of the protocol's messages.
+    let status = match head.status {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => StatusCode::BAD_REQUEST,
+        status => status,
+    };
+    let mut answer = Problem::new(status, code, sentence).into_response();
     if let Some(allow) = head.headers.get(ALLOW) {
         answer.headers_mut().insert(ALLOW, allow.clone());
     }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use http::Method;
+use jsonschema::Validator;
 use rmcp::model::{Tool, ToolAnnotations};
 use serde_json::{Map, Value, json};
 
@@ -26,11 +27,18 @@ pub(super) struct Route {
     pub(super) method: Method,
     pub(super) path: String,
     /// The ids in its path.
-    pub(super) ids: Vec<String>,
+    pub(super) ids: Vec<Id>,
     /// Whether it takes a body.
     pub(super) has_body: bool,
     properties: Map<String, Value>,
     required: Vec<String>,
+}
+
+/// An id in a path.
+pub(super) struct Id {
+    pub(super) name: String,
+    /// What it must be. Anything else might lead to another route than the tool's.
+    form: Validator,
 }
 
 /// Every tool.
@@ -97,12 +105,16 @@ impl Line {
     /// The operation that these arguments ask for.
     pub(super) fn route(&self, arguments: &Map<String, Value>) -> Result<&'static Route, String> {
         let routes = self.operations.iter().map(|id| route(id));
-        let given = |name: &String| arguments.contains_key(name);
+        let given = |id: &Id| arguments.contains_key(&id.name);
         let fitting = routes.clone().find(|route| route.ids.iter().all(given));
-        fitting.ok_or_else(|| {
-            let missing = routes.flat_map(|route| &route.ids).find(|name| !given(name));
-            format!("{} is required", missing.map_or("an id", String::as_str))
-        })
+        let route = fitting.ok_or_else(|| {
+            let missing = routes.flat_map(|route| &route.ids).find(|id| !given(id));
+            format!("{} is required", missing.map_or("an id", |id| id.name.as_str()))
+        })?;
+        match route.ids.iter().find(|id| !id.form.is_valid(&arguments[&id.name])) {
+            Some(id) => Err(format!("{} is no such id", id.name)),
+            None => Ok(route),
+        }
     }
 
     /// The tool in the words of the protocol.
@@ -162,7 +174,8 @@ impl Route {
                 schema["description"] = json!(about);
             }
             if place == Some("path") {
-                ids.push(name.to_owned());
+                let form = jsonschema::validator_for(&schema).expect("the document's schemas are schemas");
+                ids.push(Id { name: name.to_owned(), form });
             }
             if parameter["required"] == true {
                 required.push(name.to_owned());
@@ -221,9 +234,14 @@ mod tests {
             line(name).expect("a tool").route(&arguments(value)).map(|route| route.path.as_str())
         };
         assert_eq!(of("context_store_status", json!({})), Ok("/v2/handles/{handle}/context-sources"));
-        let one = of("context_store_status", json!({ "sourceId": "src_1" }));
+        let one = of("context_store_status", json!({ "sourceId": "src_01kjbv0tkgfjet4etw267583v2" }));
         assert_eq!(one, Ok("/v2/handles/{handle}/context-sources/{sourceId}"));
         assert_eq!(of("webhooks_test", json!({})), Err("subscriptionId is required".to_owned()));
+        // Each of these would be the path of something else.
+        for odd in [json!("stream"), json!("../x"), json!("dlv_1"), json!(7), json!("")] {
+            let refused = of("webhooks_deliveries", json!({ "deliveryId": odd }));
+            assert_eq!(refused, Err("deliveryId is no such id".to_owned()), "{odd}");
+        }
     }
 
     #[test]
