@@ -121,6 +121,35 @@ impl Outcome {
         }
     }
 
+    /// Whether the mail server takes mails from us, as far as this says: a refusal of one mail is an answer,
+    /// too. None if it says nothing of that.
+    pub fn shows_mail_server(self) -> Option<bool> {
+        match self {
+            Outcome::Replied { .. } => Some(true),
+            Outcome::Failed {
+                failure:
+                    Failure::Timeout
+                    | Failure::DnsError
+                    | Failure::ConnectError
+                    | Failure::TlsError
+                    | Failure::ProtocolError
+                    | Failure::ConnectionLost
+                    | Failure::RelayRefused,
+            } => Some(false),
+            Outcome::Answered { .. }
+            | Outcome::Stored
+            | Outcome::Failed {
+                failure:
+                    Failure::BlockedAddress
+                    | Failure::InternalError
+                    | Failure::Interrupted
+                    | Failure::OutcomeUnknown
+                    | Failure::NotConfigured
+                    | Failure::Suppressed,
+            } => None,
+        }
+    }
+
     /// The status, or the code of a mail server's reply, if there was an answer.
     pub fn status(self) -> Option<u16> {
         match self {
@@ -234,6 +263,20 @@ impl fmt::Display for Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mail_server_that_refuses_one_mail_is_there_and_one_that_refuses_us_is_not() {
+        let check = |outcome: Outcome, shown| assert_eq!(outcome.shows_mail_server(), shown, "{outcome}");
+        for code in [250, 421, 550] {
+            check(Outcome::Replied { code, bounced: false }, Some(true));
+        }
+        for failure in [Failure::ConnectError, Failure::Timeout, Failure::TlsError, Failure::RelayRefused] {
+            check(Outcome::Failed { failure }, Some(false));
+        }
+        for failure in [Failure::Suppressed, Failure::OutcomeUnknown, Failure::NotConfigured] {
+            check(Outcome::Failed { failure }, None);
+        }
+    }
 
     fn answered(status: u16) -> Outcome {
         Outcome::Answered { status, retry_after_seconds: None }

@@ -1,6 +1,7 @@
 //! Mails: what one says, and whom it goes to.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use angarium_channels::email::{Mail, Mailer};
 use angarium_domain::attempt::Exchange;
@@ -10,7 +11,7 @@ use angarium_domain::event::Event;
 use angarium_domain::letter::{Links, letter};
 use angarium_domain::mail_address::MailAddress;
 use angarium_domain::mail_link::{Purpose, token};
-use angarium_domain::outcome::Failure;
+use angarium_domain::outcome::{Failure, Outcome};
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::delivery_queue::Leased;
@@ -29,12 +30,14 @@ pub(crate) struct Post {
     sender_domain: Option<Arc<str>>,
     catalogs: Catalogs,
     snapshots: Snapshots,
+    /// Whether the mail server took no mails when it was last asked, for the log alone.
+    is_away: Arc<AtomicBool>,
 }
 
 impl Post {
     pub(crate) fn new(mailing: Mailing, catalogs: Catalogs, snapshots: Snapshots) -> Post {
         let Mailing { mailer, public_url, sender_domain, .. } = mailing;
-        Post { mailer, public_url, sender_domain, catalogs, snapshots }
+        Post { mailer, public_url, sender_domain, catalogs, snapshots, is_away: Arc::default() }
     }
 
     /// Whether mails can be sent with links that lead here.
@@ -88,7 +91,23 @@ impl Post {
         let letter = letter(event, about.as_deref(), links);
         let handle = Some(delivery.handle.clone());
         let mail = Mail { id: delivery.id.to_string(), handle, to, letter, date: event.accepted_at };
-        self.mailer.send(mail, entry.subscription.timeout()).await
+        let exchange = self.mailer.send(mail, entry.subscription.timeout()).await;
+        self.log_turn(exchange.outcome, exchange.detail.as_deref());
+        exchange
+    }
+
+    /// Says once that the mail server is away, and once that it is back: each mail has a record of its own.
+    fn log_turn(&self, outcome: Outcome, detail: Option<&str>) {
+        let Some(is_there) = outcome.shows_mail_server() else { return };
+        match (is_there, self.is_away.swap(!is_there, Ordering::Relaxed)) {
+            (false, false) => tracing::warn!(
+                outcome = outcome.kind(),
+                detail,
+                "the mail server takes no mails; they wait, and are tried again"
+            ),
+            (true, true) => tracing::info!("the mail server takes mails again"),
+            (true, false) | (false, true) => {}
+        }
     }
 
     /// What the catalogue says of an event's type.

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::log::Pages;
 use crate::mail_server::{Arrived, End, MailServer, Manners};
 use crate::world::{World, eventually, id_of};
 
@@ -326,6 +327,28 @@ async fn a_relay_that_is_down_is_waited_for() {
     delivery_when(&owner, &format!("?eventId={event}"), "retrying").await;
     server.behave(Manners::default());
     delivery_when(&owner, &format!("?eventId={event}"), "delivered").await;
+}
+
+#[tokio::test]
+async fn the_log_tells_of_a_relay_once_when_it_goes_and_once_when_it_is_back() {
+    let (_logging, pages) = Pages::begin();
+    let (world, server) = both().await;
+    let owner = world.owner();
+    confirmed(&world, &server, "anna@example.com", &["order.paid"]).await;
+    server.behave(Manners { sender: Some("550 5.7.1 you may not send"), ..Manners::default() });
+    let events = [owner.publish("order.paid").await, owner.publish("order.paid").await];
+    for event in &events {
+        delivery_when(&owner, &format!("?eventId={event}"), "retrying").await;
+    }
+    server.behave(Manners::default());
+    for event in events {
+        delivery_when(&owner, &format!("?eventId={event}"), "delivered").await;
+    }
+    let log = pages.text();
+    let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
+    assert_eq!((lines("the mail server takes no mails"), lines("takes mails again")), (1, 1), "{log}");
+    assert!(log.contains("outcome=\"relay_refused\""), "{log}");
+    assert_eq!(lines("anna"), 0, "{log}");
 }
 
 #[tokio::test]

@@ -14,6 +14,13 @@ use crate::world::{World, id_of};
 pub(crate) struct Pages(Arc<Mutex<Vec<u8>>>);
 
 impl Pages {
+    /// Writes what this thread logs, for as long as the first of both is kept.
+    pub(crate) fn begin() -> (tracing::subscriber::DefaultGuard, Pages) {
+        let pages = Pages::default();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(pages.clone()).finish();
+        (tracing::subscriber::set_default(log), pages)
+    }
+
     /// What was written so far.
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().expect("a lock").clone()).expect("text")
