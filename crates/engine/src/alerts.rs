@@ -127,12 +127,23 @@ impl Alerts {
         let written = self.desk.store.append(append).await?;
         if let Written::Done(()) = written {
             self.metrics.alerted(!readers.is_empty());
+            log(alert, readers.len());
             if readers.is_empty() {
                 self.inbox.look(&alert.handle);
             }
             self.desk.planner.announce(plan).await;
         }
         Ok(())
+    }
+}
+
+/// Each telling has a line: at most one for a subscription in an interval.
+fn log(alert: &Alert, readers: usize) {
+    let (handle, subscription, count) = (&alert.handle, alert.last.subscription_id, alert.gathered);
+    if readers == 0 {
+        tracing::warn!(%handle, %subscription, count, "no address is set to tell of deliveries that were given up; the inbox tells of them");
+    } else {
+        tracing::info!(%handle, %subscription, count, readers, "an owner is told by mail of deliveries that were given up");
     }
 }
 

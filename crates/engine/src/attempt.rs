@@ -19,6 +19,7 @@ use angarium_domain::verification::Method;
 use angarium_store::crash_point::{self, CrashPoint};
 use angarium_store::delivery_queue::{Lease, Leased, Settle, Unreadable};
 use angarium_store::directory::{Entry, Snapshot};
+use angarium_store::write::AuditEntry;
 use angarium_store::{Store, StoreError};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -290,7 +291,7 @@ impl Attempts {
         settled: Settled<'_>,
         record: Option<AttemptRecord>,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let lease = &settled.leased.lease;
+        let (leased, lease) = (settled.leased, &settled.leased.lease);
         let decider = Decider { planner: &self.planner, ids: &*self.ids, now: self.clock.now() };
         loop {
             let snapshot = self.snapshots.get(&lease.handle).await?;
@@ -303,10 +304,14 @@ impl Attempts {
             };
             match self.insist(settle).await {
                 Ok(next_due_at) => {
-                    let FollowUp { plan, changed, .. } = follow_up;
+                    let FollowUp { plan, changed, audit, .. } = follow_up;
                     self.planner.announce(plan).await;
                     if settled.settlement.is_a_death() {
                         self.failures.notify_one();
+                    }
+                    if let Some(AuditEntry { handle, action, object, .. }) = audit {
+                        let delivery = leased.delivery.id;
+                        tracing::info!(%handle, subscription = object, %action, %delivery, "a subscription stands otherwise");
                     }
                     if let Some(entry) = changed {
                         self.stands_otherwise(&entry).await;

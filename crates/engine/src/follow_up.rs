@@ -79,7 +79,8 @@ pub(crate) struct FollowUp {
     pub(crate) plan: Plan,
     /// The subscription, if it stands otherwise now.
     pub(crate) changed: Option<Arc<Entry>>,
-    audit: Option<AuditEntry>,
+    /// What is said of that.
+    pub(crate) audit: Option<AuditEntry>,
     beside: Vec<Beside>,
 }
 

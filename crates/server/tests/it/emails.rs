@@ -352,6 +352,29 @@ async fn the_log_tells_of_a_relay_once_when_it_goes_and_once_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn the_log_names_the_subscription_of_a_mailbox_that_bounced_and_who_is_told() {
+    let (_logging, pages) = Pages::begin();
+    let (world, server) = both().await;
+    let owner = world.owner();
+    let (id, _) = confirmed(&world, &server, "anna@example.com", &["order.paid"]).await;
+    server.behave(Manners { recipient: Some("550 5.1.1 no such user"), ..Manners::default() });
+    let event = owner.publish("order.paid").await;
+    let dead = delivery_when(&owner, &format!("?eventId={event}"), "dead").await;
+    let told = "no address is set to tell of deliveries that were given up";
+    eventually(|| async { pages.text().contains(told).then_some(()) }).await;
+    let log = pages.text();
+    let suppressed = log.lines().find(|line| line.contains("a subscription stands otherwise"));
+    let suppressed = suppressed.unwrap_or_else(|| panic!("{log}"));
+    let delivery = dead["deliveryId"].as_str().expect("an id");
+    for part in ["action=subscription.suppressed", "handle=acme", delivery, &id.replace("ems_", "sub_")] {
+        assert!(suppressed.contains(part), "no {part} in {suppressed}");
+    }
+    let warned = log.lines().find(|line| line.contains(told)).expect("found before");
+    assert!(warned.contains("WARN") && warned.contains("count=1"), "{warned}");
+    assert!(!log.contains("anna"), "{log}");
+}
+
+#[tokio::test]
 async fn a_test_says_which_mail_it_is() {
     let (world, server) = both().await;
     let owner = world.owner();
