@@ -26,6 +26,7 @@ const UNSETTLED: &[&str] = &["pending", "in_flight", "retrying", "held"];
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     address: SocketAddr,
+    handle: String,
     bearer: HeaderValue,
 }
 
@@ -72,20 +73,35 @@ struct Page {
 impl Api {
     /// A caller with every right on [`HANDLE`], and on handles as such.
     pub(crate) fn at(address: SocketAddr) -> Result<Api> {
-        Api::with(address, "xtask")
+        Api::on(address, HANDLE, "xtask")
     }
 
     /// The same in the name of a person.
     pub(crate) fn of_person(address: SocketAddr, name: &str) -> Result<Api> {
-        Api::with(address, name)
+        Api::on(address, HANDLE, name)
     }
 
-    fn with(address: SocketAddr, subject: &str) -> Result<Api> {
+    /// The same on another handle.
+    pub(crate) fn on(address: SocketAddr, handle: &str, subject: &str) -> Result<Api> {
         let expires = clock::since_epoch() + Duration::from_hours(12);
-        let claims = json!({ "sub": subject, "exp": expires.as_secs(), "handles": { HANDLE: "OWNER" }, "platform_admin": true });
+        let claims = json!({ "sub": subject, "exp": expires.as_secs(), "handles": { handle: "OWNER" }, "platform_admin": true });
         let key = EncodingKey::from_secret(product::JWT_SECRET.as_bytes());
         let token = jsonwebtoken::encode(&Header::default(), &claims, &key)?;
-        Ok(Api { address, bearer: HeaderValue::try_from(format!("Bearer {token}"))? })
+        Ok(Api {
+            address,
+            handle: handle.to_owned(),
+            bearer: HeaderValue::try_from(format!("Bearer {token}"))?,
+        })
+    }
+
+    /// The same with another credential.
+    pub(crate) fn with_token(&self, token: &str) -> Result<Api> {
+        Ok(Api { bearer: HeaderValue::try_from(format!("Bearer {token}"))?, ..self.clone() })
+    }
+
+    /// Which handle it is about.
+    pub(crate) fn handle(&self) -> &str {
+        &self.handle
     }
 
     /// What stands in the header `authorization` of its requests.
@@ -107,10 +123,19 @@ impl Api {
 
     /// A request on the handle, ready to send.
     pub(crate) fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+        self.request_to(method, &format!("/v2/handles/{}{path}", self.handle), body)
+    }
+
+    /// A request to a whole path, ready to send.
+    pub(crate) fn request_to(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body.into()));
         *request.method_mut() = method;
-        *request.uri_mut() =
-            format!("/v2/handles/{HANDLE}{path}").try_into().expect("paths of trials are written in ASCII");
+        *request.uri_mut() = path.try_into().expect("paths of trials are written in ASCII");
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_static("angarium"));
         headers.insert(AUTHORIZATION, self.bearer.clone());

@@ -13,8 +13,10 @@ use tokio::time::Instant;
 
 use crate::{
     backup::{self, BackupArgs},
+    beside::{self, BesideArgs},
     chaos::{self, ChaosArgs},
     crash_points::{self, CrashPointsArgs},
+    email::{self, EmailArgs},
     examples::{self, ExamplesArgs},
     fuzz::{self, FuzzArgs},
     ordered::{self, OrderedArgs},
@@ -68,6 +70,8 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("chaos", chaos::run(chaos)).await?;
     let crash_points: CrashPointsArgs = with_defaults(&["--hits", "3"], &binary)?;
     steps.own("crash points", crash_points::run(crash_points)).await?;
+    let beside: BesideArgs = with_defaults(&["--kills", "30"], &binary)?;
+    steps.own("chaos beside webhooks", beside::run(beside)).await?;
     let backup: BackupArgs = with_defaults(&[], &binary)?;
     steps.own("backup and restore", backup::run(backup)).await?;
     let ordered: OrderedArgs = with_defaults(&["--events", "5000", "--keys", "100"], &binary)?;
@@ -80,6 +84,8 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("examples", examples::run(scripts)).await?;
     let schemathesis: SchemathesisArgs = with_defaults(&[], &binary)?;
     steps.own("schemathesis", schemathesis::run(schemathesis)).await?;
+    let mails: EmailArgs = with_defaults(&[], &binary)?;
+    steps.own("e-mail", email::run(mails)).await?;
     let amazon: SesArgs = with_defaults(&[], &binary)?;
     steps.own("Amazon SES", async { ses::run(&amazon) }).await?;
     let libraries: VerifyArgs = with_defaults(&[], &binary)?;

@@ -2,10 +2,12 @@
 
 mod backup;
 mod bench;
+mod beside;
 mod chaos;
 mod check;
 mod crash_points;
 mod docs;
+mod email;
 mod example_receivers;
 mod examples;
 mod fuzz;
@@ -27,7 +29,10 @@ mod witness;
 
 mod agent;
 mod api;
+mod asker;
 mod clock;
+mod mail_peer;
+mod patience;
 mod product;
 mod random;
 mod receiver;
@@ -86,6 +91,14 @@ enum Command {
     /// or came changed. A failure names the seed that repeats it.
     Chaos(chaos::ChaosArgs),
 
+    /// Kills the release binary at random moments while everything beside webhooks is used at once
+    ///
+    /// Voice notes, sources and their syncs, mails and consent by a real mail server, an inbox with several
+    /// readers, chains, and owners' alerts. After each kill every count that is kept is counted anew in the
+    /// stopped store; at the end, fails if anything accepted is missing, twice, stuck or otherwise than it was
+    /// answered. A failure names the seed that repeats it. Installs aiosmtpd with pip under target/email.
+    ChaosBeside(beside::BesideArgs),
+
     /// Takes a backup under load, loses the store, and restores the backup
     ///
     /// Nothing that was accepted before the backup began may be missing afterwards, and all of it must come
@@ -108,6 +121,12 @@ enum Command {
     ///
     /// Every place must really be reached, as often as --hits says, and nothing may be lost by it.
     CrashPoints(crash_points::CrashPointsArgs),
+
+    /// Mails with a mail server that others built: consent, an outage, bounces, and an owner without an address
+    ///
+    /// Installs aiosmtpd with pip under target/email. Fails if anything is lost or given up in the outage, if
+    /// consent comes or goes otherwise than by its button, or if the API, the log or the figures do not show it.
+    Email(email::EmailArgs),
 
     /// Runs the scripts in examples/ against a fresh installation
     ///
@@ -181,8 +200,10 @@ async fn run(command: Command) -> Result<()> {
         Command::Measure => measure::run(),
         Command::Bench(args) => bench::run(args).await,
         Command::Chaos(args) => chaos::run(args).await,
+        Command::ChaosBeside(args) => beside::run(args).await,
         Command::Backup(args) => backup::run(args).await,
         Command::CrashPoints(args) => crash_points::run(args).await,
+        Command::Email(args) => email::run(args).await,
         Command::Examples(args) => examples::run(args).await,
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Ordered(args) => ordered::run(args).await,

@@ -46,6 +46,7 @@ pub(crate) struct Installation {
     binary: PathBuf,
     folder: TempDir,
     address: SocketAddr,
+    variables: Vec<(&'static str, String)>,
 }
 
 /// The secret that test tokens are signed with.
@@ -59,7 +60,7 @@ impl Installation {
         let folder =
             tempfile::Builder::new().prefix("run-").tempdir_in(workspace::target_folder("trials")?)?;
         let address = free_address()?;
-        let installation = Installation { binary: binary.to_owned(), folder, address };
+        let installation = Installation { binary: binary.to_owned(), folder, address, variables: Vec::new() };
         fs::write(
             installation.settings_file(),
             settings(address, folder_text(&installation), retry_waits_percent),
@@ -78,6 +79,11 @@ impl Installation {
             folder.display()
         )?;
         Ok(folder)
+    }
+
+    /// Sets variables of the environment, which go over the file.
+    pub(crate) fn set(&mut self, variables: impl IntoIterator<Item = (&'static str, String)>) {
+        self.variables.extend(variables);
     }
 
     /// Where the API listens.
@@ -103,6 +109,7 @@ impl Installation {
         command.arg("serve").arg("--config").arg(self.settings_file());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).env_remove("ANGARIUM_CRASH_AT");
         command.envs(crash_at.map(|point| ("ANGARIUM_CRASH_AT", point)));
+        command.envs(self.variables.clone());
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))?;
         Ok(Running { child, started, address: self.address, log: self.log_file() })
@@ -112,6 +119,7 @@ impl Installation {
     pub(crate) fn command(&self, words: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.binary);
         command.args(words).arg("--config").arg(self.settings_file()).stdin(Stdio::null());
+        command.envs(self.variables.clone());
         let output = command.output().with_context(|| format!("cannot start {}", self.binary.display()))?;
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "`angarium {}` failed: {complaint}", words.join(" "));
@@ -127,6 +135,11 @@ impl Installation {
             }
         }
         Ok(())
+    }
+
+    /// What the processes have logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
     fn settings_file(&self) -> PathBuf {

@@ -6,7 +6,11 @@ use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    Request, Response, StatusCode, body::Incoming, http::request::Parts, server::conn::http1,
+    Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONTENT_TYPE, HeaderValue},
+    http::request::Parts,
+    server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
@@ -17,6 +21,8 @@ use tokio::{net::TcpListener, net::TcpStream, task::JoinSet};
 pub(crate) enum Reply {
     /// Answer at once.
     Now(StatusCode),
+    /// Answer with a plain text.
+    Text(&'static str),
     /// Answer after a while.
     After(Duration, StatusCode),
     /// Keep the request and never answer.
@@ -86,12 +92,19 @@ async fn answer(request: Request<Incoming>, guest: &impl Guest) -> Result<Respon
     };
     Ok(match guest.receive(&head, &body.to_bytes()) {
         Reply::Now(code) => status(code),
+        Reply::Text(text) => plain(text),
         Reply::After(wait, code) => {
             tokio::time::sleep(wait).await;
             status(code)
         }
         Reply::Never => pending().await,
     })
+}
+
+fn plain(text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
 }
 
 fn status(code: StatusCode) -> Response<Full<Bytes>> {
