@@ -58,7 +58,7 @@ impl Web {
             return Reading::Failed(Trouble::lasting(Reason::InternalError, "the address cannot be asked"));
         };
         match self.client.fetch(request, DEADLINE, DOCUMENT_BYTES_MAX).await {
-            Ok(response) => self.judge(url, &response),
+            Ok(response) => self.judge(url, response).await,
             Err(Unread::TooLarge) => {
                 let message =
                     format!("the document is larger than {DOCUMENT_BYTES_MAX} bytes, which is the limit");
@@ -72,9 +72,9 @@ impl Web {
         }
     }
 
-    fn judge(&self, url: &str, response: &Response<Bytes>) -> Reading {
+    async fn judge(&self, url: &str, response: Response<Bytes>) -> Reading {
         match response.status() {
-            StatusCode::OK => document(url, response),
+            StatusCode::OK => document(url, response).await,
             StatusCode::NOT_MODIFIED => Reading::Unchanged,
             status if status.is_redirection() => {
                 let message = format!("the address answered {status}; name the one that it leads to");
@@ -106,7 +106,7 @@ fn request(url: &str, headers: &[(String, String)], last: &Validators) -> Option
     Some(request)
 }
 
-fn document(url: &str, response: &Response<Bytes>) -> Reading {
+async fn document(url: &str, response: Response<Bytes>) -> Reading {
     let headers = response.headers();
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(media_type) = MediaType::of_content_type(content_type) else {
@@ -114,13 +114,19 @@ fn document(url: &str, response: &Response<Bytes>) -> Reading {
         let message = format!("the content type is {named:?}; text/plain, text/markdown and JSON are read");
         return Reading::Failed(Trouble::lasting(Reason::UnsupportedType, message));
     };
-    let mut taken = Taken::default();
+    let validators = Validators { etag: kept(headers, ETAG), last_modified: kept(headers, LAST_MODIFIED) };
     // A query may hold a credential, and names are shown.
-    let name = url.split('?').next().unwrap_or_default();
-    taken.add(name, Document::read(name, media_type, response.body()));
-    taken.taken.validators =
-        Validators { etag: kept(headers, ETAG), last_modified: kept(headers, LAST_MODIFIED) };
-    taken.reading()
+    let name = url.split('?').next().unwrap_or_default().to_owned();
+    // Megabytes take some hundredths of a second, in which this thread would serve nobody.
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut taken = Taken::default();
+        taken.add(&name, Document::read(&name, media_type, response.body()));
+        taken.taken.validators = validators;
+        taken.reading()
+    });
+    reading.await.unwrap_or_else(|_| {
+        Reading::Failed(Trouble::lasting(Reason::InternalError, "the document could not be read"))
+    })
 }
 
 fn kept(headers: &HeaderMap, name: HeaderName) -> Option<String> {

@@ -6,6 +6,7 @@
 
 pub mod chunk;
 pub mod document;
+mod leaves;
 pub mod search;
 pub mod source;
 pub mod sync;
