@@ -281,7 +281,7 @@ fn settings(address: SocketAddr, folder: &str, retry_waits_percent: u32) -> Stri
          [delivery]\nretry_waits_percent = {retry_waits_percent}\n\n\
          [limits]\nreads_per_minute = 0\nwrites_per_minute = 0\nv1_per_hour = 0\n\
          refused_credentials_per_minute = 0\n\
-         public_per_minute = 0\nsignals_per_minute = 0\n\n\
+         public_per_minute = 0\nreports_per_minute = 0\nsignals_per_minute = 0\n\n\
          [log]\nlevel = \"warn\"\n"
     )
 }

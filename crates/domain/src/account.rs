@@ -118,6 +118,16 @@ impl Account {
         }
     }
 
+    /// Whether something that was begun at `begun_at` may become the handle's. What was begun before its present
+    /// life belongs to nobody: the name may be another customer's by now.
+    pub fn owns_what_was_begun_at(&self, begun_at: Timestamp) -> bool {
+        match self.presence {
+            Presence::Undeclared => true,
+            Presence::Declared { at } => begun_at >= at,
+            Presence::Leaving { .. } | Presence::Gone { .. } => false,
+        }
+    }
+
     /// Whether the handle's deliveries wait, whatever its subscriptions say.
     pub fn holds_deliveries(&self) -> bool {
         self.suspension.is_some() || self.is_removed()
@@ -225,6 +235,18 @@ mod tests {
             assert_eq!(deleted.admits_reads(Handles::ByCredentials), Err(Closed::NotFound));
             assert_eq!(deleted.admits_writes(), Err(Closed::NotFound));
             assert!(deleted.holds_deliveries() && deleted.is_removed());
+        }
+    }
+
+    #[test]
+    fn what_was_begun_before_a_handle_was_made_is_not_the_handle_s() {
+        let before = Timestamp::from_millis(AT.as_millis() - 1);
+        assert!(account(Presence::Undeclared).owns_what_was_begun_at(before));
+        let declared = account(Presence::Declared { at: AT });
+        assert!(declared.owns_what_was_begun_at(AT) && !declared.owns_what_was_begun_at(before));
+        assert!(suspended().owns_what_was_begun_at(AT));
+        for presence in [Presence::Leaving { at: AT }, Presence::Gone { at: AT }] {
+            assert!(!account(presence).owns_what_was_begun_at(AT));
         }
     }
 

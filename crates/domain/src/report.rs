@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::event_type::EventType;
 use crate::handle::Handle;
-use crate::ids::{DeliveryId, EventId, ReportId, SubscriptionId};
+use crate::ids::{
+    DeliveryId, EmailSubscriptionKind, EventId, Kind as _, ReportId, SubscriptionId, SubscriptionKind,
+};
 use crate::time::Timestamp;
 
 /// The longest summary.
@@ -19,6 +21,12 @@ pub const DETAILS_CHARS_MAX: usize = 10_000;
 pub const WORD_CHARS_MAX: usize = 200;
 /// The longest artifact: an address where something can be seen, or a few lines.
 pub const ARTIFACT_CHARS_MAX: usize = 4_000;
+/// The longest details of somebody who showed no credential.
+pub const STRANGERS_DETAILS_CHARS_MAX: usize = 4_000;
+/// The longest artifact of somebody who showed no credential, and the longest address of content.
+pub const STRANGERS_ARTIFACT_CHARS_MAX: usize = 1_000;
+/// Reports of strangers that are kept: some 150 MB at most. One more, and the oldest goes.
+pub const STRANGERS_MAX: u32 = 5_000;
 /// Deliveries in the evidence of one report, newest first.
 pub const DELIVERIES_MAX: u32 = 5;
 
@@ -115,7 +123,7 @@ pub struct SubscriptionEvidence {
     pub subscription_id: SubscriptionId,
     /// Where it receives: host and path, never the query.
     pub endpoint: String,
-    /// How it stood when the report came.
+    /// How it stood when the report came; `removed` where only its deliveries are left.
     pub status: String,
 }
 
@@ -170,4 +178,48 @@ pub struct AttemptEvidence {
 impl Kind {
     /// Every kind.
     pub const ALL: [Kind; 3] = [Kind::Support, Kind::Escalation, Kind::Content];
+}
+
+impl Report {
+    /// Whether nobody knows who reported it.
+    pub fn is_of_a_stranger(&self) -> bool {
+        self.reporter.actor.is_none()
+    }
+}
+
+/// The subscription that a reporter means, by any of the names that it has: `sub_…`, `ems_…` for those of e-mail, and
+/// `wh_…` in the v1 API. They have the same 26 characters.
+pub fn subscription_named(text: &str) -> Option<SubscriptionId> {
+    let (prefix, digits) = text.split_once('_')?;
+    let is_known = [SubscriptionKind::PREFIX, EmailSubscriptionKind::PREFIX, "wh"].contains(&prefix);
+    format!("{}_{digits}", SubscriptionKind::PREFIX).parse().ok().filter(|_| is_known)
+}
+
+/// Whether a text holds nothing but what people write: letters and signs, and breaks between lines.
+pub fn is_plain(text: &str) -> bool {
+    text.chars().all(|char| !char.is_control() || matches!(char, '\n' | '\r' | '\t'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_is_known_by_each_of_its_names() {
+        let id = SubscriptionId::from_bytes([7; 16]);
+        for prefix in ["sub", "ems", "wh"] {
+            assert_eq!(subscription_named(&format!("{prefix}_{}", id.digits())), Some(id), "{prefix}");
+        }
+        for text in ["", "sub", "sub_", "evt_00e1r70w3g7y1r70w3g7y1r70w", &id.digits()] {
+            assert_eq!(subscription_named(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_has_lines_and_no_other_controls() {
+        assert!(is_plain("at noon,\r\n\tall of them \u{1F4A5}\n"));
+        for text in ["\0", "a\u{1b}[2J", "\u{7f}", "\u{85}"] {
+            assert!(!is_plain(text), "{text:?}");
+        }
+    }
 }

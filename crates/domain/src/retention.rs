@@ -19,6 +19,8 @@ pub struct Retention {
     pub signals: Duration,
     /// Reports to whoever runs the service.
     pub reports: Duration,
+    /// Those of somebody who showed no credential; never longer than the others.
+    pub strangers_reports: Duration,
 }
 
 /// The moments before which things may be forgotten.
@@ -36,6 +38,8 @@ pub struct Cutoffs {
     pub signals_come_by: Timestamp,
     /// For reports.
     pub reports_before: Timestamp,
+    /// For those of strangers.
+    pub strangers_reports_before: Timestamp,
     /// For idempotency records: those that ended by then.
     pub keys_ended_by: Timestamp,
     /// For what was counted in short spans: those that began before.
@@ -55,7 +59,8 @@ impl Cutoffs {
 }
 
 impl Default for Retention {
-    /// 30 days for the finished and for signals, 90 for the dead and for items of inboxes, a year for reports.
+    /// 30 days for the finished and for signals, 90 for the dead and for items of inboxes, a year for reports,
+    /// and 30 days for those of strangers.
     fn default() -> Retention {
         let day = Duration::from_hours(24);
         Retention {
@@ -64,6 +69,7 @@ impl Default for Retention {
             inbox: 90 * day,
             signals: 30 * day,
             reports: 365 * day,
+            strangers_reports: 30 * day,
         }
     }
 }
@@ -78,6 +84,7 @@ impl Retention {
             items_ended_by: now,
             signals_come_by: now.saturating_sub(self.signals),
             reports_before: now.saturating_sub(self.reports),
+            strangers_reports_before: now.saturating_sub(self.strangers_reports.min(self.reports)),
             keys_ended_by: now,
             fine_tallies_before: now.saturating_sub(Grain::Fine.kept()),
             hourly_tallies_before: now.saturating_sub(Grain::Hourly.kept()),
@@ -93,9 +100,10 @@ mod tests {
     fn the_dead_outlive_the_finished() {
         let now = Timestamp::from_seconds(1_000_000_000);
         let hour = Duration::from_hours(1);
-        let cutoffs = Retention { finished: 2 * hour, dead: hour, inbox: hour, signals: hour, reports: hour }
-            .cutoffs(now);
+        let cutoffs =
+            Retention { finished: 2 * hour, dead: hour, reports: hour, ..Retention::default() }.cutoffs(now);
         assert_eq!(cutoffs.finished_before, now.saturating_sub(2 * hour));
         assert_eq!(cutoffs.dead_before, now.saturating_sub(2 * hour));
+        assert_eq!(cutoffs.strangers_reports_before, cutoffs.reports_before);
     }
 }

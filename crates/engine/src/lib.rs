@@ -43,6 +43,7 @@ mod support;
 pub mod tasks;
 mod tokens;
 pub mod traces;
+mod turns;
 mod voice_notes;
 
 use std::net::IpAddr;
@@ -57,6 +58,7 @@ use angarium_domain::access::Mode;
 use angarium_domain::handle::Handle;
 use angarium_domain::quota::Draw;
 use angarium_domain::retention::Retention;
+use angarium_domain::time::Timestamp;
 use angarium_domain::trace_context::TraceContext;
 use angarium_domain::voice_note::LinkKey;
 use angarium_store::blobs::Blobs;
@@ -109,7 +111,6 @@ use rooms::Rooms;
 use snapshots::Snapshots;
 use statistics::Counters;
 use tasks::Tasks;
-use tokio::sync::Notify;
 use traces::Traces;
 
 /// What the engine is made of. Each part has a second implementation in the simulator.
@@ -335,15 +336,9 @@ impl Engine {
         let replays = ReplayJobs::new(desk.clone(), settings.retention);
         let context_store =
             ContextStore::new(desk.clone(), parts.library.clone(), settings.retry_waits_percent);
-        let rubbish = Arc::new(Notify::new());
-        let handles = Handles::new(desk.clone(), lanes.clone(), rubbish.clone());
-        let voice_notes = VoiceNotes::new(
-            desk.clone(),
-            parts.blobs.clone(),
-            parts.link_key.clone(),
-            settings.voice_notes,
-            rubbish,
-        );
+        let handles = Handles::new(desk.clone(), lanes.clone(), parts.blobs.clone());
+        let voice_notes =
+            VoiceNotes::new(desk.clone(), parts.blobs.clone(), parts.link_key.clone(), settings.voice_notes);
         let engine = Engine {
             intake: Intake::new(desk.clone(), metrics.clone(), parts.traces.clone()),
             events: Events::new(desk.clone()),
@@ -441,6 +436,13 @@ struct Desk {
     planner: Planner,
     repeats: Arc<Repeats>,
     tasks: Tasks,
+}
+
+impl Desk {
+    /// Whether a handle still owns what was begun then, asked anew: why a store refused to write it.
+    async fn owns(&self, handle: &Handle, begun_at: Timestamp) -> Result<bool, StoreError> {
+        Ok(self.snapshots.refresh(handle).await?.account.owns_what_was_begun_at(begun_at))
+    }
 }
 
 /// A write that was decided upon an old snapshot is decided again; this often, before the caller

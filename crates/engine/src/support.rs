@@ -1,15 +1,17 @@
 //! Reports to whoever runs the service, with what the log says about what they name.
 
-use angarium_domain::account::Closed;
-use angarium_domain::audit::changed;
+use angarium_domain::access::Mode;
+use angarium_domain::account::{Closed, Handles};
+use angarium_domain::audit::{AuditEntry, Difference, changed};
 use angarium_domain::delivery::Status as DeliveryStatus;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{EventId, ReportId, SubscriptionId};
 use angarium_domain::replay::DeliveryFilter;
 use angarium_domain::report::{
-    About, AttemptEvidence, DELIVERIES_MAX, DeliveryEvidence, EventEvidence, Evidence, Kind, Report,
-    Reporter, SubscriptionEvidence,
+    self, About, AttemptEvidence, DELIVERIES_MAX, DeliveryEvidence, EventEvidence, Evidence, Kind, Report,
+    Reporter, STRANGERS_MAX, SubscriptionEvidence,
 };
+use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::page::{Page, PageRequest};
 use angarium_store::write::Context;
@@ -20,6 +22,9 @@ use crate::ids::new_id;
 use crate::once::{Once, RepeatError, Reply};
 use crate::snapshots::find;
 use crate::{Caller, Desk};
+
+/// How a subscription stands that is not there any more.
+const REMOVED: &str = "removed";
 
 /// A report as it comes in.
 #[derive(Debug, Clone)]
@@ -42,6 +47,9 @@ pub struct NewReport {
 /// Why a report was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
+    /// There is no such report.
+    #[error("there is no such report")]
+    NotFound,
     /// The handle has no such thing; whether somebody else has is not said.
     #[error("{field} names nothing of this handle")]
     Unknown {
@@ -77,33 +85,48 @@ impl Support {
         if let Some(reply) = self.desk.repeats.earlier::<ReportError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
+        let now = self.desk.clock.now();
+        if let Some(handle) = &new.seen_in {
+            self.desk.snapshots.get(handle).await?.account.admits_reads(Handles::ByCredentials)?;
+        }
         let evidence = match &new.seen_in {
             Some(handle) => self.evidence(handle, &new.about).await?,
             None => None,
         };
-        let now = self.desk.clock.now();
         let NewReport { kind, reporter, seen_in: handle, summary, details, about } = new;
         let id = new_id(&*self.desk.ids, now);
         let report =
             Report { id, kind, handle, reporter, summary, details, about, evidence, created_at: now };
         let (answer, idempotency) = once.answer_to(&report, now);
-        let audit = report.handle.clone().zip(report.reporter.actor.clone()).map(|(handle, actor)| {
-            let told = json!({ "kind": kind, "summary": report.summary });
-            let caller = Caller {
-                handle,
-                actor,
-                request_id: report.reporter.request_id.clone(),
-                ip: report.reporter.ip,
-                mode: angarium_domain::access::Mode::Live,
-                trace: None,
-                draw: None,
-            };
-            caller.audit_of(now, "report.created", id.to_string(), changed(None, Some(&told)))
-        });
+        let told = json!({ "kind": kind, "summary": report.summary });
+        let audit = audit(&report, &report.reporter, now, "report.created", changed(None, Some(&told)));
         // A plan is not paid with for asking for help.
         let context = Context { idempotency, audit, draw: None };
-        let written = self.desk.store.create_report(report, context).await?;
+        let owner = report.handle.clone();
+        let written = match (self.desk.store.create_report(report, STRANGERS_MAX, context).await, owner) {
+            (Err(StoreError::Conflict), Some(handle)) if !self.desk.owns(&handle, now).await? => {
+                return Err(Closed::NotFound.into());
+            }
+            (written, _) => written?,
+        };
         Ok(once.reply(written, answer)?)
+    }
+
+    /// Removes a report.
+    pub async fn remove(&self, id: ReportId, by: Reporter, once: Once<()>) -> Result<Reply, ReportError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<ReportError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        let report = self.get(id).await?.ok_or(ReportError::NotFound)?;
+        let now = self.desk.clock.now();
+        let (answer, idempotency) = once.answer_to(&(), now);
+        let audit = audit(&report, &by, now, "report.removed", Difference::default());
+        let context = Context { idempotency, audit, draw: None };
+        match self.desk.store.remove_report(id, context).await {
+            Err(StoreError::Conflict) => Err(ReportError::NotFound),
+            written => Ok(once.reply(written?, answer)?),
+        }
     }
 
     /// One report.
@@ -145,15 +168,32 @@ impl Support {
 
     async fn subscription(&self, handle: &Handle, text: &str) -> Result<SubscriptionEvidence, ReportError> {
         let unknown = || ReportError::Unknown { field: "subscriptionId" };
-        let id: SubscriptionId = text.parse().map_err(|_| unknown())?;
+        let id = report::subscription_named(text).ok_or_else(unknown)?;
         let snapshot = self.desk.snapshots.get(handle).await?;
-        let entry = find(&snapshot, id).ok_or_else(unknown)?;
-        let subscription = &entry.subscription;
-        Ok(SubscriptionEvidence {
-            subscription_id: id,
-            endpoint: subscription.endpoint_url.without_query().to_owned(),
-            status: word(&subscription.standing()),
-        })
+        if let Some(entry) = find(&snapshot, id) {
+            let subscription = &entry.subscription;
+            return Ok(SubscriptionEvidence {
+                subscription_id: id,
+                endpoint: subscription.endpoint_url.without_query().to_owned(),
+                status: word(&subscription.standing()),
+            });
+        }
+        self.removed_subscription(handle, id).await?.ok_or_else(unknown)
+    }
+
+    /// A subscription that is gone, as the log remembers it: by the last delivery to it.
+    async fn removed_subscription(
+        &self,
+        handle: &Handle,
+        id: SubscriptionId,
+    ) -> Result<Option<SubscriptionEvidence>, StoreError> {
+        let filter = DeliveryFilter { subscription_id: Some(id), ..DeliveryFilter::default() };
+        let page = PageRequest { before: None, limit: 1 };
+        let last = deliveries::list(&self.desk, handle, filter, false, page).await?.items.pop();
+        let Some(last) = last else { return Ok(None) };
+        let attempts = self.desk.store.attempts(handle, last.logged.delivery.id).await?;
+        let endpoint = attempts.last().map(|record| record.exchange.endpoint.clone()).unwrap_or_default();
+        Ok(Some(SubscriptionEvidence { subscription_id: id, endpoint, status: REMOVED.to_owned() }))
     }
 
     async fn event(&self, handle: &Handle, text: &str) -> Result<EventEvidence, ReportError> {
@@ -190,6 +230,20 @@ impl Support {
                 .collect(),
         })
     }
+}
+
+/// What the audit log of the handle says about an act upon its report. Nothing, if it is nobody's report.
+fn audit(
+    report: &Report,
+    by: &Reporter,
+    now: Timestamp,
+    action: &'static str,
+    told: Difference,
+) -> Option<AuditEntry> {
+    let (handle, actor) = report.handle.clone().zip(by.actor.clone())?;
+    let (request_id, ip) = (by.request_id.clone(), by.ip);
+    let caller = Caller { handle, actor, request_id, ip, mode: Mode::Live, trace: None, draw: None };
+    Some(caller.audit_of(now, action, report.id.to_string(), told))
 }
 
 /// The word of the wire for something that is one.

@@ -38,6 +38,9 @@ const STORE_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long whoever sends a message of a provider that cannot be asked is asked to wait.
 const PROVIDER_RETRY_AFTER: Duration = Duration::from_secs(30);
 
+/// How long whoever uploads where somebody does already is asked to wait. One that is silent ends by itself.
+const UPLOAD_RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// How long whoever finds all places of a stream taken is asked to wait.
 const LISTENER_RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -297,6 +300,7 @@ impl From<HandleError> for Problem {
 impl From<ReportError> for Problem {
     fn from(error: ReportError) -> Problem {
         match error {
+            ReportError::NotFound => Problem::not_found(),
             ReportError::Unknown { field } => Problem::invalid_field(field, error.to_string()),
             ReportError::Repeat(error) => error.into(),
             ReportError::Closed(closed) => closed.into(),
@@ -327,13 +331,18 @@ impl From<UploadError> for Problem {
         let message = error.to_string();
         match error {
             UploadError::Link(refused) => refused.into(),
+            UploadError::Removed => Problem::not_found(),
             UploadError::OtherType { .. } => {
                 Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
             }
             UploadError::TooLarge { .. } => Problem::too_large(message),
             UploadError::TooSmall { .. } | UploadError::Broken => Problem::invalid_payload(message),
             UploadError::OtherHash { .. } => Problem::invalid_field("sha256", message),
-            UploadError::Finished | UploadError::Running => Problem::conflict(message),
+            UploadError::Finished => Problem::new(StatusCode::CONFLICT, "upload_finished", message),
+            UploadError::Running => {
+                let problem = Problem::new(StatusCode::CONFLICT, "upload_running", message);
+                Problem { retry_after: Some(UPLOAD_RETRY_AFTER), ..problem }
+            }
             UploadError::Closed(closed) => closed.into(),
             UploadError::Blob(error) => error.into(),
             UploadError::Store(error) => error.into(),
@@ -345,6 +354,7 @@ impl From<FileError> for Problem {
     fn from(error: FileError) -> Problem {
         match error {
             FileError::Link(refused) => refused.into(),
+            FileError::Removed => Problem::not_found(),
             FileError::Blob(error) => error.into(),
             FileError::Store(error) => error.into(),
         }

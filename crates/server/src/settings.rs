@@ -225,6 +225,8 @@ sections! {
         signal_days: u64 = 30, within 1..=3_650;
         /// Reports of users, operators and strangers.
         reports_days: u64 = 365, within 1..=36_500;
+        /// Reports of strangers, of which the newest 5,000 are kept; never longer than `reports_days`.
+        strangers_reports_days: u64 = 30, within 1..=36_500;
     }
 
     /// Inboxes; [docs/inbox.md](inbox.md) is their manual.
@@ -281,6 +283,10 @@ sections! {
         public_per_minute: u32 = 120, within 0..=RATE_MAX;
         /// How many such requests may come at once after a silence.
         public_burst: u32 = 0, within 0..=RATE_MAX;
+        /// How often one address may report something without a credential.
+        reports_per_minute: u32 = 5, within 0..=RATE_MAX;
+        /// How many such reports may come at once after a silence.
+        reports_burst: u32 = 10, within 0..=RATE_MAX;
         /// How many signals one session takes.
         signals_per_minute: u32 = 60, within 0..=RATE_MAX;
         /// How many signals of one session may come at once after a silence.
@@ -454,6 +460,7 @@ impl Settings {
             write: Rate::per_minute(limits.writes_per_minute, limits.writes_burst),
             publish: Rate::per_minute(limits.publishes_per_minute, limits.publishes_burst),
             v1: Rate::per_hour(limits.v1_per_hour, limits.v1_burst),
+            reports: Rate::per_minute(limits.reports_per_minute, limits.reports_burst),
             signals: Rate::per_minute(limits.signals_per_minute, limits.signals_burst),
             public: Rate::per_minute(limits.public_per_minute, limits.public_burst),
             unauthenticated: Rate::per_minute(
@@ -488,6 +495,7 @@ impl Settings {
                 inbox: days(self.retention.inbox_days),
                 signals: days(self.retention.signal_days),
                 reports: days(self.retention.reports_days),
+                strangers_reports: days(self.retention.strangers_reports_days),
             },
             voice_notes: VoiceNoteLimits {
                 bytes_max: self.voice.bytes_max,

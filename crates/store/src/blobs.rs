@@ -16,6 +16,10 @@ use bytes::Bytes;
 
 /// The ending of a file that is not whole yet.
 const DRAFT: &str = "part";
+/// The file that says whose the folder is.
+const MARK: &str = ".store";
+/// The folder of what no note holds, with a folder for each day.
+const AWAY: &str = ".away";
 /// How much of an upload is in memory before it is written.
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -102,14 +106,73 @@ impl Blobs {
         .await
     }
 
-    /// The whole file of a note, if it is there.
+    /// Says whose the folder is, if nobody has said so. Answers whether it is that store's: another one knows nothing
+    /// of the files here.
+    pub async fn claim_for(&self, mark: &str) -> Result<bool, BlobError> {
+        let Some(folder) = self.folder.clone() else { return Ok(true) };
+        let mark = mark.to_owned();
+        blocking(move || {
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+            let path = folder.join(MARK);
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(mut file) => {
+                    file.write_all(mark.as_bytes())?;
+                    file.sync_all()?;
+                    File::open(&folder)?.sync_all()?;
+                    Ok(true)
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    Ok(fs::read(&path)? == mark.as_bytes())
+                }
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    /// The whole file of a note, if it is there. One that was put away is put back: somebody holds it after all.
     pub async fn open(&self, id: VoiceNoteId) -> Result<Option<Blob>, BlobError> {
         let Some(folder) = &self.folder else { return Ok(None) };
         let paths = Paths::of(folder, id);
-        blocking(move || match File::open(&paths.whole) {
-            Ok(file) => Ok(Some(Blob { bytes: file.metadata()?.len(), file: Arc::new(file) })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
+        blocking(move || {
+            let file = match File::open(&paths.whole) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && paths.put_back()? => {
+                    File::open(&paths.whole)
+                }
+                opened => opened,
+            };
+            match file {
+                Ok(file) => Ok(Some(Blob { bytes: file.metadata()?.len(), file: Arc::new(file) })),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    /// Puts the file of a note that does not hold it away, under the day of today: a store that was restored from an
+    /// older copy does not know yet what it will be asked for.
+    pub async fn put_away(&self, id: VoiceNoteId, day: u32) -> Result<(), BlobError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let paths = Paths::of(folder, id);
+        blocking(move || {
+            let away = paths.folder.join(AWAY).join(day.to_string());
+            DirBuilder::new().recursive(true).mode(0o700).create(&away)?;
+            Ok(gone(fs::rename(&paths.whole, away.join(id.digits())))?)
+        })
+        .await
+    }
+
+    /// Removes what was put away before a day.
+    pub async fn remove_put_away(&self, before: u32) -> Result<(), BlobError> {
+        let Some(folder) = self.folder.clone() else { return Ok(()) };
+        blocking(move || {
+            for (path, day) in days_away(&folder)? {
+                if day < before {
+                    gone(fs::remove_dir_all(path))?;
+                }
+            }
+            Ok(())
         })
         .await
     }
@@ -132,7 +195,11 @@ impl Blobs {
         let Some(folder) = self.folder.clone() else { return Ok(()) };
         blocking(move || {
             let drafts = entries(&folder)?;
-            let drafts = drafts.iter().filter(|path| path.extension().is_some_and(|ending| ending == DRAFT));
+            let is_draft = |path: &&PathBuf| {
+                path.extension().is_some_and(|ending| ending == DRAFT)
+                    && id_of(&path.with_extension("")).is_some()
+            };
+            let drafts = drafts.iter().filter(is_draft);
             drafts.map(fs::remove_file).try_for_each(gone).map_err(BlobError::from)
         })
         .await
@@ -231,6 +298,18 @@ impl Paths {
         let whole = folder.join(id.digits());
         Paths { folder: folder.clone(), draft: whole.with_extension(DRAFT), whole }
     }
+
+    /// Whether the file was put away, and is back.
+    fn put_back(&self) -> io::Result<bool> {
+        let name = self.whole.file_name().expect("it ends with the id");
+        for (path, _) in days_away(&self.folder)? {
+            match fs::rename(path.join(name), &self.whole) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                renamed => return renamed.map(|()| true),
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// The note whose whole file has this path.
@@ -245,6 +324,13 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// The folders of what was put away, with their days.
+fn days_away(folder: &Path) -> io::Result<Vec<(PathBuf, u32)>> {
+    let days = entries(&folder.join(AWAY))?.into_iter();
+    let days = days.filter_map(|path| Some((path.file_name()?.to_str()?.parse().ok()?, path)));
+    Ok(days.map(|(day, path)| (path, day)).collect())
 }
 
 /// What was to be removed and is not there is removed.
@@ -355,6 +441,40 @@ mod tests {
         successor.remove(id(1)).await.expect("removed");
         successor.remove(id(1)).await.expect("it is gone, which is what was wanted");
         assert_eq!(files_in(&kept), 0);
+    }
+
+    #[tokio::test]
+    async fn a_folder_belongs_to_the_store_that_came_first() {
+        let (kept, blobs) = folder();
+        assert!(blobs.claim_for("one").await.expect("it writes"));
+        assert!(!blobs.claim_for("two").await.expect("it reads"));
+        let successor = Blobs::at(&kept.path().join("notes"));
+        assert!(successor.claim_for("one").await.expect("it reads"));
+        assert!(successor.names().await.expect("it lists").is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_put_away_comes_back_until_its_days_are_over() {
+        let (_kept, blobs) = folder();
+        for n in 1..=2 {
+            written(&blobs, id(n), &[b"whole"]).await;
+            blobs.put_away(id(n), 10 + u32::from(n)).await.expect("it moves");
+        }
+        blobs.put_away(id(3), 12).await.expect("it is not there, which is what was wanted");
+        assert!(blobs.names().await.expect("it lists").is_empty());
+        blobs.remove_put_away(12).await.expect("it removes");
+        assert!(blobs.open(id(1)).await.expect("it looks").is_none());
+        assert_eq!(blobs.open(id(2)).await.expect("it looks").expect("it is back").bytes(), 5);
+        assert_eq!(blobs.names().await.expect("it lists"), [id(2)]);
+    }
+
+    #[tokio::test]
+    async fn drafts_of_others_stay() {
+        let (kept, blobs) = folder();
+        written(&blobs, id(1), &[b"whole"]).await;
+        fs::write(kept.path().join("notes/download.part"), b"of a browser").expect("a file");
+        blobs.remove_drafts().await.expect("removed");
+        assert_eq!(files_in(&kept), 2);
     }
 
     #[tokio::test]

@@ -43,7 +43,8 @@ pub trait ContextStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] if its id is taken, or if the handle has `limit` sources.
+    /// [`StoreError::Conflict`] if its id is taken, if the handle has `limit` sources, or if the handle does not own
+    /// what was begun when the source was made.
     async fn create_source(
         &self,
         source: Source,
@@ -97,5 +98,9 @@ pub trait ContextStore: Send + Sync {
 
     /// The pieces of a handle that hold a word of the query, those first that hold more and rarer ones
     /// for their length. A query without words finds nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] if it took longer than the engine gives a search.
     async fn search_chunks(&self, handle: &Handle, search: Search) -> Result<Vec<Found>, StoreError>;
 }

@@ -344,9 +344,10 @@ statements! {
     RESEAL_SOURCE = "UPDATE context_sources SET config = $1 WHERE handle = $2 AND id = $3";
     INSERT_CHUNK = "INSERT INTO context_chunks (handle, source_id, generation, chunk) VALUES ($1, $2, $3, $4)";
     INSERT_WORDS = "INSERT INTO context_index (rowid, owner, words) VALUES ($1, $2, $3)";
-    SEARCH = "SELECT source_id, chunk FROM context_index CROSS JOIN context_chunks ON number = context_index.rowid
-        WHERE context_index MATCH $1 AND handle = $2
-        ORDER BY bm25(context_index, 0.0, 1.0), number LIMIT $3 OFFSET $4";
+    SEARCH = "SELECT source_id, chunk FROM
+        (SELECT rowid AS best, bm25(context_index, 0.0, 1.0) AS score FROM context_index
+            WHERE context_index MATCH $1 ORDER BY score, best LIMIT $2 OFFSET $3)
+        CROSS JOIN context_chunks ON number = best WHERE handle = $4 ORDER BY score, best";
     DISCARD_CHUNKS = "INSERT OR IGNORE INTO context_garbage (handle, source_id, generation) VALUES ($1, $2, $3)";
     GARBAGE = "SELECT handle, source_id, generation FROM context_garbage LIMIT 1";
     GARBAGE_OF = "SELECT handle, source_id, generation FROM context_garbage WHERE handle = $1 LIMIT 1";
@@ -373,7 +374,11 @@ statements! {
         WHERE handle = $1 AND state <= 2";
 
     // Reports.
-    INSERT_REPORT = "INSERT INTO reports (id, kind, handle, report) VALUES ($1, $2, $3, $4)";
+    INSERT_REPORT = "INSERT INTO reports (id, kind, handle, stranger, report) VALUES ($1, $2, $3, $4, $5)";
+    TRIM_STRANGERS_REPORTS = "DELETE FROM reports WHERE id IN
+        (SELECT id FROM reports INDEXED BY reports_of_strangers
+            WHERE stranger = 1 ORDER BY id DESC LIMIT -1 OFFSET $1)";
+    REMOVE_REPORT = "DELETE FROM reports WHERE id = $1";
     REPORT = "SELECT report FROM reports WHERE id = $1";
     REPORTS = "SELECT report FROM reports WHERE id < $1 ORDER BY id DESC LIMIT $2";
     REPORTS_OF_KIND = "SELECT report FROM reports
@@ -417,6 +422,8 @@ statements! {
         (SELECT handle, id FROM voice_notes INDEXED BY voice_notes_ended
         WHERE state >= 3 AND ends_at < $1 ORDER BY ends_at LIMIT $2)";
     FORGET_REPORTS = "DELETE FROM reports WHERE id IN (SELECT id FROM reports WHERE id < $1 ORDER BY id LIMIT $2)";
+    FORGET_STRANGERS_REPORTS = "DELETE FROM reports WHERE id IN
+        (SELECT id FROM reports INDEXED BY reports_of_strangers WHERE stranger = 1 AND id < $1 ORDER BY id LIMIT $2)";
     FORGET_TALLIES = "DELETE FROM statistics WHERE (handle, subscription_id, span, begun_at) IN
         (SELECT handle, subscription_id, span, begun_at FROM statistics INDEXED BY statistics_by_age
         WHERE span = $1 AND begun_at < $2 ORDER BY begun_at LIMIT $3)";

@@ -19,7 +19,8 @@ pub trait VoiceNotes: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Conflict`] if its id is taken. That there is no room is no error of the store: nothing was
+    /// [`StoreError::Conflict`] if its id is taken, or if the handle does not own what was begun when the note was
+    /// announced. That there is no room is no error of the store: nothing was
     /// written then, and the answer says why.
     async fn create_voice_note(
         &self,
@@ -71,6 +72,10 @@ pub trait VoiceNotes: Send + Sync {
 
     /// Which of these notes, of whatever handle, hold their file. The files of the others are rubbish.
     async fn holding_files(&self, ids: Vec<VoiceNoteId>) -> Result<Vec<VoiceNoteId>, StoreError>;
+
+    /// What the place of the files is marked with: `fresh` if this store was never asked, and what it was then for
+    /// ever after. A copy of a store has the same.
+    async fn mark_of_files(&self, fresh: String) -> Result<String, StoreError>;
 
     /// How much a handle holds. Counts in time proportional to it.
     async fn holdings(&self, handle: &Handle) -> Result<Holdings, StoreError>;

@@ -2,7 +2,7 @@
 //!
 //! Words are told apart here and nowhere else, so that every store finds the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde::Serialize;
@@ -71,7 +71,7 @@ impl Query {
     pub fn snippet(&self, text: &str) -> Snippet {
         let found: Vec<(Range<usize>, String)> =
             tokens(text).into_iter().filter(|(_, word)| self.words.contains(word)).collect();
-        let start = self.best_start(text, &found);
+        let start = Query::best_start(text, &found);
         let end = after_chars(text, start, SNIPPET_CHARS);
         let shown = &text[start..end];
         let chars = |at: usize| text[start..at].chars().count();
@@ -84,18 +84,29 @@ impl Query {
     }
 
     /// Where to begin so that the most different words are shown; the first such place.
-    fn best_start(&self, text: &str, found: &[(Range<usize>, String)]) -> usize {
-        let mut best = (0, 0);
-        for (at, (range, _)) in found.iter().enumerate() {
+    fn best_start(text: &str, found: &[(Range<usize>, String)]) -> usize {
+        let there_are = found.iter().map(|(_, word)| word).collect::<BTreeSet<_>>().len();
+        // Both ends only ever move on, so each word comes in once and goes out once.
+        let mut shown: BTreeMap<&str, usize> = BTreeMap::new();
+        let (mut best, mut behind) = ((0, 0), 0);
+        for (at, (range, word)) in found.iter().enumerate() {
             let start = before_chars(text, range.start, LEAD_CHARS);
             let end = after_chars(text, start, SNIPPET_CHARS);
-            let shown = found[at..].iter().take_while(|(range, _)| range.end <= end);
-            let different = shown.map(|(_, word)| word).collect::<BTreeSet<_>>().len();
-            if different > best.0 {
-                best = (different, start);
+            while let Some((_, word)) = found.get(behind).filter(|(range, _)| range.end <= end) {
+                *shown.entry(word).or_default() += 1;
+                behind += 1;
             }
-            if different == self.words.len() {
+            if shown.len() > best.0 {
+                best = (shown.len(), start);
+            }
+            if best.0 == there_are {
                 break;
+            }
+            // A word may be longer than what is shown of a piece, and never have come in.
+            match shown.get_mut(word.as_str()).filter(|_| behind > at) {
+                Some(1) => drop(shown.remove(word.as_str())),
+                Some(count) => *count -= 1,
+                None => behind = behind.max(at + 1),
             }
         }
         best.1
@@ -197,6 +208,16 @@ mod tests {
         assert_eq!(marked, ["Rotate", "secret"]);
         assert!(snippet.text.chars().count() <= SNIPPET_CHARS);
         assert!(snippet.text.starts_with("filler"), "{}", snippet.text);
+    }
+
+    #[test]
+    fn a_snippet_is_where_the_most_different_words_are_and_not_the_most() {
+        let (filler, long) = ("filler ".repeat(60), "x".repeat(400));
+        let text = format!("{long} a a a a {filler} a b {filler} c a {filler} a b c");
+        let snippet = Query::parse(&format!("a b c {long}")).snippet(&text);
+        assert!(snippet.text.ends_with("a b c"), "{}", snippet.text);
+        let twice = Query::parse("a b absent").snippet(&text);
+        assert_eq!(twice.marks.len(), 2, "{}", twice.text);
     }
 
     #[test]

@@ -156,6 +156,8 @@ pub enum Failure {
     TooSlow,
     /// It was there and is not any more.
     Lost,
+    /// The storage did not give it out, for minutes.
+    Unreadable,
 }
 
 /// A SHA-256, as 64 hex digits.
@@ -366,6 +368,7 @@ impl Failure {
             Failure::TooLong => "the recording is longer than two hours",
             Failure::TooSlow => "the file took too long to read; record it again with usual settings",
             Failure::Lost => "the file was not found in the storage any more; send it again as a new note",
+            Failure::Unreadable => "the storage did not give the file out; send it again as a new note",
         }
     }
 }

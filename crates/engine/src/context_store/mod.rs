@@ -1,9 +1,9 @@
 //! The context store: sources, their syncs, and searching what they brought.
 
 mod sync;
-mod turns;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use angarium_channels::library::{Library, RefusedSource};
 use angarium_domain::account::Closed;
@@ -22,8 +22,17 @@ use tokio::sync::Notify;
 
 use crate::ids::new_id;
 use crate::once::{Once, RepeatError, Reply};
+use crate::turns::Turns;
 use crate::{Caller, DECISIONS_MAX, Desk};
-use turns::Turns;
+
+/// Syncs at a time, and of one handle. Each holds the documents of a source in memory.
+const RUNNING_MAX: usize = 8;
+const RUNNING_PER_HANDLE_MAX: usize = 2;
+/// Searches at a time, and of one handle: each keeps a core busy, and one with many documents for longer.
+const SEARCHES_MAX: usize = 2;
+const SEARCHES_PER_HANDLE_MAX: usize = 1;
+/// How long a search waits for its turn.
+const SEARCH_WAIT: Duration = Duration::from_secs(2);
 
 /// A source as it is asked for.
 pub struct NewSource {
@@ -73,6 +82,7 @@ pub struct ContextStore {
     desk: Desk,
     library: Arc<dyn Library>,
     turns: Arc<Turns>,
+    searches: Arc<Turns>,
     /// Told when there is something to sweep.
     sweeps: Arc<Notify>,
     /// Share of the waits between attempts that is really waited.
@@ -81,7 +91,9 @@ pub struct ContextStore {
 
 impl ContextStore {
     pub(crate) fn new(desk: Desk, library: Arc<dyn Library>, waits_percent: u32) -> ContextStore {
-        ContextStore { desk, library, turns: Arc::default(), sweeps: Arc::default(), waits_percent }
+        let turns = Arc::new(Turns::new(RUNNING_MAX, RUNNING_PER_HANDLE_MAX));
+        let searches = Arc::new(Turns::new(SEARCHES_MAX, SEARCHES_PER_HANDLE_MAX));
+        ContextStore { desk, library, turns, searches, sweeps: Arc::default(), waits_percent }
     }
 
     /// One source of a handle.
@@ -105,9 +117,11 @@ impl ContextStore {
         if let Some(reply) = self.desk.repeats.earlier::<SourceError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
+        // Before the handle is asked, and before a name server is: what is begun in one life of a handle must not
+        // come into the next.
+        let now = self.desk.clock.now();
         self.admit(&caller).await?;
         let config = self.library.check(new.config).await?;
-        let now = self.desk.clock.now();
         let id = new_id(&*self.desk.ids, now);
         let source = Source::new(id, caller.handle.clone(), new.name, &config, now);
         let (answer, idempotency) = once.answer_to(&source, now);
@@ -117,8 +131,11 @@ impl ContextStore {
         let context = caller.context(idempotency, Some(audit));
         let written = match self.desk.store.create_source(source.clone(), config, SOURCES_MAX, context).await
         {
-            // The id is new, so it is the limit.
-            Err(StoreError::Conflict) => return Err(SourceError::TooMany),
+            // The id is new, so it is the limit, or the handle's end.
+            Err(StoreError::Conflict) => {
+                let owns = self.desk.owns(&source.handle, now).await?;
+                return Err(if owns { SourceError::TooMany } else { Closed::NotFound.into() });
+            }
             written => written?,
         };
         if let Written::Done(()) = written {
@@ -165,6 +182,7 @@ impl ContextStore {
         if let Some(reply) = self.desk.repeats.earlier::<SourceError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
+        self.admit(&caller).await?;
         let now = self.desk.clock.now();
         let (answer, idempotency) = once.answer_to(&(), now);
         let audit = caller.audit(now, "context_source.removed", id.to_string());
@@ -192,7 +210,13 @@ impl ContextStore {
         let skip = page.before.map_or(0, |before| u128::from_be_bytes(before).min(most)) as u32;
         let limit = page.limit.min(RESULTS_MAX - skip);
         let search = Search { query: query.clone(), source, skip, limit: limit + 1 };
+        let taking = self.searches.take(handle);
+        let Ok(turn) = tokio::time::timeout(SEARCH_WAIT, taking).await else {
+            let reason = "too many searches at a time".to_owned();
+            return Err(StoreError::Unavailable { reason });
+        };
         let mut found = self.desk.store.search_chunks(handle, search).await?;
+        drop(turn);
         let more = found.len() > limit as usize && skip + limit < RESULTS_MAX;
         found.truncate(limit as usize);
         let items = found.into_iter().map(|found| Hit {

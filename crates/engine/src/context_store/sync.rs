@@ -19,10 +19,10 @@ use angarium_store::write::Context;
 use tokio::time::Instant;
 
 use super::ContextStore;
-use super::turns::Turn;
 use crate::DECISIONS_MAX;
 use crate::ids::new_id;
 use crate::notices;
+use crate::turns::Turn;
 
 /// Pieces written in one transaction: bounds the time that it holds the writer.
 const BATCH: usize = 64;

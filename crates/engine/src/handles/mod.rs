@@ -3,7 +3,6 @@
 
 mod removal;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_domain::account::{Account, Presence, Suspension, Zone};
@@ -12,9 +11,9 @@ use angarium_domain::handle::Handle;
 use angarium_domain::quota::{Day, Plan};
 use angarium_store::StoreError;
 use angarium_store::accounts::Known;
+use angarium_store::blobs::Blobs;
 use angarium_store::directory::{Change, Snapshot};
 use angarium_store::write::Context;
-use tokio::sync::Notify;
 
 use crate::lanes::Lanes;
 use crate::once::{Once, RepeatError, Reply};
@@ -88,13 +87,13 @@ pub enum HandleError {
 pub struct Handles {
     desk: Desk,
     lanes: Lanes,
-    /// Told when a handle is gone: its files are left.
-    rubbish: Arc<Notify>,
+    /// The files that go with a handle.
+    blobs: Blobs,
 }
 
 impl Handles {
-    pub(crate) fn new(desk: Desk, lanes: Lanes, rubbish: Arc<Notify>) -> Handles {
-        Handles { desk, lanes, rubbish }
+    pub(crate) fn new(desk: Desk, lanes: Lanes, blobs: Blobs) -> Handles {
+        Handles { desk, lanes, blobs }
     }
 
     /// What the operator says of a handle, a moment ago.

@@ -6,6 +6,7 @@ use angarium_domain::account::{Account, Presence};
 use angarium_domain::handle::Handle;
 use angarium_store::StoreError;
 use angarium_store::directory::Change;
+use angarium_store::page::{Page, PageRequest};
 use angarium_store::write::Context;
 
 use super::Handles;
@@ -42,8 +43,16 @@ impl Handles {
     /// Removes a handle that is leaving. Answers whether it is gone: a drain comes before.
     async fn remove(&self, handle: &Handle) -> Result<bool, StoreError> {
         let stopped = self.desk.tasks.stopped();
+        let mut has_files = true;
         loop {
-            let pause = match self.remove_some(handle).await {
+            let removed = async {
+                if has_files {
+                    self.remove_files(handle).await?;
+                    has_files = false;
+                }
+                self.remove_some(handle).await
+            };
+            let pause = match removed.await {
                 Ok(true) => return Ok(true),
                 Ok(false) | Err(StoreError::Conflict) => PAUSE,
                 Err(StoreError::Unavailable { .. }) => PAUSE_AFTER_FAILURE,
@@ -57,12 +66,27 @@ impl Handles {
         }
     }
 
+    /// Removes the files of a handle's notes, while their rows still name them. What cannot be removed is rubbish
+    /// then, and goes later.
+    async fn remove_files(&self, handle: &Handle) -> Result<(), StoreError> {
+        let mut page = PageRequest { before: None, limit: BATCH_MAX };
+        loop {
+            let Page { items, next } = self.desk.store.voice_notes(handle, None, page).await?;
+            for note in items {
+                if let Err(error) = self.blobs.remove(note.id).await {
+                    tracing::warn!(%error, note = %note.id, "the file of a deleted handle's voice note stays for some days");
+                }
+            }
+            let Some(before) = next else { return Ok(()) };
+            page.before = Some(before);
+        }
+    }
+
     /// One batch; once nothing is left, the end. Answers whether it was the end.
     async fn remove_some(&self, handle: &Handle) -> Result<bool, StoreError> {
         if self.desk.store.clear(handle, BATCH_MAX).await? > 0 {
             return Ok(false);
         }
-        self.rubbish.notify_one();
         let snapshot = self.desk.snapshots.refresh(handle).await?;
         let Presence::Leaving { .. } = snapshot.account.presence else { return Ok(true) };
         let now = self.desk.clock.now();

@@ -23,16 +23,18 @@ use angarium_store::blobs::{Blob, BlobError, Blobs};
 use angarium_store::page::{Page, PageRequest};
 use angarium_store::write::Written;
 use serde_json::json;
-use tokio::sync::{Notify, Semaphore};
 
 use crate::ids::new_id;
 use crate::once::{Once, RepeatError, Reply};
+use crate::turns::Turns;
 use crate::{Caller, DECISIONS_MAX, Desk};
 
 pub use upload::{UploadError, UploadHead};
 
 /// Files listened to at a time: each is in memory, and keeps a core busy.
 const LISTENING_MAX: usize = 2;
+/// Of one handle: what one sends, however hard to read, leaves a place for the others.
+const LISTENING_PER_HANDLE_MAX: usize = 1;
 
 /// How much may be uploaded.
 #[derive(Debug, Clone, Copy)]
@@ -115,21 +117,14 @@ pub struct VoiceNotes {
     blobs: Blobs,
     key: LinkKey,
     limits: VoiceNoteLimits,
-    /// Told when there may be files that no note holds.
-    rubbish: Arc<Notify>,
     /// Places for those who listen.
-    ears: Arc<Semaphore>,
+    ears: Arc<Turns>,
 }
 
 impl VoiceNotes {
-    pub(crate) fn new(
-        desk: Desk,
-        blobs: Blobs,
-        key: LinkKey,
-        limits: VoiceNoteLimits,
-        rubbish: Arc<Notify>,
-    ) -> VoiceNotes {
-        VoiceNotes { desk, blobs, key, limits, rubbish, ears: Arc::new(Semaphore::new(LISTENING_MAX)) }
+    pub(crate) fn new(desk: Desk, blobs: Blobs, key: LinkKey, limits: VoiceNoteLimits) -> VoiceNotes {
+        let ears = Arc::new(Turns::new(LISTENING_MAX, LISTENING_PER_HANDLE_MAX));
+        VoiceNotes { desk, blobs, key, limits, ears }
     }
 
     /// Announces a note. The answer may hold the address that its file is uploaded to.
@@ -147,8 +142,8 @@ impl VoiceNotes {
         if bytes > limit {
             return Err(VoiceNoteError::TooLarge { bytes, limit });
         }
-        self.admit(&caller.handle).await?;
         let now = self.desk.clock.now();
+        self.admit(&caller.handle).await?;
         let id = new_id(&*self.desk.ids, now);
         let note = VoiceNote::announced(id, caller.handle.clone(), declared, caller.actor.clone(), now);
         let (answer, idempotency) = once.answer_to(&self.announced(note.clone()), now);
@@ -156,9 +151,15 @@ impl VoiceNotes {
             "fileName": note.declared.file_name });
         let audit = caller.audit_of(now, "voice_note.created", id.to_string(), changed(None, Some(&told)));
         let context = caller.context(idempotency, Some(audit));
-        let written = match self.desk.store.create_voice_note(note, self.limits.quota, context).await? {
-            Written::Done(held) => Written::Done(held?),
-            Written::Seen(record) => Written::Seen(record),
+        let handle = note.handle.clone();
+        let written = match self.desk.store.create_voice_note(note, self.limits.quota, context).await {
+            Ok(Written::Done(held)) => Written::Done(held?),
+            Ok(Written::Seen(record)) => Written::Seen(record),
+            Err(StoreError::Conflict) => {
+                let owns = self.desk.owns(&handle, now).await?;
+                return Err(if owns { StoreError::Conflict.into() } else { Closed::NotFound.into() });
+            }
+            Err(error) => return Err(error.into()),
         };
         Ok(once.reply(written, answer)?)
     }
@@ -249,8 +250,8 @@ impl VoiceNotes {
     pub async fn file(&self, token: &str) -> Result<(VoiceNote, Blob), FileError> {
         let link = Link::read(token, Purpose::Read, &self.key, self.desk.clock.now())?;
         let note = self.desk.store.voice_note(&link.handle, link.note_id).await?;
-        let note = note.filter(|note| note.status() == Status::Ready).ok_or(RefusedLink::Unknown)?;
-        let blob = self.blobs.open(note.id).await?.ok_or(RefusedLink::Unknown)?;
+        let note = note.filter(|note| note.status() == Status::Ready).ok_or(FileError::Removed)?;
+        let blob = self.blobs.open(note.id).await?.ok_or(FileError::Removed)?;
         Ok((note, blob))
     }
 
@@ -289,6 +290,9 @@ pub enum FileError {
     /// The address is not good.
     #[error(transparent)]
     Link(#[from] RefusedLink),
+    /// The address is good, and its note or its file is not there any more.
+    #[error("the voice note was removed")]
+    Removed,
     /// The disk could not.
     #[error(transparent)]
     Blob(#[from] BlobError),

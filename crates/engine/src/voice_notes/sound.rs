@@ -31,14 +31,16 @@ use tokio::time::Instant;
 const PROBE_BYTES_MAX: u32 = 4096;
 /// The largest piece of metadata that is kept; nobody reads it here.
 const METADATA_BYTES_MAX: usize = 64 * 1024;
-/// Packets that cannot be decoded, after which the whole is given up.
+/// Packets that cannot be taken, after which the whole is given up.
 const BAD_PACKETS_MAX: u32 = 16;
 
-/// How long one file may take, and how long it may be.
+/// How long one file may take, how long it may be, and how much there may be in it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) time: Duration,
     pub(super) duration: Duration,
+    /// Over all channels.
+    pub(super) samples: u64,
 }
 
 /// What was heard.
@@ -78,7 +80,7 @@ pub(super) fn listen(file: Vec<u8>, audio_type: AudioType, bounds: Bounds) -> Re
         (track.id, time_base, decoder_of(track)?)
     };
     let mut peaks = Peaks::default();
-    let (mut heard, mut bad, mut samples) = (Duration::ZERO, 0, Vec::new());
+    let (mut heard, mut bad, mut samples, mut taken) = (Duration::ZERO, 0, Vec::new(), 0);
     while let Some(packet) = next_packet(&mut *reader)? {
         if Instant::now() >= until {
             return Err(Unheard::TooSlow);
@@ -98,6 +100,10 @@ pub(super) fn listen(file: Vec<u8>, audio_type: AudioType, bounds: Bounds) -> Re
                         length = Duration::from_secs_f64(frames.frames() as f64 / rate);
                     }
                     draw(&frames, &mut samples, &mut peaks);
+                    taken += samples.len() as u64;
+                    if taken > bounds.samples {
+                        return Err(Unheard::TooSlow);
+                    }
                 }
                 // A frame that got lost is no reason to lose the others.
                 Err(Error::DecodeError(_)) if bad < BAD_PACKETS_MAX => bad += 1,
@@ -148,7 +154,7 @@ fn only_track(reader: &dyn FormatReader) -> Result<&Track, Unheard> {
     }
 }
 
-/// What decodes a track. None for Opus, which is read and not decoded.
+/// What decodes a track. None for Opus, which is read and not taken.
 fn decoder_of(track: &Track) -> Result<Option<Box<dyn AudioDecoder>>, Unheard> {
     let Some(CodecParameters::Audio(parameters)) = &track.codec_params else { return Err(Unheard::Broken) };
     if parameters.codec == CODEC_ID_OPUS {
@@ -163,7 +169,7 @@ fn decoder_of(track: &Track) -> Result<Option<Box<dyn AudioDecoder>>, Unheard> {
     Ok(Some(codecs.make_audio_decoder(parameters, &AudioDecoderOptions::default())?))
 }
 
-/// Adds decoded frames to the waveform, each by its loudest channel.
+/// Adds taken frames to the waveform, each by its loudest channel.
 fn draw(frames: &GenericAudioBufferRef<'_>, samples: &mut Vec<f32>, peaks: &mut Peaks) {
     frames.copy_to_vec_interleaved(samples);
     for frame in samples.chunks(frames.num_planes().max(1)) {
@@ -199,5 +205,39 @@ fn next_packet(reader: &mut dyn FormatReader) -> Result<Option<Packet>, Unheard>
         // A recording that was cut off is as long as it is.
         Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tenth of a second of silence in stereo: 1,600 samples.
+    fn wav() -> Vec<u8> {
+        let data = vec![0; 3_200];
+        let mut file = b"RIFF".to_vec();
+        file.extend((36 + data.len() as u32).to_le_bytes());
+        file.extend(b"WAVEfmt \x10\0\0\0\x01\0\x02\0");
+        file.extend(8_000_u32.to_le_bytes());
+        file.extend(32_000_u32.to_le_bytes());
+        file.extend(b"\x04\0\x10\0data");
+        file.extend((data.len() as u32).to_le_bytes());
+        file.extend(data);
+        file
+    }
+
+    #[track_caller]
+    fn check(samples: u64, millis: u64, expected: Result<u128, Unheard>) {
+        let bounds =
+            Bounds { time: Duration::from_mins(1), duration: Duration::from_millis(millis), samples };
+        let heard = listen(wav(), AudioType::Wav, bounds).map(|sound| sound.duration.as_millis());
+        assert_eq!(heard, expected, "{samples} samples, {millis} ms");
+    }
+
+    #[test]
+    fn a_file_has_so_many_samples_over_all_channels_and_is_so_long() {
+        check(1_600, 100, Ok(100));
+        check(1_599, 100, Err(Unheard::TooSlow));
+        check(1_600, 99, Err(Unheard::TooLong));
     }
 }

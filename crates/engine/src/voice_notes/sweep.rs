@@ -8,12 +8,16 @@ use angarium_store::StoreError;
 use angarium_store::write::Context;
 use tokio::time::MissedTickBehavior;
 
-use super::VoiceNotes;
+use super::{VoiceNotes, source_of};
+use crate::ids::new_id;
 
 /// How late a note may expire.
 const EXPIRY_INTERVAL: Duration = Duration::from_mins(1);
 /// How long rubbish lies around that nobody told of. The whole folder is read for it.
 const RUBBISH_INTERVAL: Duration = Duration::from_mins(30);
+/// How long a file that no note holds is kept apart: until somebody has noticed that the store is an old copy.
+const KEPT_AWAY_DAYS: u32 = 7;
+const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// Notes looked at together.
 const BATCH: usize = 500;
 
@@ -30,7 +34,6 @@ impl VoiceNotes {
                 biased;
                 () = stopped.cancelled() => return,
                 _ = expiry.tick() => self.expire().await,
-                () = self.rubbish.notified() => self.remove_rubbish().await,
                 _ = rubbish.tick() => self.remove_rubbish().await,
             };
             if let Err(error) = done {
@@ -63,7 +66,33 @@ impl VoiceNotes {
         }
     }
 
+    /// Whether the files are this store's to remove. Those of another one are not rubbish because this one does not
+    /// know of them.
+    pub(super) async fn owns_files(&self) -> Result<bool, StoreError> {
+        let fresh: VoiceNoteId = new_id(&*self.desk.ids, self.desk.clock.now());
+        let mark = self.desk.store.mark_of_files(fresh.digits()).await?;
+        match self.blobs.claim_for(&mark).await {
+            Ok(true) => return Ok(true),
+            Ok(false) => tracing::error!(
+                "voice.path belongs to another store, so nothing in it is removed; give this one a folder of its own"
+            ),
+            Err(error) => {
+                let error = source_of(&error);
+                tracing::warn!(error, "the folder of voice notes cannot be read or made, so it is not swept");
+            }
+        }
+        Ok(false)
+    }
+
+    /// Puts away what no note holds, and removes what was put away some days ago.
     async fn remove_rubbish(&self) -> Result<(), StoreError> {
+        if !self.owns_files().await? {
+            return Ok(());
+        }
+        let today = (self.desk.clock.now().as_millis() / DAY_MILLIS) as u32;
+        if let Err(error) = self.blobs.remove_put_away(today.saturating_sub(KEPT_AWAY_DAYS)).await {
+            tracing::warn!(error = source_of(&error), "files that were put away are not removed yet");
+        }
         let names = match self.blobs.names().await {
             Ok(names) => names,
             Err(error) => {
@@ -76,10 +105,12 @@ impl VoiceNotes {
             let holding = self.desk.store.holding_files(names.to_vec()).await?;
             let rubbish: Vec<&VoiceNoteId> = names.iter().filter(|name| !holding.contains(name)).collect();
             for id in &rubbish {
-                self.remove_file(**id).await;
+                if let Err(error) = self.blobs.put_away(**id, today).await {
+                    tracing::warn!(error = source_of(&error), note = %id, "a file that no note holds stays");
+                }
             }
             if !rubbish.is_empty() {
-                tracing::info!(files = rubbish.len(), "removed files that no voice note holds");
+                tracing::info!(files = rubbish.len(), "put files away that no voice note holds");
             }
         }
         Ok(())

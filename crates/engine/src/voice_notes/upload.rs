@@ -30,6 +30,9 @@ pub enum UploadError {
     /// The address is not good.
     #[error(transparent)]
     Link(#[from] RefusedLink),
+    /// The address is good, and its note is not there any more.
+    #[error("the voice note was removed")]
+    Removed,
     /// The upload is of another type.
     #[error("this upload must have the content type {declared}")]
     OtherType {
@@ -99,7 +102,13 @@ impl VoiceNotes {
         let whole = receive(draft, &note.declared, head.patience, body);
         let draft =
             tokio::time::timeout(link.until.since(now), whole).await.map_err(|_| UploadError::Broken)??;
-        Ok(draft.keep().await?)
+        draft.keep().await?;
+        // Whoever removed the note meanwhile found no file to remove.
+        if self.desk.store.holding_files(vec![note.id]).await?.is_empty() {
+            self.remove_file(note.id).await;
+            return Err(UploadError::Removed);
+        }
+        Ok(())
     }
 
     async fn awaited(&self, link: &Link) -> Result<VoiceNote, UploadError> {
@@ -110,7 +119,7 @@ impl VoiceNotes {
             Err(_) => unreachable!("nothing else is asked"),
         }
         let note = self.desk.store.voice_note(&link.handle, link.note_id).await?;
-        Ok(note.ok_or(RefusedLink::Unknown)?)
+        note.ok_or(UploadError::Removed)
     }
 }
 

@@ -4,13 +4,17 @@
 //! The handle is in the body, and a browser asks beforehand without one. So it is told whether any handle
 //! lists its page's origin; the request itself is refused by its handler if its own handle does not.
 //! Credentials of browsers, which are cookies, are never asked for.
+//!
+//! Addresses of files are credentials themselves, made for whoever records or plays: any page that has one may use it.
 
 use std::time::Duration;
 
 use axum::routing::{MethodFilter, MethodRouter};
-use http::header::{CONTENT_TYPE, ORIGIN, RETRY_AFTER};
+use http::header::{
+    ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, ORIGIN, RANGE, RETRY_AFTER,
+};
 use http::{HeaderName, HeaderValue, Method};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use crate::state::App;
 
@@ -23,22 +27,50 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const RATE: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// A route with the answers that browsers want. What its guard refuses may be read by pages, too.
-pub(super) fn layered(route: MethodRouter<App>, app: &App) -> MethodRouter<App> {
+/// Which pages of other origins may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pages {
+    /// None.
+    None,
+    /// Those that a handle lists.
+    Listed,
+    /// Any.
+    Any,
+}
+
+impl Pages {
+    /// A route with the answers that browsers want. What its guard refuses may be read by pages, too.
+    pub(super) fn layered(self, route: MethodRouter<App>, method: &Method, app: &App) -> MethodRouter<App> {
+        let layer = match self {
+            Pages::None => return route,
+            Pages::Listed => for_listed(app),
+            Pages::Any => for_any(method),
+        };
+        // The layer answers in the place of this handler, which must be there to be answered for.
+        route.on(MethodFilter::OPTIONS, async || ()).layer(layer.max_age(REMEMBERED))
+    }
+}
+
+fn for_listed(app: &App) -> CorsLayer {
     let app = app.clone();
     let listed = move |origin: HeaderValue, _: &http::request::Parts| {
         let app = app.clone();
         async move { is_listed(&app, &origin).await }
     };
-    let layer = CorsLayer::new()
+    CorsLayer::new()
         .allow_origin(AllowOrigin::async_predicate(listed))
         .allow_methods([Method::POST])
         .allow_headers([CONTENT_TYPE, IDEMPOTENCY_KEY, REQUEST_ID, TRACE_PARENT])
         .expose_headers([REQUEST_ID, RETRY_AFTER, REPLAYED, RATE, RATE_POLICY])
         .vary([ORIGIN])
-        .max_age(REMEMBERED);
-    // The layer answers in the place of this handler, which must be there to be answered for.
-    route.on(MethodFilter::OPTIONS, async || ()).layer(layer)
+}
+
+fn for_any(method: &Method) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([method.clone()])
+        .allow_headers([CONTENT_TYPE, RANGE, IF_RANGE, IF_NONE_MATCH, REQUEST_ID, TRACE_PARENT])
+        .expose_headers([ACCEPT_RANGES, CONTENT_RANGE, ETAG, REQUEST_ID, RETRY_AFTER])
 }
 
 async fn is_listed(app: &App, origin: &HeaderValue) -> bool {

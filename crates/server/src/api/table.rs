@@ -10,7 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
-use crate::api::pages;
+use crate::api::pages::Pages;
 use crate::auth::{
     AddressGuard, AdminGuard, Door, Guard, Need, ReporterGuard, address_guard, admin_guard, guard,
     reporter_guard,
@@ -25,8 +25,9 @@ pub(crate) struct Table(Vec<Line>);
 
 struct Line {
     route: Route,
-    /// Whether pages of other origins may ask.
-    for_pages: bool,
+    pages: Pages,
+    /// Whose bucket an address is counted in, where nobody is known.
+    counted: Class,
     mount: Box<dyn FnOnce() -> MethodRouter<App>>,
 }
 
@@ -149,7 +150,24 @@ impl Table {
         T: 'static,
     {
         let mut table = self.anybody(method, path, handler, describe);
-        table.0.last_mut().expect("a line was added").for_pages = true;
+        table.0.last_mut().expect("a line was added").pages = Pages::Listed;
+        table
+    }
+
+    /// A route below `/v2/public` by which anybody reports something.
+    pub(crate) fn report_of_anybody<H, T>(
+        self,
+        method: Method,
+        path: &str,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        let mut table = self.anybody(method, path, handler, describe);
+        table.0.last_mut().expect("a line was added").counted = Class::Reports;
         table
     }
 
@@ -186,7 +204,12 @@ impl Table {
         // No role and no scope is asked for.
         let access = Some((Need { role: Role::Creator, scope: None }, Door::Anybody));
         let route = Route { method, path: path.to_owned(), access, operation: describe() };
-        self.0.push(Line { route, for_pages: false, mount: Box::new(move || on(filter, handler)) });
+        self.0.push(Line {
+            route,
+            pages: Pages::None,
+            counted: Class::Public,
+            mount: Box::new(move || on(filter, handler)),
+        });
         self
     }
 
@@ -204,8 +227,30 @@ impl Table {
     {
         let filter = filter_of(&method);
         let route = Route { method, path: path.to_owned(), access: None, operation: describe() };
-        self.0.push(Line { route, for_pages: false, mount: Box::new(move || on(filter, handler)) });
+        self.0.push(Line {
+            route,
+            pages: Pages::None,
+            counted: Class::Public,
+            mount: Box::new(move || on(filter, handler)),
+        });
         self
+    }
+
+    /// A route that asks for nothing but its address, which is a credential: any page that has it may use it.
+    pub(crate) fn files<H, T>(
+        self,
+        method: Method,
+        path: &str,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        let mut table = self.open(method, path, handler, describe);
+        table.0.last_mut().expect("a line was added").pages = Pages::Any;
+        table
     }
 
     /// The routes of this table and then those of another.
@@ -221,7 +266,7 @@ impl Table {
 
     /// The routes as they are served, each behind its guard.
     pub(crate) fn router(self, app: &App) -> Router<App> {
-        self.0.into_iter().fold(Router::new(), |router, Line { route, for_pages, mount }| {
+        self.0.into_iter().fold(Router::new(), |router, Line { route, pages, counted, mount }| {
             let mounted = mount();
             let mounted = match route.access {
                 Some((need, Door::Admins)) => {
@@ -229,7 +274,7 @@ impl Table {
                     mounted.route_layer(from_fn_with_state(guarded, admin_guard))
                 }
                 Some((_, Door::Anybody)) => {
-                    let guarded = AddressGuard { app: app.clone(), class: Class::Public };
+                    let guarded = AddressGuard { app: app.clone(), class: counted };
                     mounted.route_layer(from_fn_with_state(guarded, address_guard))
                 }
                 Some((_, Door::Reporters)) => {
@@ -243,7 +288,7 @@ impl Table {
                 }
                 None => mounted,
             };
-            let mounted = if for_pages { pages::layered(mounted, app) } else { mounted };
+            let mounted = pages.layered(mounted, &route.method, app);
             router.route(&route.path, mounted)
         })
     }
@@ -264,7 +309,12 @@ impl Table {
         let filter = filter_of(&method);
         let path = format!("{}{path}", door.root());
         let route = Route { method, path, access: Some((need, door)), operation: describe() };
-        self.0.push(Line { route, for_pages: false, mount: Box::new(move || on(filter, handler)) });
+        self.0.push(Line {
+            route,
+            pages: Pages::None,
+            counted: Class::Public,
+            mount: Box::new(move || on(filter, handler)),
+        });
         self
     }
 }

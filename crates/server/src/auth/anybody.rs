@@ -1,5 +1,7 @@
 //! Routes that anybody may use: nobody is known there, so addresses are counted.
 
+use std::net::IpAddr;
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -7,6 +9,11 @@ use axum::response::Response;
 use super::{address_of, too_early, with};
 use crate::rate::Class;
 use crate::state::App;
+
+/// Where a request of somebody whom nobody knows comes from, as far as that is known: behind a proxy that names
+/// nobody, it is not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallerAddress(pub(crate) Option<IpAddr>);
 
 /// The guard of a route without a credential.
 #[derive(Clone)]
@@ -18,13 +25,16 @@ pub(crate) struct AddressGuard {
 /// Lets a request through that does not come too often from where it comes from.
 pub(crate) async fn address_guard(
     State(guard): State<AddressGuard>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let app = &guard.app;
     let address = address_of(app, &request);
     match app.callers().rates.take_of_address(guard.class, address) {
-        Ok(standing) => with(next.run(request).await, standing),
+        Ok(standing) => {
+            request.extensions_mut().insert(CallerAddress(address));
+            with(next.run(request).await, standing)
+        }
         Err(refused) => too_early(app, &refused),
     }
 }

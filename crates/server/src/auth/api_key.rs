@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName};
 use super::bearer::{self, Credential};
 use crate::problem::Problem;
 
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The key that a caller showed. Both headers may hold it, if they hold the same.
 pub(super) fn credential(headers: &HeaderMap) -> Result<&str, Problem> {

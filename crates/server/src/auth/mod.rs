@@ -36,7 +36,7 @@ use crate::request_id::{ServedHandle, caller};
 use crate::state::App;
 
 pub(crate) use admin::{Admin, AdminGuard, OPERATOR, admin_guard};
-pub(crate) use anybody::{AddressGuard, address_guard};
+pub(crate) use anybody::{AddressGuard, CallerAddress, address_guard};
 pub(crate) use reporter::{ReporterGuard, Reporting, reporter_guard};
 pub(crate) use standing::Standing;
 

@@ -11,6 +11,8 @@ use axum::response::Response;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+use super::anybody::CallerAddress;
+use super::api_key;
 use super::bearer::{self, Credential};
 use super::{Door, Identity, OPERATOR, address_of, not_identified, too_early, with};
 use crate::auth::Authority;
@@ -54,12 +56,13 @@ pub(crate) async fn reporter_guard(
         Err(problem) => return not_identified(app, address, problem),
     };
     let taken = match &reporting {
-        Reporting::Stranger => rates.take_of_address(Class::Public, address),
+        Reporting::Stranger => rates.take_of_address(Class::Reports, address),
         Reporting::Known(known) => rates.take(Class::Write, OPERATOR, &known.actor()),
     };
     match taken {
         Ok(standing) => {
             request.extensions_mut().insert(reporting);
+            request.extensions_mut().insert(CallerAddress(address));
             with(next.run(request).await, standing)
         }
         Err(refused) => too_early(app, &refused),
@@ -69,6 +72,11 @@ pub(crate) async fn reporter_guard(
 impl Authority {
     /// Whom a credential speaks for, if there is one.
     async fn identify_if_any(&self, headers: &HeaderMap) -> Result<Option<Identity>, Problem> {
+        // Whoever shows one believes to be known, and is not taken for a stranger.
+        if headers.contains_key(api_key::API_KEY) {
+            let message = "reports take no API key: show a JWT or a personal access token, or no credential";
+            return Err(Problem::unauthorized("invalid_token", message));
+        }
         if !headers.contains_key(AUTHORIZATION) {
             return Ok(None);
         }

@@ -207,6 +207,8 @@ fn remedy(code: &str) -> &'static str {
         "handle_not_found" => "A handle is 1 to 64 of `a-z`, `0-9`, `-` and `_`.",
         "address_expired" => "Ask for a new address: read the voice note again, or announce another one.",
         "upload_missing" => "Upload the file first.",
+        "upload_finished" => "The file is there: say that the upload is complete.",
+        "upload_running" => "Wait as long as `retry-after` says: an upload that is silent ends by itself.",
         "invalid_sha256" => "Upload the file that was declared, or announce another voice note.",
         "range_not_satisfiable" => "Ask for bytes that the file has.",
         "conflict" => "The message says what stands in the way; ask again when that has changed.",

@@ -130,7 +130,7 @@ words! {
     SubscriptionEvidence = object()
         .required("subscriptionId", word::<SubscriptionId>())
         .required("endpoint", text().about("Host and path, never the query.").such_as("https://hooks.example.com/in"))
-        .required("status", word::<WebhookStatus>())
+        .required("status", either([word::<WebhookStatus>(), choice(&["removed"])]))
         .schema();
     /// What an event was.
     EventEvidence = object()
@@ -174,7 +174,7 @@ words! {
     VoiceNoteFailure = object()
         .required("reason", choices!(
             NoteFailure: SizeMismatch, Sha256Mismatch, TypeMismatch, Disguised, NotOnlySound, Undecodable, TooLong,
-            TooSlow, Lost
+            TooSlow, Lost, Unreadable
         ))
         .required("message", text())
         .schema();

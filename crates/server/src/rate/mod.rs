@@ -36,6 +36,8 @@ pub(crate) enum Class {
     V1,
     /// What anybody may ask, without a credential, counted by address.
     Public,
+    /// Reports of somebody without a credential, counted by address.
+    Reports,
     /// Signals of one session.
     Signals,
     /// Requests whose credential was refused, counted by address.
@@ -66,6 +68,8 @@ pub struct Rates {
     pub v1: Rate,
     /// What anybody may ask.
     pub public: Rate,
+    /// Reports of strangers.
+    pub reports: Rate,
     /// Signals of one session.
     pub signals: Rate,
     /// Refused credentials.
@@ -80,6 +84,7 @@ pub(crate) struct RateLimits {
     publish: Option<Arc<Limiter>>,
     v1: Option<Arc<Limiter>>,
     public: Option<Arc<Limiter>>,
+    reports: Option<Arc<Limiter>>,
     signals: Option<Arc<Limiter>>,
     unauthenticated: Option<Arc<Limiter>>,
 }
@@ -116,6 +121,7 @@ impl Class {
             Class::Publish => "publish",
             Class::V1 => "v1",
             Class::Public => "public",
+            Class::Reports => "reports",
             Class::Signals => "signals",
             Class::Unauthenticated => "unauthenticated",
         }
@@ -143,6 +149,7 @@ impl RateLimits {
             publish: limiter(Class::Publish, rates.publish),
             v1: limiter(Class::V1, rates.v1),
             public: limiter(Class::Public, rates.public),
+            reports: limiter(Class::Reports, rates.reports),
             signals: limiter(Class::Signals, rates.signals),
             unauthenticated: limiter(Class::Unauthenticated, rates.unauthenticated),
         }
@@ -200,6 +207,7 @@ impl RateLimits {
             Class::Publish => &self.publish,
             Class::V1 => &self.v1,
             Class::Public => &self.public,
+            Class::Reports => &self.reports,
             Class::Signals => &self.signals,
             Class::Unauthenticated => &self.unauthenticated,
         };
@@ -287,6 +295,7 @@ mod tests {
             publish: OFF,
             v1: OFF,
             public: OFF,
+            reports: OFF,
             signals: OFF,
             unauthenticated: OFF,
         }

@@ -61,7 +61,7 @@ impl Refused {
             Class::Signals => {
                 format!("the session has too many signals at once, {quota} in {seconds} s is the limit")
             }
-            Class::Public => {
+            Class::Public | Class::Reports => {
                 format!("too many requests from this address, {quota} in {seconds} s is the limit")
             }
             Class::Read | Class::Write | Class::Publish | Class::V1 => {

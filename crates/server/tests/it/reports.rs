@@ -76,6 +76,30 @@ async fn a_report_comes_with_what_the_log_says_about_what_it_names() {
 }
 
 #[tokio::test]
+async fn a_subscription_is_found_by_each_of_its_names_and_also_when_it_is_gone() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let owner = world.owner();
+    let webhook = id_of(&owner.subscribe(&receiver, "/hook", &["a"]).await);
+    owner.publish("a").await;
+    owner.deliveries_when("?status=delivered", 1).await;
+    for removed in [false, true] {
+        if removed {
+            owner.delete(&format!("/webhooks/{webhook}")).await.expect(StatusCode::NO_CONTENT);
+        }
+        for prefix in ["sub", "ems", "wh"] {
+            let id = webhook.replacen("sub", prefix, 1);
+            let body = with(&json!({ "handle": "acme", "subscriptionId": id }));
+            let evidence = read(&world, &report(&owner, &body).await).await["evidence"].take();
+            let found = &evidence["subscription"];
+            let status = if removed { "removed" } else { "active" };
+            assert_eq!((&found["subscriptionId"], &found["status"]), (&json!(webhook), &json!(status)));
+            assert!(found["endpoint"].as_str().is_some_and(|text| text.ends_with("/hook")), "{found}");
+            assert_eq!(evidence["deliveries"].as_array().map(Vec::len), Some(1));
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_another_handle_has_is_no_more_to_be_found_than_what_nobody_has() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let (acme, beta) = (world.owner(), world.person("beta", "OWNER"));
@@ -122,8 +146,8 @@ async fn a_stranger_is_heard_and_a_bad_credential_is_not_taken_for_one() {
 #[tokio::test]
 async fn content_is_reported_by_anybody_as_often_as_an_address_may() {
     let world = World::with(|settings| {
-        settings.limits.public_per_minute = 2;
-        settings.limits.public_burst = 2;
+        settings.limits.reports_per_minute = 2;
+        settings.limits.reports_burst = 2;
         settings.listen.trusted_proxies.clear();
     })
     .await;
@@ -188,6 +212,8 @@ async fn a_report_has_its_limits_and_is_made_once() {
     refused(json!({ "summary": "x".repeat(201) }), "invalid_summary").await;
     refused(json!({ "summary": "two\nlines" }), "invalid_summary").await;
     refused(json!({ "details": "x".repeat(10_001) }), "invalid_details").await;
+    refused(json!({ "details": "a\u{0}b" }), "invalid_details").await;
+    refused(json!({ "sessionId": "\u{1b}[2J" }), "invalid_sessionId").await;
     refused(json!({ "sessionId": "x".repeat(201) }), "invalid_sessionId").await;
     refused(json!({ "odd": 1 }), "invalid_odd").await;
     report(&owner, &json!({})).await.expect_problem(400, "validation_error");
@@ -217,4 +243,64 @@ async fn a_suspended_handle_may_report_and_a_removed_one_takes_its_reports_along
     })
     .await;
     assert_eq!(left[0]["actor"], Value::Null);
+    // Whose name is nobody's any more says so, also where a credential is still good.
+    let answer = report(&owner, &with(&json!({ "handle": "acme" }))).await;
+    answer.expect_problem(404, "handle_not_found");
+    assert_eq!(admin.get("/reports").await.items().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stranger_says_less_than_somebody_who_is_known() {
+    let world = World::start().await;
+    let (nobody, owner) = (world.nobody(), world.owner());
+    let said = |chars: usize| with(&json!({ "details": "x".repeat(chars) }));
+    report(&nobody, &said(4_000)).await.expect(StatusCode::CREATED);
+    report(&nobody, &said(4_001)).await.expect_problem(400, "invalid_details");
+    report(&owner, &said(4_001)).await.expect(StatusCode::CREATED);
+    let public = nobody.at("/v2/public");
+    public.post("/content-report", &said(4_001)).await.expect_problem(400, "invalid_details");
+    let url = with(&json!({ "url": "x".repeat(1_001) }));
+    public.post("/content-report", &url).await.expect_problem(400, "invalid_url");
+    let artifact = with(&json!({ "reproArtifact": "x".repeat(1_001) }));
+    report(&nobody, &artifact).await.expect_problem(400, "invalid_reproArtifact");
+    let large = "x".repeat(70_000);
+    public
+        .post("/content-report", &with(&json!({ "details": large })))
+        .await
+        .expect_problem(413, "payload_too_large");
+}
+
+#[tokio::test]
+async fn strangers_behind_a_proxy_are_told_apart_by_what_it_says() {
+    let world = World::start().await;
+    let from = |address: &str| world.nobody().with("x-forwarded-for", address).with("idempotency-key", "1");
+    let first = report(&from("203.0.113.7"), &wish()).await;
+    let other = report(&from("198.51.100.9"), &with(&json!({ "sessionId": "s" }))).await;
+    assert_eq!(read(&world, &first).await["ip"], "203.0.113.7");
+    assert_eq!(read(&world, &other).await["ip"], "198.51.100.9");
+    let again = report(&from("203.0.113.7"), &wish()).await;
+    assert_eq!(again.text, first.text);
+}
+
+#[tokio::test]
+async fn an_api_key_is_no_credential_for_reports_and_says_so() {
+    let world = World::start().await;
+    let holder = world.nobody().with("x-api-key", "pxk_live_whatever");
+    report(&holder, &wish()).await.expect_problem(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_platform_admin_removes_reports() {
+    let world = World::start().await;
+    let (owner, admin) = (world.owner(), world.admin());
+    let id = report(&owner, &with(&json!({ "handle": "acme" }))).await.text_of("reportId");
+    let path = format!("/reports/{id}");
+    owner.at("/v2/operator").delete(&path).await.expect_problem(403, "insufficient_role");
+    let keyed = admin.with("idempotency-key", "once");
+    keyed.delete(&path).await.expect(StatusCode::NO_CONTENT);
+    assert_eq!(keyed.delete(&path).await.header("idempotent-replayed"), Some("true"));
+    admin.delete(&path).await.expect_problem(404, "not_found");
+    assert!(admin.get("/reports").await.items().is_empty());
+    let audit = owner.get("/audit?action=report.removed").await.items();
+    assert_eq!((audit.len(), &audit[0]["object"]), (1, &json!(id)));
 }

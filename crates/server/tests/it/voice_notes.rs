@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_domain::time::Timestamp;
-use angarium_domain::voice_note::Status;
+use angarium_domain::voice_note::{Quota, Status};
 use angarium_server::service::Service;
 use angarium_store::VoiceNotes;
 use angarium_store::memory::MemoryStore;
@@ -93,7 +93,9 @@ impl Scene {
 }
 
 fn files_in(folder: &Path) -> usize {
-    fs::read_dir(folder.join("notes")).map_or(0, Iterator::count)
+    let Ok(entries) = fs::read_dir(folder.join("notes")) else { return 0 };
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    names.filter(|name| !name.to_string_lossy().starts_with('.')).count()
 }
 
 fn note(id: &str) -> String {
@@ -308,11 +310,11 @@ async fn an_upload_has_the_type_the_size_and_the_hash_that_were_declared() {
 
     // None of that has used it up.
     put("audio/wav", &file).await.expect(StatusCode::NO_CONTENT);
-    put("audio/wav", &file).await.expect_problem(409, "conflict");
+    put("audio/wav", &file).await.expect_problem(409, "upload_finished");
     owner.post(&complete(&id_of(&announced)), &json!({})).await.expect(StatusCode::OK);
-    put("audio/wav", &file).await.expect_problem(409, "conflict");
+    put("audio/wav", &file).await.expect_problem(409, "upload_finished");
     assert_eq!(scene.settled(&id_of(&announced)).await["status"], "ready");
-    put("audio/wav", &file).await.expect_problem(409, "conflict");
+    put("audio/wav", &file).await.expect_problem(409, "upload_finished");
 }
 
 #[tokio::test]
@@ -472,6 +474,87 @@ async fn notes_and_addresses_belong_to_one_tenant() {
 }
 
 #[tokio::test]
+async fn whoever_had_an_address_has_guessed_nothing() {
+    let scene = Scene::with(|settings| {
+        settings.limits.refused_credentials_per_minute = 1;
+        settings.limits.refused_credentials_burst = 1;
+        settings.listen.trusted_proxies.clear();
+    })
+    .await;
+    let owner = scene.world.owner();
+    let id = scene.sent("audio/mp4", SINE_M4A).await;
+    let url = scene.settled(&id).await["audio"]["url"].as_str().expect("an address").to_owned();
+    let announced = announce(&owner, "audio/mp4", SINE_M4A).await;
+    for id in [id, id_of(&announced)] {
+        owner.delete(&note(&id)).await.expect(StatusCode::NO_CONTENT);
+    }
+    for _ in 0..3 {
+        scene.world.nobody().get(&url).await.expect_problem(404, "not_found");
+        scene.upload(&announced, SINE_M4A).await.expect_problem(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_ends_after_its_note_was_removed_leaves_no_file() {
+    let scene = Scene::start().await;
+    let announced = announce(&scene.world.owner(), "audio/wav", &wav(20)).await;
+    let address = announced["upload"]["url"].as_str().expect("an address");
+    let (file, address_of_service) = (wav(20), scene.world.service.address());
+    let mut stream = TcpStream::connect(address_of_service).await.expect("the service listens");
+    let head = format!(
+        "PUT {address} HTTP/1.1\r\nhost: a\r\ncontent-type: audio/wav\r\ncontent-length: {}\r\n\r\n",
+        file.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("a sent head");
+    stream.write_all(&file[..1]).await.expect("a sent byte");
+    eventually(|| async { (scene.files() == 1).then_some(()) }).await;
+    // Another upload finds it running, and is told when to come again.
+    let running = scene.upload(&announced, &file).await;
+    assert!(running.expect_problem(409, "upload_running").header("retry-after").is_some());
+    scene.world.owner().delete(&note(&id_of(&announced))).await.expect(StatusCode::NO_CONTENT);
+    stream.write_all(&file[1..]).await.expect("the rest");
+    let mut answer = [0; 12];
+    let read = stream.read_exact(&mut answer);
+    tokio::time::timeout(Duration::from_secs(10), read).await.expect("an answer at once").expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 404");
+    assert_eq!(scene.files(), 0);
+}
+
+#[tokio::test]
+async fn pages_of_any_origin_upload_and_play() {
+    let scene = Scene::start().await;
+    let announced = announce(&scene.world.owner(), "audio/mp4", SINE_M4A).await;
+    let page = scene.world.nobody().with("origin", "https://app.example.com");
+    let asked = async |method: &'static str, url: &str| {
+        let page = page.with("access-control-request-method", method);
+        let page = page.with("access-control-request-headers", "content-type,range");
+        let allowed = page.send(Method::OPTIONS, url, "").await;
+        assert_eq!(allowed.expect(StatusCode::OK).header("access-control-allow-origin"), Some("*"));
+        assert_eq!(allowed.header("access-control-allow-methods"), Some(method));
+        let headers = allowed.header("access-control-allow-headers").expect("headers");
+        assert!(headers.contains("content-type") && headers.contains("range"), "{headers}");
+        assert_eq!(allowed.header("access-control-allow-credentials"), None);
+    };
+    let url = announced["upload"]["url"].as_str().expect("an address");
+    asked("PUT", url).await;
+    let sent = page.with("content-type", "audio/mp4").send(Method::PUT, url, SINE_M4A).await;
+    assert_eq!(sent.expect(StatusCode::NO_CONTENT).header("access-control-allow-origin"), Some("*"));
+    let id = id_of(&announced);
+    scene.world.owner().post(&complete(&id), &json!({})).await.expect(StatusCode::OK);
+    let url = scene.settled(&id).await["audio"]["url"].as_str().expect("an address").to_owned();
+    asked("GET", &url).await;
+    let played = page.with("range", "bytes=0-9").get(&url).await;
+    let shown = played.expect(StatusCode::PARTIAL_CONTENT).header("access-control-expose-headers");
+    assert!(
+        shown.is_some_and(|shown| shown.contains("content-range") && shown.contains("etag")),
+        "{shown:?}"
+    );
+    // A page learns as much of a refusal.
+    let refused = page.get("/v2/media/AAAA").await;
+    assert_eq!(refused.expect_problem(404, "not_found").header("access-control-allow-origin"), Some("*"));
+}
+
+#[tokio::test]
 async fn who_guesses_addresses_is_not_looked_at_for_long() {
     let scene = Scene::with(|settings| {
         settings.limits.refused_credentials_per_minute = 2;
@@ -592,6 +675,70 @@ async fn a_process_that_dies_at_any_step_leaves_nothing_stuck() {
     let kept = kept.iter().filter(|note| note["status"] == "ready" || note["status"] == "pending_upload");
     let bytes: u64 = kept.clone().filter_map(|note| note["sizeBytes"].as_u64()).sum();
     assert_eq!((holdings.notes, holdings.bytes), (kept.count() as u64, bytes));
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_read_keep_nobody_else_waiting() {
+    let scene = Scene::start().await;
+    for name in ["beta", "gamma"] {
+        let announced = announce(&scene.world.person(name, "OWNER"), "audio/mp4", SINE_M4A).await;
+        scene.upload(&announced, SINE_M4A).await.expect(StatusCode::NO_CONTENT);
+        let id = id_of(&announced);
+        // A link that leads to itself is there, and opens no more than a file on a broken disk.
+        let path = scene.folder.path().join("notes").join(&id[3..]);
+        fs::remove_file(&path).expect("a file");
+        std::os::unix::fs::symlink(&path, &path).expect("a link");
+        let (handle, id) = (name.parse().expect("a handle"), id.parse().expect("an id"));
+        let pending = scene.store.voice_note(&handle, id).await.expect("it reads").expect("it is there");
+        let begun = pending.complete(Timestamp::from_seconds(0)).expect("it begins");
+        let moved = scene.store.move_voice_note(begun, Status::PendingUpload, Context::default()).await;
+        moved.expect("it writes");
+    }
+    let scene = scene.restarted().await;
+    let id = scene.sent("audio/mp4", SINE_M4A).await;
+    assert_eq!(scene.settled(&id).await["status"], "ready");
+}
+
+#[tokio::test]
+async fn a_folder_of_another_store_is_not_swept() {
+    let scene = Scene::start().await;
+    let id = scene.sent("audio/mp4", SINE_M4A).await;
+    scene.settled(&id).await;
+    let draft = scene.folder.path().join("notes").join(format!("{}.part", "0".repeat(26)));
+    fs::write(&draft, b"half").expect("somebody uploads");
+    let Scene { world, folder, store } = scene;
+    // The wrong database under the right folder, perhaps while the right one is in use.
+    let path = folder.path().join("notes");
+    let other = World::on_with(&MemoryStore::new(), |settings| settings.voice.path = Some(path)).await;
+    let announced = announce(&other.owner(), "audio/mp4", SINE_M4A).await;
+    let scene = Scene { world: other, folder, store };
+    scene.upload(&announced, SINE_M4A).await.expect(StatusCode::NO_CONTENT);
+    let Scene { world: other, folder, store } = scene;
+    other.service.stop().await;
+    assert!(draft.exists());
+    let note = world.owner().get(&note(&id)).await.json();
+    let url = note["audio"]["url"].as_str().expect("an address").to_owned();
+    world.nobody().get(&url).await.expect(StatusCode::OK);
+    drop((folder, store));
+}
+
+#[tokio::test]
+async fn a_file_that_an_older_copy_of_the_store_did_not_hold_comes_back_with_the_newer_one() {
+    let scene = Scene::start().await;
+    let id = scene.sent("audio/mp4", SINE_M4A).await;
+    scene.settled(&id).await;
+    let (handle, note_id) = ("acme".parse().expect("a handle"), id.parse().expect("an id"));
+    let newer = scene.store.voice_note(&handle, note_id).await.expect("it reads").expect("it is there");
+    let removed = scene.store.remove_voice_note(&handle, note_id, Context::default()).await;
+    removed.expect("it writes");
+    let scene = scene.restarted().await;
+    eventually(|| async { (scene.files() == 0).then_some(()) }).await;
+    let room = Quota { notes_max: 9, bytes_max: u64::MAX };
+    scene.store.create_voice_note(newer, room, Context::default()).await.map(drop).expect("it writes");
+    let note = scene.world.owner().get(&note(&id)).await.json();
+    let url = note["audio"]["url"].as_str().expect("an address").to_owned();
+    scene.world.nobody().get(&url).await.expect(StatusCode::OK);
+    assert_eq!(scene.files(), 1);
 }
 
 #[tokio::test]

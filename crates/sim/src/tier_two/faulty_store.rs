@@ -575,9 +575,21 @@ impl Inboxes for FaultyStore {
 
 #[async_trait]
 impl Reports for FaultyStore {
-    async fn create_report(&self, report: Report, context: Context) -> Result<Written<()>, StoreError> {
+    async fn create_report(
+        &self,
+        report: Report,
+        strangers_max: u32,
+        context: Context,
+    ) -> Result<Written<()>, StoreError> {
         self.enter(Point::BeforeCommit).await?;
-        let written = self.inner.create_report(report, context).await?;
+        let written = self.inner.create_report(report, strangers_max, context).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+
+    async fn remove_report(&self, id: ReportId, context: Context) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let written = self.inner.remove_report(id, context).await?;
         self.leave(Point::AfterCommit).await;
         Ok(written)
     }
@@ -652,6 +664,10 @@ impl VoiceNotes for FaultyStore {
 
     async fn holding_files(&self, ids: Vec<VoiceNoteId>) -> Result<Vec<VoiceNoteId>, StoreError> {
         self.inner.holding_files(ids).await
+    }
+
+    async fn mark_of_files(&self, fresh: String) -> Result<String, StoreError> {
+        self.inner.mark_of_files(fresh).await
     }
 
     async fn holdings(&self, handle: &Handle) -> Result<Holdings, StoreError> {

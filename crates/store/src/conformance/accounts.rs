@@ -1,16 +1,21 @@
 //! Promises about accounts, what their plans pay for, and the end of a handle.
 
 use angarium_domain::account::{Account, Presence, Suspension};
+use angarium_domain::context::source::SOURCES_MAX;
 use angarium_domain::delivery::State;
 use angarium_domain::handle::Handle;
 use angarium_domain::quota::{Day, Draw, Plan};
+use angarium_domain::report::Kind;
 use angarium_domain::statistics::{Grain, Tally};
 
+use super::context_store::{config, new_source};
 use super::fixture::{
     acme, append, appending, at, beta, birth_lease, born, change, delivery, entry, event, event_type_entry,
     finished, first_page, is_conflict, is_seen, job, lane, ok, scheduled, settle, token, under_key,
 };
 use super::inboxes::{counts, read_three_items, visible_inbox};
+use super::reports::report;
+use super::voice_notes::{ROOM, note};
 use crate::Store;
 use crate::directory::{Change, Snapshot};
 use crate::error::StoreError;
@@ -224,4 +229,32 @@ pub async fn a_cleared_handle_leaves_nothing_to_anybody(store: &dyn Store) {
     assert_eq!(store.census().await.expect("it counts"), expected);
     let logged = store.delivery(&beta(), theirs.id).await.expect("it reads").expect("it is there");
     assert_eq!(logged.delivery, theirs);
+}
+
+/// Sources, notes and reports that were begun before a handle was made, or that come after its end, are not written:
+/// whoever has the name next must not find them.
+pub async fn what_was_begun_before_a_handle_s_life_is_not_written(store: &dyn Store) {
+    let write = async |n: u64| {
+        let source = new_source(&acme(), n);
+        let url = "https://docs.example/guide";
+        let made = store.create_source(source, config(url), SOURCES_MAX, Context::default()).await;
+        let noted = store.create_voice_note(note(&acme(), n), ROOM, Context::default()).await;
+        let report = report(n, Kind::Support, Some(acme()));
+        let reported = store.create_report(report, 9, Context::default()).await;
+        let done = [made.is_ok(), matches!(noted, Ok(Written::Done(Ok(())))), reported.is_ok()];
+        let refused = [is_conflict(&made), is_conflict(&noted), is_conflict(&reported)];
+        assert!(refused == done.map(|done| !done), "{done:?} {refused:?}");
+        done
+    };
+    assert_eq!(write(5).await, [true; 3], "by virtue of credentials");
+    change(store, 0, with(Presence::Leaving { at: at(10) })).await;
+    assert_eq!(write(11).await, [false; 3], "while it leaves");
+    while store.clear(&acme(), 10).await.expect("it clears") > 0 {}
+    change(store, 1, with(Presence::Gone { at: at(12) })).await;
+    assert_eq!(write(13).await, [false; 3], "when it is gone");
+    change(store, 2, with(Presence::Declared { at: at(20) })).await;
+    assert_eq!(write(19).await, [false; 3], "of the life before");
+    assert_eq!(write(20).await, [true; 3], "of this one");
+    let left = store.sources(&acme(), first_page(10)).await.expect("it reads");
+    assert_eq!(left.items.len(), 1);
 }

@@ -384,6 +384,7 @@ impl RandomHistory {
             items_ended_by: self.now(),
             signals_come_by: before(300),
             reports_before: before(600),
+            strangers_reports_before: before(600),
             keys_ended_by: self.now(),
             fine_tallies_before: before(600),
             hourly_tallies_before: before(7_200),

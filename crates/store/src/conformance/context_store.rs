@@ -26,7 +26,7 @@ pub(super) fn config(url: &str) -> Config {
     Config::Http { url: url.to_owned(), headers }
 }
 
-pub(super) fn new_source(handle: &Handle, n: u64) -> Source {
+pub(crate) fn new_source(handle: &Handle, n: u64) -> Source {
     let config = config("https://docs.example/guide?key=hidden");
     Source::new(source_id(n), handle.clone(), format!("source {n}"), &config, at(n as i64))
 }
@@ -39,7 +39,7 @@ pub(super) fn pieces(texts: &[&str]) -> Vec<Chunk> {
     pieces.collect()
 }
 
-pub(super) async fn create(store: &dyn Store, source: &Source) {
+pub(crate) async fn create(store: &dyn Store, source: &Source) {
     let config = config("https://docs.example/guide?key=hidden");
     let made = store.create_source(source.clone(), config, SOURCES_MAX, Context::default()).await;
     assert!(matches!(made, Ok(Written::Done(()))));
@@ -64,13 +64,13 @@ async fn filled(store: &dyn Store, source: &Source, texts: &[&str]) -> Source {
 }
 
 /// Brings a source as far as having pieces that searches see.
-async fn synced(store: &dyn Store, source: &Source, texts: &[&str]) -> Source {
+pub(crate) async fn synced(store: &dyn Store, source: &Source, texts: &[&str]) -> Source {
     let filling = filled(store, source, texts).await;
     let ended = filling.succeed(content_of(texts.len()), Validators::default(), at(101));
     put(store, ended.expect("it fills")).await
 }
 
-pub(super) fn looking_for(text: &str) -> Search {
+pub(crate) fn looking_for(text: &str) -> Search {
     Search { query: Query::parse(text), source: None, skip: 0, limit: 100 }
 }
 

@@ -119,7 +119,8 @@ macro_rules! conformance_suite {
                     a_write_beyond_what_the_day_allows_writes_nothing
                     only_writes_that_are_made_are_paid_for
                     days_are_counted_each_for_itself
-                    a_cleared_handle_leaves_nothing_to_anybody;
+                    a_cleared_handle_leaves_nothing_to_anybody
+                    what_was_begun_before_a_handle_s_life_is_not_written;
                 chains:
                     signals_are_read_back_in_their_order
                     a_ledger_that_has_moved_on_takes_nothing_that_was_numbered_before
@@ -165,7 +166,10 @@ macro_rules! conformance_suite {
                     a_report_is_read_back_and_made_once
                     pages_of_reports_have_neither_gaps_nor_duplicates
                     reports_go_with_their_handle
-                    old_reports_are_forgotten;
+                    old_reports_are_forgotten
+                    of_strangers_only_the_newest_reports_are_kept
+                    strangers_reports_are_forgotten_at_their_age
+                    a_removed_report_is_gone;
                 voice_notes:
                     a_note_is_read_back_by_its_own_handle
                     a_repeated_note_is_made_once
@@ -175,6 +179,7 @@ macro_rules! conformance_suite {
                     a_note_is_ready_with_the_event_that_tells_of_it
                     overdue_notes_of_all_handles_are_listed
                     files_of_notes_that_ended_are_held_by_nobody
+                    a_store_marks_the_place_of_its_files_once
                     notes_that_ended_long_ago_are_forgotten
                     notes_go_with_their_handle;
                 audit:

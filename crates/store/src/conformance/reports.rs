@@ -11,7 +11,7 @@ use crate::page::{Page, PageRequest};
 use crate::write::{Context, Written};
 
 /// A report made `n` seconds after the start.
-fn report(n: u64, kind: Kind, handle: Option<Handle>) -> Report {
+pub(super) fn report(n: u64, kind: Kind, handle: Option<Handle>) -> Report {
     let reporter = Reporter {
         actor: Some("tok_1".to_owned()),
         ip: "192.0.2.1".parse().ok(),
@@ -31,7 +31,10 @@ fn report(n: u64, kind: Kind, handle: Option<Handle>) -> Report {
 }
 
 async fn create(store: &dyn Store, report: &Report) {
-    assert!(matches!(store.create_report(report.clone(), Context::default()).await, Ok(Written::Done(()))));
+    assert!(matches!(
+        store.create_report(report.clone(), 9, Context::default()).await,
+        Ok(Written::Done(()))
+    ));
 }
 
 async fn ids(store: &dyn Store, kind: Option<Kind>) -> Vec<ReportId> {
@@ -48,11 +51,11 @@ async fn ids(store: &dyn Store, kind: Option<Kind>) -> Vec<ReportId> {
 /// A report is read back as it was written, and made once under its key.
 pub async fn a_report_is_read_back_and_made_once(store: &dyn Store) {
     let first = report(1, Kind::Support, Some(acme()));
-    let made = store.create_report(first.clone(), under_key("k", at(1))).await;
+    let made = store.create_report(first.clone(), 9, under_key("k", at(1))).await;
     assert!(matches!(made, Ok(Written::Done(()))));
-    let again = store.create_report(report(2, Kind::Support, None), under_key("k", at(1))).await;
+    let again = store.create_report(report(2, Kind::Support, None), 9, under_key("k", at(1))).await;
     assert!(is_seen(again, "k", at(1)));
-    assert!(is_conflict(&store.create_report(first.clone(), Context::default()).await));
+    assert!(is_conflict(&store.create_report(first.clone(), 9, Context::default()).await));
     assert_eq!(store.report(first.id).await.expect("it reads"), Some(first));
     assert_eq!(store.report(report(2, Kind::Support, None).id).await.expect("it reads"), None);
 }
@@ -93,4 +96,48 @@ pub async fn old_reports_are_forgotten(store: &dyn Store) {
     assert_eq!(forget(4, 2).await, 2);
     assert_eq!(forget(4, 2).await, 1);
     assert_eq!(ids(store, None).await.len(), 1);
+}
+
+fn of_a_stranger(n: u64) -> Report {
+    let known = report(n, Kind::Content, None);
+    Report { reporter: Reporter { actor: None, ..known.reporter.clone() }, ..known }
+}
+
+/// However many reports of strangers come, so many are kept, and nobody else's goes for them.
+pub async fn of_strangers_only_the_newest_reports_are_kept(store: &dyn Store) {
+    create(store, &report(1, Kind::Support, None)).await;
+    for n in 2..=5 {
+        let made = store.create_report(of_a_stranger(n), 2, Context::default()).await;
+        assert!(matches!(made, Ok(Written::Done(()))));
+    }
+    create(store, &report(6, Kind::Support, None)).await;
+    let left =
+        [report(6, Kind::Support, None), of_a_stranger(5), of_a_stranger(4), report(1, Kind::Support, None)];
+    assert_eq!(ids(store, None).await, left.map(|report| report.id));
+}
+
+/// Strangers' reports have an age of their own.
+pub async fn strangers_reports_are_forgotten_at_their_age(store: &dyn Store) {
+    create(store, &report(1, Kind::Content, None)).await;
+    for n in 2..=4 {
+        create(store, &of_a_stranger(n)).await;
+    }
+    let forget = async |limit| {
+        let cutoffs = Cutoffs { strangers_reports_before: at(4), ..Cutoffs::default() };
+        store.forget(cutoffs, limit).await.expect("it forgets").reports
+    };
+    assert_eq!((forget(1).await, forget(9).await, forget(9).await), (1, 1, 0));
+    assert_eq!(ids(store, None).await, [of_a_stranger(4).id, report(1, Kind::Content, None).id]);
+}
+
+/// A report is removed once.
+pub async fn a_removed_report_is_gone(store: &dyn Store) {
+    create(store, &report(1, Kind::Support, None)).await;
+    create(store, &report(2, Kind::Support, None)).await;
+    let id = report(1, Kind::Support, None).id;
+    let removed = store.remove_report(id, under_key("k", at(1))).await;
+    assert!(matches!(removed, Ok(Written::Done(()))));
+    assert!(is_seen(store.remove_report(id, under_key("k", at(1))).await, "k", at(1)));
+    assert!(is_conflict(&store.remove_report(id, Context::default()).await));
+    assert_eq!(ids(store, None).await, [report(2, Kind::Support, None).id]);
 }

@@ -13,7 +13,7 @@ use crate::event_log::{Append, Beside, EventFilter};
 use crate::page::{Page, PageRequest};
 use crate::write::{Context, Written};
 
-const ROOM: Quota = Quota { notes_max: 1000, bytes_max: 1_000_000 };
+pub(super) const ROOM: Quota = Quota { notes_max: 1000, bytes_max: 1_000_000 };
 
 fn id(n: u64) -> VoiceNoteId {
     let mut random = [0; 10];
@@ -22,7 +22,7 @@ fn id(n: u64) -> VoiceNoteId {
 }
 
 /// A note of `n` bytes, announced `n` seconds after the start.
-fn note(handle: &Handle, n: u64) -> VoiceNote {
+pub(super) fn note(handle: &Handle, n: u64) -> VoiceNote {
     let declared = Declared {
         audio_type: AudioType::Webm,
         size_bytes: n,
@@ -239,4 +239,11 @@ pub async fn notes_go_with_their_handle(store: &dyn Store) {
     while store.clear(&acme(), 1).await.expect("it clears") > 0 {}
     assert_eq!(store.holding_files((1..=3).map(id).collect()).await.expect("it reads"), [id(2)]);
     assert_eq!(store.holdings(&acme()).await.expect("it counts"), Holdings::default());
+}
+
+/// A store says for ever what it said first.
+pub async fn a_store_marks_the_place_of_its_files_once(store: &dyn Store) {
+    for fresh in ["first", "second"] {
+        assert_eq!(store.mark_of_files(fresh.to_owned()).await.expect("it answers"), "first");
+    }
 }

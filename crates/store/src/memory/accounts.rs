@@ -6,9 +6,11 @@ use angarium_domain::account::Presence;
 use angarium_domain::chain::Rulebook;
 use angarium_domain::handle::Handle;
 use angarium_domain::quota::{Day, Draw, Exhausted};
+use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 
 use super::deliveries::Key;
+use super::directory::Stored;
 use super::{Contents, MemoryStore};
 use crate::accounts::{Accounts, Known};
 use crate::error::StoreError;
@@ -106,6 +108,12 @@ fn remove_some<K: Ord + Clone, V>(
 }
 
 impl Contents {
+    /// Refuses what was begun before the handle's present life, or after its end.
+    pub(super) fn require_owner(&self, handle: &Handle, begun_at: Timestamp) -> Result<(), StoreError> {
+        let owns = |stored: &Stored| stored.account.owns_what_was_begun_at(begun_at);
+        if self.accounts.get(handle).is_none_or(owns) { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+
     fn drawn(&self, handle: &Handle, day: Day) -> u32 {
         self.drawn.get(&(handle.clone(), day)).copied().unwrap_or(0)
     }

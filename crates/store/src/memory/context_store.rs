@@ -39,6 +39,7 @@ impl ContextStore for MemoryStore {
         if let Some(record) = contents.seen(&context)? {
             return Ok(Written::Seen(record));
         }
+        contents.require_owner(&source.handle, source.created_at)?;
         let key = (source.handle.clone(), source.id);
         let shelves = &mut contents.shelves;
         if shelves.sources.contains_key(&key) || shelves.of(&source.handle).count() >= limit {

@@ -68,6 +68,7 @@ struct Contents {
     replays: BTreeMap<(Handle, ReplayId), ReplayJob>,
     reports: BTreeMap<ReportId, Report>,
     voice_notes: BTreeMap<(Handle, VoiceNoteId), VoiceNote>,
+    mark_of_files: Option<String>,
     tallies: BTreeMap<statistics::Span, Tally>,
     audit: Vec<AuditRow>,
     shelves: Shelves,

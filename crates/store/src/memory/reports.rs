@@ -13,15 +13,34 @@ use crate::write::{Context, Written};
 
 #[async_trait]
 impl Reports for MemoryStore {
-    async fn create_report(&self, report: Report, context: Context) -> Result<Written<()>, StoreError> {
+    async fn create_report(
+        &self,
+        report: Report,
+        strangers_max: u32,
+        context: Context,
+    ) -> Result<Written<()>, StoreError> {
         let mut contents = self.lock();
         if let Some(record) = contents.seen(&context)? {
             return Ok(Written::Seen(record));
+        }
+        if let Some(handle) = &report.handle {
+            contents.require_owner(handle, report.created_at)?;
         }
         if contents.reports.contains_key(&report.id) {
             return Err(StoreError::Conflict);
         }
         contents.reports.insert(report.id, report);
+        contents.trim_strangers_reports(strangers_max as usize);
+        contents.note(context);
+        Ok(Written::Done(()))
+    }
+
+    async fn remove_report(&self, id: ReportId, context: Context) -> Result<Written<()>, StoreError> {
+        let mut contents = self.lock();
+        if let Some(record) = contents.seen(&context)? {
+            return Ok(Written::Seen(record));
+        }
+        contents.reports.remove(&id).ok_or(StoreError::Conflict)?;
         contents.note(context);
         Ok(Written::Done(()))
     }
@@ -42,11 +61,23 @@ impl Reports for MemoryStore {
 
 impl Contents {
     pub(super) fn forget_reports(&mut self, cutoffs: Cutoffs, limit: u32) -> u64 {
-        let old = self.reports.range(..ReportId::floor(cutoffs.reports_before)).map(|(id, _)| *id);
+        let is_old = |report: &&Report| {
+            report.id < ReportId::floor(cutoffs.reports_before)
+                || report.is_of_a_stranger() && report.id < ReportId::floor(cutoffs.strangers_reports_before)
+        };
+        let old = self.reports.values().filter(is_old).map(|report| report.id);
         let ids: Vec<ReportId> = old.take(limit as usize).collect();
         for id in &ids {
             self.reports.remove(id);
         }
         ids.len() as u64
+    }
+
+    fn trim_strangers_reports(&mut self, strangers_max: usize) {
+        let of_strangers = self.reports.values().rev().filter(|report| report.is_of_a_stranger());
+        let beyond: Vec<ReportId> = of_strangers.skip(strangers_max).map(|report| report.id).collect();
+        for id in &beyond {
+            self.reports.remove(id);
+        }
     }
 }

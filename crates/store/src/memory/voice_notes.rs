@@ -25,6 +25,7 @@ impl VoiceNotes for MemoryStore {
         if let Some(record) = contents.seen(&context)? {
             return Ok(Written::Seen(record));
         }
+        contents.require_owner(&note.handle, note.created_at)?;
         if let Err(full) = quota.admits(contents.holdings(&note.handle), note.held_bytes()) {
             return Ok(Written::Done(Err(full)));
         }
@@ -105,6 +106,10 @@ impl VoiceNotes for MemoryStore {
         let holding =
             |id: &VoiceNoteId| contents.voice_notes.values().any(|note| note.id == *id && note.holds_file());
         Ok(ids.into_iter().filter(holding).collect())
+    }
+
+    async fn mark_of_files(&self, fresh: String) -> Result<String, StoreError> {
+        Ok(self.lock().mark_of_files.get_or_insert(fresh).clone())
     }
 
     async fn holdings(&self, handle: &Handle) -> Result<Holdings, StoreError> {

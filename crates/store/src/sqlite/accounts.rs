@@ -4,6 +4,7 @@ use angarium_domain::account::{Account, Presence};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::DeliveryId;
 use angarium_domain::quota::{Day, Draw};
+use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -55,6 +56,14 @@ pub(super) fn account(db: &Connection, handle: &Handle) -> Tried<Account> {
     let mut statement = db.prepare_cached(statements::ACCOUNT)?;
     let mut rows = statement.query_and_then([handle.as_str()], |row| account_in(row, 0))?;
     rows.next().transpose().map(Option::unwrap_or_default)
+}
+
+/// Refuses what was begun before the handle's present life, or after its end.
+pub(super) fn require_owner(db: &Connection, handle: &Handle, begun_at: Timestamp) -> Tried<()> {
+    if account(db, handle)?.owns_what_was_begun_at(begun_at) {
+        return Ok(());
+    }
+    Err(Fault::Refused(StoreError::Conflict))
 }
 
 fn account_in(row: &Row<'_>, column: usize) -> Tried<Account> {

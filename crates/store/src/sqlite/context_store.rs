@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
+use super::accounts::require_owner;
 use super::conditions::Conditions;
 use super::context::SealedContext;
 use super::fault::{Fault, Tried};
@@ -32,6 +33,7 @@ impl ContextStore for SqliteStore {
         let context = SealedContext::new(context, self.key());
         let config = self.key().seal(&config_row(&source.handle, source.id), &json(&config));
         self.write_once(context, move |db, context| {
+            require_owner(db, &source.handle, source.created_at)?;
             let handle = source.handle.as_str();
             let count: i64 =
                 db.prepare_cached(statements::COUNT_SOURCES)?.query_row([handle], |row| row.get(0))?;
@@ -141,7 +143,7 @@ impl ContextStore for SqliteStore {
 
     async fn search_chunks(&self, handle: &Handle, search: Search) -> Result<Vec<Found>, StoreError> {
         let handle = handle.clone();
-        self.read(move |db| index::search(db, &handle, &search)).await
+        self.parts.searches.read(move |db| index::search(db, &handle, &search)).await
     }
 }
 

@@ -34,6 +34,7 @@ mod writer;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -54,6 +55,10 @@ pub use writer::{EndObserver, Observer};
 pub struct Settings {
     /// How many reads may run at a time, each with a connection of its own. More on many cores.
     pub readers: usize,
+    /// How many searches may run at a time, besides the reads.
+    pub searches: usize,
+    /// How long one search may take; beyond, it has failed.
+    pub search_time: Duration,
     /// How many writes may share one commit. Fewer make shorter commits, more make fewer.
     pub group_max: usize,
     /// How many writes may wait. One more is refused, before it is accepted.
@@ -78,6 +83,8 @@ pub struct SqliteStore {
 /// Dropped in this order: the writer's connection is the last to close, and tidies up.
 struct Parts {
     readers: Readers,
+    /// A search reads as much as it finds: it must not keep other reads waiting.
+    searches: Readers,
     writer: Writer,
     key: MasterKey,
     _lock: File,
@@ -87,6 +94,8 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             readers: 4,
+            searches: 2,
+            search_time: Duration::from_millis(500),
             group_max: 1024,
             queue_max: 8192,
             cache_mib: 64,
@@ -118,8 +127,10 @@ impl SqliteStore {
         let writer = Writer::start(db, limits).map_err(|error| StoreError::Unavailable {
             reason: format!("no thread for the writer: {error}"),
         })?;
-        let readers = Readers::new(path, settings.readers, caches);
-        Ok(SqliteStore { parts: Arc::new(Parts { readers, writer, key: key.clone(), _lock: lock }) })
+        let readers = Readers::new(path, settings.readers, caches, None);
+        let searches = Readers::new(path, settings.searches, caches, Some(settings.search_time));
+        let parts = Parts { readers, searches, writer, key: key.clone(), _lock: lock };
+        Ok(SqliteStore { parts: Arc::new(parts) })
     }
 
     async fn read<T, F>(&self, work: F) -> Result<T, StoreError>

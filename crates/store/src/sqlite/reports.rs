@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use rusqlite::{Row, params};
 
 use super::SqliteStore;
+use super::accounts::require_owner;
 use super::context::SealedContext;
-use super::fault::Tried;
+use super::fault::{Fault, Tried};
 use super::row::{from_json, json};
 use crate::error::StoreError;
 use crate::page::{Page, PageRequest};
@@ -18,13 +19,36 @@ use crate::write::{Context, Written};
 
 #[async_trait]
 impl Reports for SqliteStore {
-    async fn create_report(&self, report: Report, context: Context) -> Result<Written<()>, StoreError> {
+    async fn create_report(
+        &self,
+        report: Report,
+        strangers_max: u32,
+        context: Context,
+    ) -> Result<Written<()>, StoreError> {
         let context = SealedContext::new(context, self.key());
         self.write_once(context, move |db, context| {
+            if let Some(handle) = &report.handle {
+                require_owner(db, handle, report.created_at)?;
+            }
             let handle = report.handle.as_ref().map(Handle::as_str);
-            let row = params![report.id.as_bytes(), number(report.kind), handle, json(&report)];
+            let stranger = report.is_of_a_stranger();
+            let row = params![report.id.as_bytes(), number(report.kind), handle, stranger, json(&report)];
             db.prepare_cached(statements::INSERT_REPORT)?.execute(row)?;
+            if stranger {
+                db.prepare_cached(statements::TRIM_STRANGERS_REPORTS)?.execute([strangers_max])?;
+            }
             context.note(db)
+        })
+        .await
+    }
+
+    async fn remove_report(&self, id: ReportId, context: Context) -> Result<Written<()>, StoreError> {
+        let context = SealedContext::new(context, self.key());
+        self.write_once(context, move |db, context| {
+            match db.prepare_cached(statements::REMOVE_REPORT)?.execute([id.as_bytes()])? {
+                0 => Err(Fault::Refused(StoreError::Conflict)),
+                _ => context.note(db),
+            }
         })
         .await
     }

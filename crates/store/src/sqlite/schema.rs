@@ -185,7 +185,7 @@ mod tests {
     use super::super::{Settings, SqliteStore};
     use super::*;
 
-    const FROZEN: [(i32, &str, u64); 14] = [
+    const FROZEN: [(i32, &str, u64); 15] = [
         (1, "first", 2_711_409_159_973_495_424),
         (2, "order_by_key", 17_614_976_883_721_661_665),
         (3, "outages", 10_320_464_782_150_536_687),
@@ -200,6 +200,7 @@ mod tests {
         (18, "chains", 11_876_788_087_886_328_969),
         (19, "context_store", 15_762_631_485_090_419_999),
         (20, "reports", 6_286_605_477_483_048_590),
+        (26, "strangers_reports", 11_651_830_198_056_972_636),
     ];
 
     /// A store says by name and checksum which steps it has seen, and is refused where one of them is

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 
 use angarium_domain::delivery::Status;
 use angarium_domain::event::{Event, Origin};
@@ -18,7 +19,8 @@ use tempfile::TempDir;
 use super::conditions::Conditions;
 use super::fault::Fault;
 use super::{Settings, SqliteStore};
-use crate::conformance::{crash, directory, event_log, upkeep};
+use crate::conformance::{context_store, crash, directory, event_log, upkeep};
+use crate::context_store::ContextStore;
 use crate::delivery_queue::{DeliveryQueue, Held, LaneClaim, Leased, Settle};
 use crate::directory::Directory;
 use crate::error::StoreError;
@@ -590,4 +592,25 @@ fn of_a_handle_that_is_cleared_every_table_is() {
         seen += 1;
     }
     assert!(seen >= 7, "{seen} tables belong to handles");
+}
+
+#[tokio::test]
+async fn a_search_that_takes_too_long_is_ended_and_keeps_no_other_read_waiting() {
+    let folder = TempDir::new().expect("a folder");
+    let settings = |search_time| Settings { cache_mib: 2, readers: 1, search_time, ..Settings::default() };
+    let open = |time| SqliteStore::open(&path_in(&folder), &key(), settings(time)).expect("it opens");
+    let store = open(Duration::from_mins(1));
+    let source = context_store::new_source(&acme(), 1);
+    context_store::create(&store, &source).await;
+    let text = "word ".repeat(50);
+    let texts = vec![text.as_str(); 300];
+    context_store::synced(&store, &source, &texts).await;
+    let search = context_store::looking_for("word");
+    assert_eq!(store.search_chunks(&acme(), search.clone()).await.expect("it finds").len(), 100);
+    drop(store);
+
+    let store = open(Duration::ZERO);
+    let ended = store.search_chunks(&acme(), search).await;
+    assert!(matches!(ended, Err(StoreError::Unavailable { .. })));
+    assert!(store.source(&acme(), source.id).await.expect("it reads").is_some());
 }

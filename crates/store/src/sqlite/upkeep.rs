@@ -119,8 +119,18 @@ fn forget_replays(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
 }
 
 fn forget_reports(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
-    let floor = ReportId::floor(cutoffs.reports_before);
-    Ok(db.prepare_cached(statements::FORGET_REPORTS)?.execute(params![floor.as_bytes(), limit])? as u64)
+    let kinds = [
+        (statements::FORGET_REPORTS, cutoffs.reports_before),
+        (statements::FORGET_STRANGERS_REPORTS, cutoffs.strangers_reports_before),
+    ];
+    let mut forgotten = 0;
+    for (statement, before) in kinds {
+        let left = i64::from(limit) - forgotten as i64;
+        let floor = ReportId::floor(before);
+        let old = params![floor.as_bytes(), left];
+        forgotten += db.prepare_cached(statement)?.execute(old)? as u64;
+    }
+    Ok(forgotten)
 }
 
 fn forget_voice_notes(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {

@@ -5,9 +5,10 @@ use angarium_domain::ids::VoiceNoteId;
 use angarium_domain::time::Timestamp;
 use angarium_domain::voice_note::{Full, Holdings, Quota, Status, VoiceNote};
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
+use super::accounts::require_owner;
 use super::conditions::Conditions;
 use super::context::SealedContext;
 use super::fault::{Fault, Tried};
@@ -17,6 +18,9 @@ use crate::page::{Page, PageRequest};
 use crate::statements;
 use crate::voice_notes::VoiceNotes;
 use crate::write::{Context, Written};
+
+/// The row that says what the place of the files is marked with.
+const FILES_MARK: &str = "files of voice notes";
 
 #[async_trait]
 impl VoiceNotes for SqliteStore {
@@ -28,6 +32,7 @@ impl VoiceNotes for SqliteStore {
     ) -> Result<Written<Result<(), Full>>, StoreError> {
         let context = SealedContext::new(context, self.key());
         self.write_once(context, move |db, context| {
+            require_owner(db, &note.handle, note.created_at)?;
             if let Err(full) = quota.admits(holdings(db, &note.handle)?, note.held_bytes()) {
                 return Ok(Err(full));
             }
@@ -125,6 +130,19 @@ impl VoiceNotes for SqliteStore {
                 }
             }
             Ok(holding)
+        })
+        .await
+    }
+
+    async fn mark_of_files(&self, fresh: String) -> Result<String, StoreError> {
+        self.write(move |db| {
+            let mut statement = db.prepare_cached(statements::META)?;
+            let known: Option<Vec<u8>> = statement.query_row([FILES_MARK], |row| row.get(0)).optional()?;
+            let Some(known) = known else {
+                db.prepare_cached(statements::PUT_META)?.execute(params![FILES_MARK, fresh.as_bytes()])?;
+                return Ok(fresh.clone());
+            };
+            String::from_utf8(known).map_err(|error| Fault::corrupt(FILES_MARK, error))
         })
         .await
     }

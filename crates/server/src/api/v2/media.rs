@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 
 use angarium_domain::voice_note::{RefusedLink, State as Stands, VoiceNote};
-use angarium_engine::{UploadHead, VoiceNotes};
+use angarium_engine::{FileError, UploadError, UploadHead, VoiceNotes};
 use angarium_store::blobs::Blob;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
@@ -90,15 +90,32 @@ impl<'a> Asks<'a> {
         Ok(Asks { callers, address })
     }
 
-    /// Counts a token that nobody made against the address, like any other bad credential.
-    fn judged<T, E: Into<Problem>>(&self, judged: Result<T, E>) -> Result<T, Problem> {
+    /// Counts a token that nobody made against the address, like any other bad credential. Whoever has one whose note
+    /// was removed has guessed nothing.
+    fn judged<T, E: Into<Problem> + Guess>(&self, judged: Result<T, E>) -> Result<T, Problem> {
         judged.map_err(|error| {
-            let problem = error.into();
-            if problem.status == StatusCode::NOT_FOUND {
+            if error.is_guess() {
                 self.callers.rates.failed(self.address);
             }
-            problem
+            error.into()
         })
+    }
+}
+
+/// Something that may be wrong because the token was made up.
+trait Guess {
+    fn is_guess(&self) -> bool;
+}
+
+impl Guess for UploadError {
+    fn is_guess(&self) -> bool {
+        matches!(self, UploadError::Link(RefusedLink::Unknown))
+    }
+}
+
+impl Guess for FileError {
+    fn is_guess(&self) -> bool {
+        matches!(self, FileError::Link(RefusedLink::Unknown))
     }
 }
 

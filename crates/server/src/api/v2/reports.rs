@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{ReportId, ReportKind};
 use angarium_domain::report::{
-    ARTIFACT_CHARS_MAX, About, DETAILS_CHARS_MAX, Evidence, Kind, Report, Reporter, SUMMARY_CHARS_MAX,
-    WORD_CHARS_MAX,
+    ARTIFACT_CHARS_MAX, About, DETAILS_CHARS_MAX, Evidence, Kind, Report, Reporter,
+    STRANGERS_ARTIFACT_CHARS_MAX, STRANGERS_DETAILS_CHARS_MAX, SUMMARY_CHARS_MAX, WORD_CHARS_MAX, is_plain,
 };
 use angarium_domain::time::Timestamp;
 use angarium_engine::{NewReport, Once, RepeatKey, Support};
@@ -19,11 +19,11 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::answer::{Answered, Items, carried_out, found, items, json};
+use crate::api::answer::{Answered, Items, carried_out, found, items, json, nothing};
 use crate::api::dialect::Dialect;
 use crate::api::form::Form;
 use crate::api::request::{AdminRead, AdminWrite, PathId};
-use crate::auth::Reporting;
+use crate::auth::{CallerAddress, Reporting};
 use crate::idempotency::repeat_key;
 use crate::limits::Limits;
 use crate::openapi::words;
@@ -73,6 +73,19 @@ pub(super) struct ReportView {
     created_at: Timestamp,
 }
 
+/// How much somebody may say, in characters.
+#[derive(Clone, Copy)]
+struct Sizes {
+    details: usize,
+    artifact: usize,
+}
+
+impl Sizes {
+    const OF_KNOWN: Sizes = Sizes { details: DETAILS_CHARS_MAX, artifact: ARTIFACT_CHARS_MAX };
+    const OF_STRANGERS: Sizes =
+        Sizes { details: STRANGERS_DETAILS_CHARS_MAX, artifact: STRANGERS_ARTIFACT_CHARS_MAX };
+}
+
 /// A report as it is sent by anybody.
 pub(super) struct Sent {
     reporting: Reporting,
@@ -91,10 +104,11 @@ pub(super) async fn support(State(support): State<Support>, sent: Sent) -> Resul
 
 pub(super) async fn content(State(support): State<Support>, sent: Sent) -> Result<Answered, Problem> {
     let mut form = Form::parse(&sent.body)?;
-    let (summary, details) = (line(&mut form, "summary"), text(&mut form, "details"));
+    let sizes = Sizes::OF_STRANGERS;
+    let (summary, details) = (line(&mut form, "summary"), text(&mut form, "details", sizes.details));
     let about = About {
         handle: word(&mut form, "handle"),
-        url: short(&mut form, "url", ARTIFACT_CHARS_MAX),
+        url: short(&mut form, "url", sizes.artifact),
         contact: word(&mut form, "contact"),
         ..About::default()
     };
@@ -106,7 +120,7 @@ pub(super) async fn content(State(support): State<Support>, sent: Sent) -> Resul
 
 pub(super) async fn escalate(State(support): State<Support>, write: AdminWrite) -> Result<Answered, Problem> {
     let mut form = write.form()?;
-    let (summary, details, about) = fields(&mut form);
+    let (summary, details, about) = fields(&mut form, Sizes::OF_KNOWN);
     let about = About { report_id: form.parsed("reportId"), ..about };
     let seen_in: Option<Handle> = about.handle.as_ref().and_then(|text| handle_in(&mut form, text));
     let (summary, details) = form.finish(summary.zip(details))?;
@@ -133,10 +147,24 @@ pub(super) async fn get(
     found(support.get(id).await?.map(ReportView::of))
 }
 
+pub(super) async fn delete(
+    State(support): State<Support>,
+    PathId(id): PathId<ReportKind>,
+    write: AdminWrite,
+) -> Result<Answered, Problem> {
+    write.no_fields()?;
+    let (by, once) = write.into_report(|()| nothing());
+    carried_out(async move { support.remove(id, by, once).await }).await
+}
+
 impl Sent {
     /// Reads the form of a support report, and says where what it names is looked up.
     fn judged(&self, mut form: Form<'_>) -> Result<(String, String, About, Option<Handle>), Problem> {
-        let (summary, details, about) = fields(&mut form);
+        let sizes = match self.reporting {
+            Reporting::Stranger => Sizes::OF_STRANGERS,
+            Reporting::Known(_) => Sizes::OF_KNOWN,
+        };
+        let (summary, details, about) = fields(&mut form, sizes);
         let seen_in = match &self.reporting {
             Reporting::Stranger => None,
             Reporting::Known(known) => match &about.handle {
@@ -178,11 +206,13 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Sent, Problem> {
         let (parts, body) = request.into_parts();
-        let body = Limits::from_ref(state).read(&parts.headers, body).await?;
+        let body = Limits::from_ref(state).of_strangers().read(&parts.headers, body).await?;
         let reporting = parts.extensions.get::<Reporting>().cloned().unwrap_or(Reporting::Stranger);
-        let ip = parts.extensions.get::<Peer>().map(|peer| peer.0);
-        // Keys of strangers are their network's: nobody sees what somebody else was answered.
-        let owner = match (&reporting, ip) {
+        let CallerAddress(address) = *parts.extensions.get().expect("the route table puts a guard here");
+        let ip = address.or_else(|| parts.extensions.get::<Peer>().map(|peer| peer.0));
+        // Keys of strangers are their network's: nobody sees what somebody else was answered, unless a proxy
+        // names nobody.
+        let owner = match (&reporting, address) {
             (Reporting::Known(known), _) => format!("reports of {}", known.actor()),
             (Reporting::Stranger, Some(ip)) => format!("reports from {}", network_of(ip)),
             (Reporting::Stranger, None) => "reports from somewhere".to_owned(),
@@ -200,15 +230,15 @@ fn taken(report: &Report) -> angarium_engine::Answer {
 }
 
 /// The fields that support reports and escalations have in common.
-fn fields(form: &mut Form<'_>) -> Fields {
-    let (summary, details) = (line(form, "summary"), text(form, "details"));
+fn fields(form: &mut Form<'_>, sizes: Sizes) -> Fields {
+    let (summary, details) = (line(form, "summary"), text(form, "details", sizes.details));
     let about = About {
         handle: word(form, "handle"),
         session_id: word(form, "sessionId"),
         subscription_id: word(form, "subscriptionId"),
         event_id: word(form, "eventId"),
         request_id: word(form, "requestId"),
-        repro_artifact: short(form, "reproArtifact", ARTIFACT_CHARS_MAX),
+        repro_artifact: short(form, "reproArtifact", sizes.artifact),
         ..About::default()
     };
     (summary, details, about)
@@ -228,8 +258,8 @@ fn line(form: &mut Form<'_>, field: &'static str) -> Option<String> {
     line
 }
 
-fn text(form: &mut Form<'_>, field: &'static str) -> Option<String> {
-    required(form, field, DETAILS_CHARS_MAX)
+fn text(form: &mut Form<'_>, field: &'static str, chars_max: usize) -> Option<String> {
+    required(form, field, chars_max)
 }
 
 fn required(form: &mut Form<'_>, field: &'static str, chars_max: usize) -> Option<String> {
@@ -257,6 +287,8 @@ fn bounded(
 ) -> Option<String> {
     if let Some(chars) = text.as_ref().map(|text| text.chars().count()).filter(|chars| *chars > chars_max) {
         form.fault(field, format!("{field} is {chars} characters, the limit is {chars_max}"));
+    } else if text.as_ref().is_some_and(|text| !is_plain(text)) {
+        form.fault(field, format!("{field} holds a control character that is no break between lines"));
     }
     text
 }

@@ -48,7 +48,7 @@ fn owner(source: SourceId, generation: u32) -> String {
 pub(super) fn search(db: &Connection, handle: &Handle, search: &Search) -> Tried<Vec<Found>> {
     let Some(question) = question(db, handle, search)? else { return Ok(Vec::new()) };
     let mut statement = db.prepare_cached(statements::SEARCH)?;
-    let page = params![question, handle.as_str(), search.limit, search.skip];
+    let page = params![question, search.limit, search.skip, handle.as_str()];
     statement.query_and_then(page, found)?.collect()
 }
 

@@ -1,7 +1,8 @@
 //! What the routes of reports say of themselves.
 
 use angarium_domain::report::{
-    ARTIFACT_CHARS_MAX, DETAILS_CHARS_MAX, Kind, SUMMARY_CHARS_MAX, WORD_CHARS_MAX,
+    ARTIFACT_CHARS_MAX, DETAILS_CHARS_MAX, Kind, STRANGERS_ARTIFACT_CHARS_MAX, STRANGERS_DETAILS_CHARS_MAX,
+    SUMMARY_CHARS_MAX, WORD_CHARS_MAX,
 };
 
 use crate::api::v2::reports::{ReportView, TakenView};
@@ -11,10 +12,11 @@ use crate::openapi::words::ReportId;
 
 pub(in crate::api::v2) fn support() -> Operation {
     Operation::new("reportToSupport", "Tell whoever runs the service that something does not work")
-        .about("With a credential, the webhook and the event that the report names are looked up, and what the log says about them is attached: endpoint, deliveries, attempts, statuses and times. Without one they are words.")
+        .about("With a credential, the webhook and the event that the report names are looked up, and what the log says about them is attached: endpoint, deliveries, attempts, statuses and times. Without one they are words, `details` has at most 4,000 characters and `reproArtifact` 1,000.")
         .under("support")
         .body("SupportReport", about_something())
         .answer::<TakenView>(201, "It was taken.")
+        .problem(404, "handle_not_found", "the handle was deleted")
 }
 
 pub(in crate::api::v2) fn escalate() -> Operation {
@@ -22,12 +24,13 @@ pub(in crate::api::v2) fn escalate() -> Operation {
         .about("What the handle that is named has is looked up.")
         .body("Escalation", about_something().optional("reportId", word::<ReportId>()))
         .answer::<TakenView>(201, "It was taken.")
+        .problem(404, "handle_not_found", "the handle was deleted")
 }
 
 pub(in crate::api::v2) fn content() -> Operation {
-    let fields = told()
+    let fields = told(STRANGERS_DETAILS_CHARS_MAX)
         .optional("handle", text_of(0..=WORD_CHARS_MAX))
-        .optional("url", text_of(0..=ARTIFACT_CHARS_MAX).about("Where the content is."))
+        .optional("url", text_of(0..=STRANGERS_ARTIFACT_CHARS_MAX).about("Where the content is."))
         .optional("contact", text_of(0..=WORD_CHARS_MAX).about("Where an answer would go."));
     Operation::new("reportContent", "Tell that something published is not right")
         .about("For everybody. Nothing that is named is looked up.")
@@ -48,18 +51,22 @@ pub(in crate::api::v2) fn get() -> Operation {
         .answer::<ReportView>(200, "The report, with its evidence.")
 }
 
-fn told() -> Object {
+pub(in crate::api::v2) fn delete() -> Operation {
+    Operation::new("deleteReport", "Remove a report").of::<ReportId>("reportId").nothing("It is gone.")
+}
+
+fn told(details_chars_max: usize) -> Object {
     object()
         .required(
             "summary",
             text_of(1..=SUMMARY_CHARS_MAX).about("One line.").such_as("Deliveries stopped at noon"),
         )
-        .required("details", text_of(1..=DETAILS_CHARS_MAX))
+        .required("details", text_of(1..=details_chars_max))
 }
 
 fn about_something() -> Object {
     let named = || text_of(0..=WORD_CHARS_MAX);
-    told()
+    told(DETAILS_CHARS_MAX)
         .optional("handle", named().about("Needed where a JWT names webhooks or events."))
         .optional("sessionId", named())
         .optional("subscriptionId", named())
