@@ -15,6 +15,8 @@ pub struct Retention {
     pub dead: Duration,
     /// Items of inboxes, read or not.
     pub inbox: Duration,
+    /// How many items one inbox keeps. Beyond it the oldest go.
+    pub inbox_items_max: u64,
     /// Signals of sessions. A session goes with the last of its signals.
     pub signals: Duration,
     /// Reports to whoever runs the service.
@@ -34,6 +36,8 @@ pub struct Cutoffs {
     pub items_before: Timestamp,
     /// For items that say themselves when they end: those that ended by then.
     pub items_ended_by: Timestamp,
+    /// For items of inboxes that hold more than so many; none is too many otherwise.
+    pub items_max: Option<u64>,
     /// For signals: those that came by then.
     pub signals_come_by: Timestamp,
     /// For reports.
@@ -59,14 +63,15 @@ impl Cutoffs {
 }
 
 impl Default for Retention {
-    /// 30 days for the finished and for signals, 90 for the dead and for items of inboxes, a year for reports,
-    /// and 30 days for those of strangers.
+    /// 30 days for the finished and for signals, 90 for the dead and for items of inboxes, a year for
+    /// reports and 30 days for those of strangers; a hundred thousand items an inbox.
     fn default() -> Retention {
         let day = Duration::from_hours(24);
         Retention {
             finished: 30 * day,
             dead: 90 * day,
             inbox: 90 * day,
+            inbox_items_max: 100_000,
             signals: 30 * day,
             reports: 365 * day,
             strangers_reports: 30 * day,
@@ -82,6 +87,7 @@ impl Retention {
             dead_before: now.saturating_sub(self.dead.max(self.finished)),
             items_before: now.saturating_sub(self.inbox),
             items_ended_by: now,
+            items_max: Some(self.inbox_items_max),
             signals_come_by: now.saturating_sub(self.signals),
             reports_before: now.saturating_sub(self.reports),
             strangers_reports_before: now.saturating_sub(self.strangers_reports.min(self.reports)),
@@ -100,8 +106,8 @@ mod tests {
     fn the_dead_outlive_the_finished() {
         let now = Timestamp::from_seconds(1_000_000_000);
         let hour = Duration::from_hours(1);
-        let cutoffs =
-            Retention { finished: 2 * hour, dead: hour, reports: hour, ..Retention::default() }.cutoffs(now);
+        let retention = Retention { finished: 2 * hour, dead: hour, reports: hour, ..Retention::default() };
+        let cutoffs = retention.cutoffs(now);
         assert_eq!(cutoffs.finished_before, now.saturating_sub(2 * hour));
         assert_eq!(cutoffs.dead_before, now.saturating_sub(2 * hour));
         assert_eq!(cutoffs.strangers_reports_before, cutoffs.reports_before);

@@ -234,6 +234,8 @@ sections! {
         /// Schemes of your apps, such as `acme-app`, that an item may lead into beside `https`.
         #[serde(deserialize_with = "schemes")]
         app_schemes: Vec<AppScheme> = Vec::new();
+        /// How many items one inbox keeps; beyond it the oldest go, within a minute.
+        items_max: u64 = of_the_engine().retention.inbox_items_max, within 1..=10_000_000;
     }
 
     /// Voice notes, and where their files are; [voice-notes.md](voice-notes.md) tells of them.
@@ -493,6 +495,7 @@ impl Settings {
                 finished: days(self.retention.finished_days),
                 dead: days(self.retention.dead_days),
                 inbox: days(self.retention.inbox_days),
+                inbox_items_max: self.inbox.items_max,
                 signals: days(self.retention.signal_days),
                 reports: days(self.retention.reports_days),
                 strangers_reports: days(self.retention.strangers_reports_days),

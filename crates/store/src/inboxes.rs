@@ -12,6 +12,10 @@ use async_trait::async_trait;
 use crate::error::StoreError;
 use crate::page::{Page, PageRequest};
 
+/// Items that are looked at for one page at most, or for one part of what is unread, whether they are
+/// answered or not: a few milliseconds of reading.
+pub const LOOKED_AT_MAX: u64 = 2_000;
+
 /// Which items to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ItemFilter {
@@ -45,6 +49,15 @@ pub struct Opened<T> {
     pub found: T,
 }
 
+/// What is unread, in a part of an inbox.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unread {
+    /// The marks of items, by number, from old to new.
+    pub marks: Vec<(u64, Mark)>,
+    /// The number after which to go on; none if everything was looked at.
+    pub further: Option<u64>,
+}
+
 /// What is new in an inbox, of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
@@ -73,11 +86,14 @@ pub struct Marking {
 
 /// Inboxes. Items come and are marked by [`crate::EventLog::append`] and with settlements, as what is
 /// [beside](crate::event_log::Beside) events; each gets the next number of its inbox when it is
-/// written, and whoever sees a number can see every lower one. They go by [`crate::Upkeep::forget`].
+/// written, and whoever sees a number can see every lower one. They go by [`crate::Upkeep::forget`]:
+/// an item at once and for everybody, and what was done with it in batches. The numbers and the version of
+/// an inbox outlive it, so that they never say something else in a later inbox of the same handle.
 #[async_trait]
 pub trait Inboxes: Send + Sync {
     /// A handle's items, newest first, as one reader has them. The positions of pages are numbers
-    /// ([`position`]).
+    /// ([`position`]). Looks at [`LOOKED_AT_MAX`] numbers at most: a page may be shorter than its limit,
+    /// or empty, and not be the last one.
     async fn items(
         &self,
         handle: &Handle,
@@ -95,7 +111,7 @@ pub trait Inboxes: Send + Sync {
     ) -> Result<Opened<Option<Marked>>, StoreError>;
 
     /// The marks of the items that count as unread for a reader: those made by `until` and numbered
-    /// above `after`, in the order of their numbers, at most `limit`.
+    /// above `after`, in the order of their numbers, at most `limit`, of [`LOOKED_AT_MAX`] numbers at most.
     async fn unread(
         &self,
         handle: &Handle,
@@ -103,7 +119,7 @@ pub trait Inboxes: Send + Sync {
         until: Timestamp,
         after: u64,
         limit: u32,
-    ) -> Result<Opened<Vec<(u64, Mark)>>, StoreError>;
+    ) -> Result<Opened<Unread>, StoreError>;
 
     /// What an inbox holds above a number, at most `limit` items, and how far some readers are.
     async fn news(
@@ -118,6 +134,11 @@ pub trait Inboxes: Send + Sync {
 /// The position of a page that begins below an item's number.
 pub fn position(number: u64) -> [u8; 16] {
     u128::from(number).to_be_bytes()
+}
+
+/// The position of a page that begins with this number, where nothing was found above it.
+pub(crate) fn position_at(number: u64) -> [u8; 16] {
+    position(number.saturating_add(1))
 }
 
 /// The number behind a position, or the first beyond all numbers.

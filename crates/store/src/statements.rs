@@ -221,10 +221,10 @@ statements! {
     CLEAR_INBOX_MARKS = "DELETE FROM inbox_marks WHERE (handle, reader, number) IN
         (SELECT handle, reader, number FROM inbox_marks WHERE handle = $1 LIMIT $2)";
     CLEAR_INBOX_READINGS = "DELETE FROM inbox_readings WHERE handle = $1 AND reader IN
-        (SELECT reader FROM inbox_readings WHERE handle = $1 LIMIT $2)";
+        (SELECT reader FROM inbox_readings WHERE handle = $1 LIMIT $2) RETURNING version, read, seen";
     CLEAR_INBOX_ITEMS = "DELETE FROM inbox_items WHERE rowid IN
         (SELECT rowid FROM inbox_items WHERE handle = $1 LIMIT $2)";
-    CLEAR_INBOX = "DELETE FROM inboxes WHERE handle = $1 AND $2 > 0";
+    CLEAR_INBOX_LEAVING = "DELETE FROM inbox_leaving WHERE handle = $1";
 
     // Inboxes.
     INBOX = "SELECT version, last, items FROM inboxes WHERE handle = $1";
@@ -245,9 +245,13 @@ statements! {
     INBOX_ITEMS = "SELECT ", item_columns!(), ", ", mark_columns!(), "
         FROM inbox_items AS i INDEXED BY inbox_items_by_number
         LEFT JOIN inbox_marks AS m ON m.reader = $1 AND m.handle = i.handle AND m.number = i.number
-        WHERE i.handle = $2 AND i.number < $3 AND ($4 IS NULL OR i.item_type = $4)
-            AND ($5 IS NULL OR (m.read_at IS NULL) = $5) AND ($6 IS NULL OR (m.archived_at IS NOT NULL) = $6)
-        ORDER BY i.number DESC LIMIT $7";
+        WHERE i.handle = $2 AND i.number <= $3 AND i.number >= $4 AND ($5 IS NULL OR i.item_type = $5)
+            AND ($6 IS NULL OR (m.read_at IS NULL) = $6) AND ($7 IS NULL OR (m.archived_at IS NOT NULL) = $7)
+        ORDER BY i.number DESC LIMIT $8";
+    NEWEST_INBOX_ITEM_BELOW = "SELECT number FROM inbox_items INDEXED BY inbox_items_by_number
+        WHERE handle = $1 AND number < $2 ORDER BY number DESC LIMIT 1";
+    OLDEST_INBOX_ITEMS_ABOVE = "SELECT handle, number FROM inbox_items INDEXED BY inbox_items_by_number
+        WHERE handle = $1 AND number > $2 ORDER BY number LIMIT $3";
     INBOX_ITEM = "SELECT ", item_columns!(), ", ", mark_columns!(), "
         FROM inbox_items AS i INDEXED BY inbox_items_by_id
         LEFT JOIN inbox_marks AS m ON m.reader = $1 AND m.handle = i.handle AND m.number = i.number
@@ -255,18 +259,27 @@ statements! {
     INBOX_UNREAD = "SELECT i.number, ", mark_columns!(), "
         FROM inbox_items AS i INDEXED BY inbox_items_by_number
         LEFT JOIN inbox_marks AS m ON m.reader = $1 AND m.handle = i.handle AND m.number = i.number
-        WHERE i.handle = $2 AND i.number > $3 AND i.created_at <= $4
+        WHERE i.handle = $2 AND i.number >= $3 AND i.number <= $4 AND i.created_at <= $5
             AND m.read_at IS NULL AND m.archived_at IS NULL
-        ORDER BY i.number LIMIT $5";
+        ORDER BY i.number LIMIT $6";
     INBOX_NEWS = "SELECT ", item_columns!(), " FROM inbox_items AS i INDEXED BY inbox_items_by_number
         WHERE i.handle = $1 AND i.number > $2 ORDER BY i.number LIMIT $3";
     OLD_INBOX_ITEMS = "SELECT handle, number FROM inbox_items INDEXED BY inbox_items_by_age
         WHERE created_at < $1 ORDER BY created_at LIMIT $2";
     ENDED_INBOX_ITEMS = "SELECT handle, number FROM inbox_items INDEXED BY inbox_items_by_end
         WHERE expires_at IS NOT NULL AND expires_at <= $1 AND created_at >= $2 ORDER BY expires_at LIMIT $3";
+    OVERFULL_INBOXES = "SELECT handle, items FROM inboxes INDEXED BY inboxes_by_items
+        WHERE items > $1 ORDER BY items, handle LIMIT $2";
     INBOX_MARKS_OF_ITEM = "SELECT m.reader, ", mark_columns!(), "
-        FROM inbox_marks AS m INDEXED BY inbox_marks_by_item WHERE m.handle = $1 AND m.number = $2";
-    FORGET_INBOX_MARKS = "DELETE FROM inbox_marks WHERE handle = $1 AND number = $2";
+        FROM inbox_marks AS m INDEXED BY inbox_marks_by_item WHERE m.handle = $1 AND m.number = $2
+        ORDER BY m.reader LIMIT $3";
+    INBOX_MARK = "SELECT ", mark_columns!(), " FROM inbox_marks AS m
+        WHERE m.handle = $1 AND m.reader = $2 AND m.number = $3";
+    FORGET_INBOX_MARK = "DELETE FROM inbox_marks WHERE handle = $1 AND reader = $2 AND number = $3";
+    LEAVING_INBOX_ITEMS = "SELECT handle, number FROM inbox_leaving ORDER BY handle, number LIMIT $1";
+    LEAVING_OF_INBOX = "SELECT number FROM inbox_leaving WHERE handle = $1 ORDER BY number";
+    BEGIN_LEAVING = "INSERT INTO inbox_leaving (handle, number) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    END_LEAVING = "DELETE FROM inbox_leaving WHERE handle = $1 AND number = $2";
     FORGET_INBOX_ITEM = "DELETE FROM inbox_items WHERE handle = $1 AND number = $2";
 
     CLEAR_RULEBOOK = "DELETE FROM rulebooks WHERE handle = $1 AND $2 > 0";

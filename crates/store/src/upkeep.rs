@@ -19,8 +19,10 @@ pub struct Forgotten {
     pub replays: u64,
     /// Spans of statistics.
     pub tallies: u64,
-    /// Items of inboxes, with what was done with them.
+    /// Items of inboxes.
     pub items: u64,
+    /// What was done with such items.
+    pub marks: u64,
     /// Signals. A session goes with the last of its own.
     pub signals: u64,
     /// Decisions whose rules rest no more.
@@ -41,12 +43,14 @@ impl Forgotten {
             replays,
             tallies,
             items,
+            marks,
             signals,
             cooldowns,
             voice_notes,
             reports,
         } = self;
-        deliveries + events + keys + replays + tallies + items + signals + cooldowns + voice_notes + reports
+        let logs = deliveries + events + keys + replays + tallies;
+        logs + items + marks + signals + cooldowns + voice_notes + reports
     }
 }
 

@@ -122,8 +122,18 @@ impl Reading {
     #[must_use]
     pub fn without(self, mark: Mark) -> Reading {
         Reading {
-            read: self.read - u64::from(!mark.is_unread()),
-            seen: self.seen - u64::from(!mark.is_unseen()),
+            read: self.read.saturating_sub(u64::from(!mark.is_unread())),
+            seen: self.seen.saturating_sub(u64::from(!mark.is_unseen())),
+            ..self
+        }
+    }
+
+    /// The other way round: how far the reader is when an item with this mark counts again.
+    #[must_use]
+    pub fn with(self, mark: Mark) -> Reading {
+        Reading {
+            read: self.read + u64::from(!mark.is_unread()),
+            seen: self.seen + u64::from(!mark.is_unseen()),
             ..self
         }
     }
@@ -139,7 +149,14 @@ impl Stock {
     /// Without so many.
     #[must_use]
     pub fn without(self, items: u64) -> Stock {
-        Stock { version: self.version + 1, items: self.items - items, ..self }
+        Stock { version: self.version + 1, items: self.items.saturating_sub(items), ..self }
+    }
+
+    /// When a reader is forgotten: what comes of the inbox later must not have a version that the reader
+    /// has heard before.
+    #[must_use]
+    pub fn outliving(self, reading: &Reading) -> Stock {
+        Stock { version: self.version + reading.version, ..self }
     }
 }
 

@@ -137,24 +137,24 @@ impl Inbox {
         snapshot.account.admits_writes()?;
         let opened = self.desk.store.unread(&caller.handle, &reader, up_to, progress.after, STEP).await?;
         let now = self.desk.clock.now();
-        let changed: Vec<(u64, Mark, Mark)> =
-            opened.found.iter().map(|(number, mark)| (*number, *mark, mark.after(Act::Read, now))).collect();
-        let further = Progress {
-            after: changed.last().map_or(progress.after, |(number, ..)| *number),
-            items: progress.items + changed.len() as u64,
-        };
+        let changed: Vec<(u64, Mark, Mark)> = (opened.found.marks.iter())
+            .map(|(number, mark)| (*number, *mark, mark.after(Act::Read, now)))
+            .collect();
+        let items = progress.items + changed.len() as u64;
         let (beside, counts) = decided(caller, &reader, (opened.stock, opened.reading), &changed);
         let append = Append {
             decided_upon: vec![(caller.handle.clone(), snapshot.version)],
             beside: beside.into_iter().collect(),
             ..Append::default()
         };
-        if changed.len() == STEP as usize {
-            self.desk.store.append(append).await?;
-            self.live.look(&caller.handle);
-            return Ok(Step::Done(further));
+        if let Some(after) = opened.found.further {
+            if !append.beside.is_empty() {
+                self.desk.store.append(append).await?;
+                self.live.look(&caller.handle);
+            }
+            return Ok(Step::Done(Progress { after, items }));
         }
-        let read = ReadAll { up_to, items: further.items, at: now };
+        let read = ReadAll { up_to, items, at: now };
         self.last_step(caller, &snapshot, (append, read, counts), once).await.map(Step::Last)
     }
 
@@ -176,6 +176,9 @@ impl Inbox {
         }
         let (answer, idempotency) = once.answer_to(&counts, read.at);
         let context: Context = caller.context(idempotency, None);
+        if read.items == 0 && context.idempotency.is_none() && context.draw.is_none() {
+            return Ok(once.reply(Written::Done(()), answer)?);
+        }
         let append = Append { events, deliveries: plan.deliveries(), context, ..append };
         let written = self.desk.store.append(append).await?;
         self.live.look(&caller.handle);

@@ -17,7 +17,7 @@ use angarium_domain::idempotency::{Record, Scope};
 use angarium_domain::ids::{
     DeliveryId, EventId, ItemId, ReplayId, ReportId, SourceId, SubscriptionId, TokenId, VoiceNoteId,
 };
-use angarium_domain::inbox::{Mark, Reader};
+use angarium_domain::inbox::Reader;
 use angarium_domain::quota::Day;
 use angarium_domain::replay::{ReplayJob, replayable};
 use angarium_domain::report::{Kind, Report};
@@ -34,7 +34,7 @@ use angarium_store::delivery_queue::{ClaimedLane, Held, LaneClaim, LaneHead, Lea
 use angarium_store::directory::{Change, Snapshot};
 use angarium_store::event_log::{Append, EventFilter, Lane, Span, Undelivered};
 use angarium_store::history::{LogFilter, Logged};
-use angarium_store::inboxes::{ItemFilter, Marked, News, Opened};
+use angarium_store::inboxes::{ItemFilter, Marked, News, Opened, Unread};
 use angarium_store::memory::MemoryStore;
 use angarium_store::page::{Page, PageRequest};
 use angarium_store::statistics::{Backlog, Counted};
@@ -558,7 +558,7 @@ impl Inboxes for FaultyStore {
         until: Timestamp,
         after: u64,
         limit: u32,
-    ) -> Result<Opened<Vec<(u64, Mark)>>, StoreError> {
+    ) -> Result<Opened<Unread>, StoreError> {
         self.inner.unread(handle, reader, until, after, limit).await
     }
 

@@ -382,6 +382,7 @@ impl RandomHistory {
             dead_before: before(400),
             items_before: before(300),
             items_ended_by: self.now(),
+            items_max: Some(8),
             signals_come_by: before(300),
             reports_before: before(600),
             strangers_reports_before: before(600),

@@ -17,7 +17,7 @@ use crate::Store;
 use crate::delivery_queue::Settle;
 use crate::error::StoreError;
 use crate::event_log::{Append, Beside};
-use crate::inboxes::{ItemFilter, Marked, Marking, Opened, position};
+use crate::inboxes::{ItemFilter, LOOKED_AT_MAX, Marked, Marking, Opened, position};
 use crate::page::{Page, PageRequest};
 use crate::upkeep::Forgotten;
 use crate::write::Written;
@@ -214,13 +214,14 @@ pub async fn what_is_unread_is_found_from_old_to_new_in_bounded_parts(store: &dy
     let unread = async |until, after, limit| {
         let opened = store.unread(&acme(), &reader(1), at(until), after, limit).await.expect("it reads");
         assert_eq!(opened.stock.items, 6);
-        opened.found.iter().map(|(number, _)| *number).collect::<Vec<_>>()
+        let numbers: Vec<u64> = opened.found.marks.iter().map(|(number, _)| *number).collect();
+        (numbers, opened.found.further)
     };
-    assert_eq!(unread(5, 0, 2).await, [1, 4]);
-    assert_eq!(unread(5, 4, 2).await, [5]);
-    assert_eq!(unread(5, 5, 2).await, [0; 0]);
+    assert_eq!(unread(5, 0, 2).await, (vec![1, 4], Some(4)));
+    assert_eq!(unread(5, 4, 2).await, (vec![5], None));
+    assert_eq!(unread(5, 5, 2).await, (vec![], None));
     let opened = store.unread(&acme(), &reader(1), at(9), 3, 1).await.expect("it reads");
-    assert_eq!(opened.found, [(4, Mark { seen_at: Some(at(1_000)), ..Mark::default() })]);
+    assert_eq!(opened.found.marks, [(4, Mark { seen_at: Some(at(1_000)), ..Mark::default() })]);
 }
 
 /// The item is there exactly if its delivery is delivered, and it is there once.
@@ -245,8 +246,9 @@ pub async fn an_item_is_written_with_the_settlement_of_its_delivery_or_not_at_al
 async fn forget(store: &dyn Store, before: Timestamp, ended_by: Timestamp) -> u64 {
     let cutoffs = Cutoffs { items_before: before, items_ended_by: ended_by, ..Cutoffs::default() };
     let forgotten = store.forget(cutoffs, 100).await.expect("it writes");
-    assert_eq!(forgotten, Forgotten { items: forgotten.items, ..Forgotten::default() });
-    forgotten.items
+    let Forgotten { items, marks, .. } = forgotten;
+    assert_eq!(forgotten, Forgotten { items, marks, ..Forgotten::default() });
+    items
 }
 
 /// Whatever anybody did with them.
@@ -268,23 +270,117 @@ pub async fn items_are_forgotten_by_age_and_by_their_end_and_counts_stay_right(s
     visible_inbox(store, &acme()).await;
 }
 
-/// An item goes with all its marks, so a batch is one item more than its limit at most.
+/// A batch is bounded, whatever was done with an item: it goes at once and for everybody, its marks in
+/// their turn, and counts are right all the time, also for whoever reads on meanwhile.
 pub async fn forgetting_items_goes_in_bounded_batches(store: &dyn Store) {
     put_items(store, &acme(), 5).await;
-    for who in 1..=2 {
+    for who in 0..=2 {
         act(store, &acme(), who, &[(1, Act::Read), (2, Act::See), (4, Act::Archive)]).await;
     }
     let cutoffs = Cutoffs { items_before: at(1_000), ..Cutoffs::default() };
     let mut batches = Vec::new();
+    let mut version = counts(store, &acme(), 1).await.version;
     loop {
-        let forgotten = store.forget(cutoffs, 2).await.expect("it writes").items;
-        if forgotten == 0 {
+        let Forgotten { items, marks, .. } = store.forget(cutoffs, 2).await.expect("it writes");
+        if items + marks == 0 {
             break;
         }
-        batches.push(forgotten);
+        assert!(items + marks <= 2, "a batch is bounded");
+        batches.push((items, marks));
         visible_inbox(store, &acme()).await;
+        let now = counts(store, &acme(), 1).await.version;
+        assert!(now > version || items == 0, "no two counts have one version");
+        version = now;
+        if batches.len() == 1 {
+            // Number 1 is gone, and the marks of two who read it are not.
+            act(store, &acme(), 2, &[(5, Act::Read)]).await;
+            let now = counts(store, &acme(), 2).await;
+            assert_eq!((now.unread, now.unseen), (2, 1));
+            visible_inbox(store, &acme()).await;
+            version = counts(store, &acme(), 1).await.version;
+        }
     }
-    assert_eq!(batches, [1, 1, 2, 1]);
+    assert_eq!(batches, [(1, 1), (0, 2), (1, 1), (0, 2), (2, 0), (0, 2), (1, 1), (0, 1)]);
+    assert_eq!(counts(store, &acme(), 2).await.unread, 0);
+}
+
+/// The oldest go, however old they are, and no others.
+pub async fn an_inbox_that_holds_too_much_loses_its_oldest_items(store: &dyn Store) {
+    put_items(store, &acme(), 6).await;
+    put_items(store, &beta(), 3).await;
+    act(store, &acme(), 1, &[(1, Act::Read), (5, Act::Read)]).await;
+    let cutoffs = Cutoffs { items_max: Some(3), ..Cutoffs::default() };
+    assert_eq!(store.forget(cutoffs, 100).await.expect("it writes").items, 3);
+    assert_eq!(store.forget(cutoffs, 100).await.expect("it writes"), Forgotten::default());
+    let left = async |handle| {
+        let found = open(store, handle, 1, ItemFilter::default()).await.found.items;
+        found.iter().map(|marked| marked.number).collect::<Vec<_>>()
+    };
+    assert_eq!((left(&acme()).await, left(&beta()).await), (vec![6, 5, 4], vec![3, 2, 1]));
+    assert_eq!(counts(store, &acme(), 1).await.unread, 2);
+    visible_inbox(store, &acme()).await;
+}
+
+/// One search looks at so many items and no more, and says where to go on.
+pub async fn what_is_rare_is_found_in_bounded_parts(store: &dyn Store) {
+    let many = 2 * LOOKED_AT_MAX + 10;
+    for first in (1..=many).step_by(501) {
+        let items = (first..=many.min(first + 500)).map(|n| Beside::Item(item(&acme(), n, at(1))));
+        let written = store.append(Append { beside: items.collect(), ..Append::default() }).await;
+        assert!(matches!(written, Ok(Written::Done(()))));
+    }
+    act_on_one(store, 1, Act::Archive).await;
+    let filter = || ItemFilter { archived: Some(true), ..ItemFilter::default() };
+    let (mut pages, mut page) = (Vec::new(), first_page(10));
+    loop {
+        let opened = store.items(&acme(), &reader(1), filter(), page).await.expect("it reads");
+        pages.push(opened.found.items.iter().map(|marked| marked.number).collect::<Vec<_>>());
+        let Some(before) = opened.found.next else { break };
+        page = PageRequest { before: Some(before), limit: 10 };
+    }
+    assert_eq!(pages, [vec![], vec![], vec![1]]);
+    // Whoever has read everything but the last one finds it the same way.
+    let opened = store.unread(&acme(), &reader(2), at(0), 0, 10).await.expect("it reads");
+    assert_eq!((opened.found.marks.len(), opened.found.further), (0, Some(LOOKED_AT_MAX)));
+    let opened = store.unread(&acme(), &reader(2), at(0), 2 * LOOKED_AT_MAX, 10).await.expect("it reads");
+    assert_eq!((opened.found.marks.len(), opened.found.further), (0, None));
+}
+
+/// Marks one item without looking for it.
+async fn act_on_one(store: &dyn Store, number: u64, act: Act) {
+    let opened = open(store, &acme(), 1, ItemFilter::default()).await;
+    let mark = Mark::default().after(act, at(1_000));
+    let marking = Marking {
+        handle: acme(),
+        reader: reader(1),
+        decided_upon: (opened.stock.version, opened.reading.version),
+        reading: opened.reading.after([(Mark::default(), mark)]),
+        marks: vec![(number, mark)],
+    };
+    assert!(matches!(write(store, marking).await, Ok(Written::Done(()))));
+}
+
+/// Numbers and versions of a handle's next inbox go on where the last one's ended: nobody who has heard
+/// of the last one takes the next one's for older, or its items for heard.
+pub async fn the_next_inbox_of_a_handle_goes_on_from_the_last(store: &dyn Store) {
+    read_three_items(store, &acme()).await;
+    let heard = counts(store, &acme(), 1).await;
+    let mut batches = 0;
+    while store.clear(&acme(), 2).await.expect("it clears") > 0 {
+        batches += 1;
+        assert!(batches < 20, "it comes to an end");
+        // The chore may come at any time.
+        let cutoffs = Cutoffs { items_before: at(1_000), ..Cutoffs::default() };
+        store.forget(cutoffs, 1).await.expect("it writes");
+    }
+    let opened = open(store, &acme(), 1, ItemFilter::default()).await;
+    assert_eq!((opened.stock.items, opened.found.items.len(), opened.reading), (0, 0, Reading::default()));
+    put(store, &item(&acme(), 9, at(9))).await;
+    let news = store.news(&acme(), 3, 10, vec![reader(1)]).await.expect("it reads");
+    assert_eq!(news.items.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [4]);
+    let now = counts(store, &acme(), 1).await;
+    assert!(now.version > heard.version, "{now:?} {heard:?}");
+    assert_eq!((now.unread, now.unseen), (1, 1));
 }
 
 /// Ids, numbers and readers of one handle say nothing in another.
@@ -298,7 +394,7 @@ pub async fn the_inbox_of_another_handle_is_empty(store: &dyn Store) {
     let news = store.news(&beta(), 0, 10, vec![reader(1)]).await.expect("it reads");
     assert!(news.items.is_empty() && news.readings == [Reading::default()]);
     let unread = store.unread(&beta(), &reader(2), at(99), 0, 10).await.expect("it reads");
-    assert!(unread.found.is_empty());
+    assert!(unread.found.marks.is_empty());
     let strange = Marking { handle: beta(), ..marking(store, &acme(), 1, &[(1, Act::Unread)]).await };
     assert!(is_conflict(&write(store, strange).await));
 }

@@ -161,6 +161,9 @@ macro_rules! conformance_suite {
                     an_item_is_written_with_the_settlement_of_its_delivery_or_not_at_all
                     items_are_forgotten_by_age_and_by_their_end_and_counts_stay_right
                     forgetting_items_goes_in_bounded_batches
+                    an_inbox_that_holds_too_much_loses_its_oldest_items
+                    what_is_rare_is_found_in_bounded_parts
+                    the_next_inbox_of_a_handle_goes_on_from_the_last
                     the_inbox_of_another_handle_is_empty;
                 reports:
                     a_report_is_read_back_and_made_once

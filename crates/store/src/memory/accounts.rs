@@ -63,7 +63,7 @@ impl Accounts for MemoryStore {
             cleared += usize::from(stored.rulebook.version > 0);
             stored.rulebook = Rulebook::default();
         }
-        cleared += contents.clear_inbox(handle);
+        cleared += contents.clear_inbox(handle, limit);
         let endings = contents.endings.len();
         contents.endings.retain(|(owner, _)| owner != handle);
         cleared += endings - contents.endings.len();
@@ -95,7 +95,7 @@ impl Accounts for MemoryStore {
 }
 
 /// Removes the first entries that match, and answers how many there were.
-fn remove_some<K: Ord + Clone, V>(
+pub(super) fn remove_some<K: Ord + Clone, V>(
     map: &mut std::collections::BTreeMap<K, V>,
     limit: usize,
     matches: impl Fn(&K) -> bool,

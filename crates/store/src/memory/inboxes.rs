@@ -1,6 +1,6 @@
 //! Inboxes, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use angarium_domain::handle::Handle;
@@ -10,9 +10,13 @@ use angarium_domain::retention::Cutoffs;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
 
+use super::accounts::remove_some;
 use super::{Contents, MemoryStore};
 use crate::error::StoreError;
-use crate::inboxes::{Inboxes, ItemFilter, Marked, Marking, News, Opened, number_at, position};
+use crate::inboxes::{
+    Inboxes, ItemFilter, LOOKED_AT_MAX, Marked, Marking, News, Opened, Unread, number_at, position,
+    position_at,
+};
 use crate::page::{Page, PageRequest};
 
 /// The inbox of one handle.
@@ -20,7 +24,10 @@ use crate::page::{Page, PageRequest};
 pub(super) struct Inbox {
     stock: Stock,
     items: BTreeMap<u64, Arc<Item>>,
+    /// Those of items that are leaving count.
     readings: BTreeMap<Reader, Reading>,
+    /// Items that are gone, and whose marks are not all gone yet.
+    leaving: BTreeSet<u64>,
     marks: BTreeMap<(u64, Reader), Mark>,
 }
 
@@ -34,10 +41,16 @@ impl Inboxes for MemoryStore {
         page: PageRequest,
     ) -> Result<Opened<Page<Marked>>, StoreError> {
         Ok(self.lock().open(handle, reader, |inbox| {
-            let older = inbox.items.range(..number_at(page.before)).rev();
+            let Some(top) = inbox.newest_below(number_at(page.before)) else {
+                return Page { items: Vec::new(), next: None };
+            };
+            let floor = top.saturating_sub(LOOKED_AT_MAX - 1);
+            let older = inbox.items.range(floor..=top).rev();
             let marked = older.map(|(number, item)| inbox.marked(*number, item, reader));
             let found = marked.filter(|marked| matches(&filter, marked)).take(page.limit as usize + 1);
-            Page::cut(found.collect(), page.limit, |marked: &Marked| position(marked.number))
+            let found = Page::cut(found.collect(), page.limit, |marked: &Marked| position(marked.number));
+            let next = found.next.or_else(|| inbox.newest_below(floor).map(position_at));
+            Page { next, ..found }
         }))
     }
 
@@ -60,12 +73,19 @@ impl Inboxes for MemoryStore {
         until: Timestamp,
         after: u64,
         limit: u32,
-    ) -> Result<Opened<Vec<(u64, Mark)>>, StoreError> {
+    ) -> Result<Opened<Unread>, StoreError> {
         Ok(self.lock().open(handle, reader, |inbox| {
-            let newer = inbox.items.range(after.saturating_add(1)..);
+            let Some(first) = inbox.oldest_above(after) else { return Unread::default() };
+            let top = first.saturating_add(LOOKED_AT_MAX - 1);
+            let newer = inbox.items.range(first..=top);
             let by_then = newer.filter(|(_, item)| item.created_at <= until);
             let marks = by_then.map(|(number, _)| (*number, inbox.mark_of(*number, reader)));
-            marks.filter(|(_, mark)| mark.is_unread()).take(limit as usize).collect()
+            let marks: Vec<_> = marks.filter(|(_, mark)| mark.is_unread()).take(limit as usize).collect();
+            let further = match marks.last() {
+                Some((last, _)) if marks.len() == limit as usize => Some(*last),
+                _ => inbox.oldest_above(top).map(|_| top),
+            };
+            Unread { marks, further }
         }))
     }
 
@@ -97,7 +117,21 @@ fn matches(filter: &ItemFilter, marked: &Marked) -> bool {
 
 impl Inbox {
     fn reading(&self, reader: &Reader) -> Reading {
-        self.readings.get(reader).copied().unwrap_or_default()
+        let kept = self.readings.get(reader).copied().unwrap_or_default();
+        self.leaving_marks(reader).fold(kept, Reading::without)
+    }
+
+    /// What a reader did with items that are gone.
+    fn leaving_marks(&self, reader: &Reader) -> impl Iterator<Item = Mark> {
+        self.leaving.iter().map(|number| self.mark_of(*number, reader))
+    }
+
+    fn newest_below(&self, number: u64) -> Option<u64> {
+        self.items.range(..number).next_back().map(|(number, _)| *number)
+    }
+
+    fn oldest_above(&self, number: u64) -> Option<u64> {
+        self.items.range(number.saturating_add(1)..).next().map(|(number, _)| *number)
     }
 
     fn mark_of(&self, number: u64, reader: &Reader) -> Mark {
@@ -108,22 +142,26 @@ impl Inbox {
         Marked { number, item: item.clone(), mark: self.mark_of(number, reader) }
     }
 
-    /// Forgets one item for everybody, and answers how many rows went with it.
-    fn forget(&mut self, number: u64) -> u32 {
+    /// Forgets an item for everybody; its marks are still there.
+    fn forget(&mut self, number: u64) {
         self.items.remove(&number);
-        let gone: Vec<_> = self
-            .marks
-            .iter()
-            .filter(|((of, _), _)| *of == number)
-            .map(|(key, mark)| (key.clone(), *mark))
-            .collect();
+        self.stock = self.stock.without(1);
+        self.leaving.insert(number);
+    }
+
+    /// Forgets marks of an item that is gone, and answers how many.
+    fn forget_marks(&mut self, number: u64, limit: u32) -> u32 {
+        let of_it = self.marks.iter().filter(|((of, _), _)| *of == number);
+        let gone: Vec<_> = of_it.map(|(key, mark)| (key.clone(), *mark)).take(limit as usize).collect();
         for (key, mark) in &gone {
             let reading = self.readings.get_mut(&key.1).expect("whoever marks has a reading");
             *reading = reading.without(*mark);
             self.marks.remove(key);
         }
-        self.stock = self.stock.without(1);
-        1 + gone.len() as u32
+        if !self.marks.keys().any(|(of, _)| *of == number) {
+            self.leaving.remove(&number);
+        }
+        gone.len() as u32
     }
 }
 
@@ -153,39 +191,82 @@ impl Contents {
     pub(super) fn mark(&mut self, marking: &Marking) {
         let Marking { handle, reader, reading, marks, .. } = marking;
         let inbox = self.inboxes.entry(handle.clone()).or_default();
-        inbox.readings.insert(reader.clone(), *reading);
+        let kept = inbox.leaving_marks(reader).fold(*reading, Reading::with);
+        inbox.readings.insert(reader.clone(), kept);
         inbox.marks.extend(marks.iter().map(|(number, mark)| ((*number, reader.clone()), *mark)));
     }
 
-    /// Forgets items, oldest first, until `limit` rows are gone, and answers how many items those were.
-    pub(super) fn forget_items(&mut self, cutoffs: Cutoffs, limit: u32) -> u64 {
-        let mut old: Vec<_> = self
-            .inboxes
-            .iter()
-            .flat_map(|(handle, inbox)| inbox.items.iter().map(move |(number, item)| (handle, number, item)))
-            .filter(|(_, _, item)| {
-                item.created_at < cutoffs.items_before
-                    || item.expires_at.is_some_and(|end| end <= cutoffs.items_ended_by)
-            })
-            .map(|(handle, number, item)| (item.created_at, handle.clone(), *number))
-            .collect();
-        old.sort();
-        let (mut rows, mut items) = (0, 0);
-        for (_, handle, number) in old {
-            if rows >= limit {
+    /// Forgets items, by age, by their own end, and those of inboxes that hold too much, and marks of
+    /// those that are gone: at most `limit` rows. Answers how many of each.
+    pub(super) fn forget_items(&mut self, cutoffs: Cutoffs, limit: u32) -> (u64, u64) {
+        let (mut left, mut items) = (limit, 0);
+        let leaving = self.inboxes.iter().flat_map(|(handle, inbox)| {
+            inbox.leaving.iter().map(|number| (handle.clone(), *number)).collect::<Vec<_>>()
+        });
+        for (handle, number) in leaving.collect::<Vec<_>>() {
+            left -= self.inbox(&handle).forget_marks(number, left);
+        }
+        let mut old =
+            self.items_that(|item| (item.created_at < cutoffs.items_before).then_some(item.created_at));
+        old.extend(self.items_that(|item| {
+            item.expires_at
+                .filter(|end| *end <= cutoffs.items_ended_by && item.created_at >= cutoffs.items_before)
+        }));
+        for (handle, number) in old {
+            if left == 0 {
                 break;
             }
-            let inbox = self.inboxes.get_mut(&handle).expect("it was found there");
-            rows += inbox.forget(number);
-            items += 1;
+            let inbox = self.inbox(&handle);
+            inbox.forget(number);
+            (left, items) = (left - 1, items + 1);
+            left -= inbox.forget_marks(number, left);
         }
-        items
+        let most = cutoffs.items_max.unwrap_or(u64::MAX);
+        for inbox in self.inboxes.values_mut() {
+            while left > 0 && inbox.stock.items > most {
+                let oldest = inbox.oldest_above(0).expect("it holds more than that");
+                inbox.forget(oldest);
+                (left, items) = (left - 1, items + 1);
+                left -= inbox.forget_marks(oldest, left);
+            }
+        }
+        (items, u64::from(limit - left) - items)
     }
 
-    /// Removes what is left of a handle's inbox.
-    pub(super) fn clear_inbox(&mut self, handle: &Handle) -> usize {
-        self.inboxes
-            .remove(handle)
-            .map_or(0, |inbox| 1 + inbox.items.len() + inbox.readings.len() + inbox.marks.len())
+    fn inbox(&mut self, handle: &Handle) -> &mut Inbox {
+        self.inboxes.get_mut(handle).expect("it was found there")
+    }
+
+    /// The items for which there is a time, in its order.
+    fn items_that(&self, when: impl Fn(&Item) -> Option<Timestamp>) -> Vec<(Handle, u64)> {
+        let all = self
+            .inboxes
+            .iter()
+            .flat_map(|(handle, inbox)| inbox.items.iter().map(move |(number, item)| (handle, number, item)));
+        let mut found: Vec<_> =
+            all.filter_map(|(handle, number, item)| Some((when(item)?, handle.clone(), *number))).collect();
+        found.sort();
+        found.into_iter().map(|(_, handle, number)| (handle, number)).collect()
+    }
+
+    /// Removes what belongs to a handle, at most `limit` rows of each kind, and answers how many there
+    /// were. The inbox's own numbers stay.
+    pub(super) fn clear_inbox(&mut self, handle: &Handle, limit: usize) -> usize {
+        let Some(inbox) = self.inboxes.get_mut(handle) else { return 0 };
+        let items = remove_some(&mut inbox.items, limit, |_| true);
+        if items > 0 {
+            inbox.stock = inbox.stock.without(items as u64);
+        }
+        let marks = remove_some(&mut inbox.marks, limit, |_| true);
+        if items + marks > 0 {
+            return items + marks;
+        }
+        inbox.leaving.clear();
+        let readers: Vec<Reader> = inbox.readings.keys().take(limit).cloned().collect();
+        for reader in &readers {
+            let gone = inbox.readings.remove(reader).expect("it was found there");
+            inbox.stock = inbox.stock.outliving(&gone);
+        }
+        readers.len()
     }
 }

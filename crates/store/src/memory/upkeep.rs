@@ -18,13 +18,15 @@ use crate::upkeep::{Census, Forgotten, Upkeep};
 impl Upkeep for MemoryStore {
     async fn forget(&self, cutoffs: Cutoffs, limit: u32) -> Result<Forgotten, StoreError> {
         let mut contents = self.lock();
+        let (items, marks) = contents.forget_items(cutoffs, limit);
         Ok(Forgotten {
             deliveries: contents.forget_deliveries(cutoffs, limit),
             events: contents.forget_events(cutoffs, limit),
             keys: contents.forget_keys(cutoffs, limit),
             replays: contents.forget_replays(cutoffs, limit),
             tallies: contents.forget_tallies(cutoffs, limit),
-            items: contents.forget_items(cutoffs, limit),
+            items,
+            marks,
             signals: contents.forget_signals(cutoffs, limit),
             cooldowns: contents.forget_cooldowns(cutoffs, limit),
             voice_notes: contents.forget_voice_notes(cutoffs, limit),

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::SqliteStore;
 use super::context_store::clear_sources;
 use super::fault::{Fault, Tried};
+use super::inboxes;
 use super::row::{self, from_json};
 use crate::accounts::{Accounts, Known};
 use crate::error::StoreError;
@@ -119,10 +120,6 @@ fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<u64> {
         (statements::CLEAR_TALLIES, limit),
         (statements::CLEAR_DRAWN, limit),
         (statements::CLEAR_ALERTS, limit),
-        (statements::CLEAR_INBOX_MARKS, limit),
-        (statements::CLEAR_INBOX_READINGS, limit),
-        (statements::CLEAR_INBOX_ITEMS, limit),
-        (statements::CLEAR_INBOX, limit),
         (statements::CLEAR_RULEBOOK, limit),
         (statements::CLEAR_ORIGINS, limit),
         (statements::CLEAR_SESSIONS, limit),
@@ -132,6 +129,7 @@ fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<u64> {
     ] {
         cleared += db.prepare_cached(sql)?.execute(params![handle.as_str(), limit])?;
     }
+    cleared += inboxes::clear(db, handle, limit)?;
     cleared += clear_sources(db, handle, limit)?;
     // The scope of a key begins with its handle, and a line break that no handle has.
     let (from, to) = (format!("{handle}\n"), format!("{handle}\u{b}"));

@@ -17,7 +17,10 @@ use super::SqliteStore;
 use super::fault::Tried;
 use super::row;
 use crate::error::StoreError;
-use crate::inboxes::{Inboxes, ItemFilter, Marked, Marking, News, Opened, number_at, position};
+use crate::inboxes::{
+    Inboxes, ItemFilter, LOOKED_AT_MAX, Marked, Marking, News, Opened, Unread, number_at, position,
+    position_at,
+};
 use crate::page::{Page, PageRequest};
 use crate::statements;
 
@@ -30,22 +33,8 @@ impl Inboxes for SqliteStore {
         filter: ItemFilter,
         page: PageRequest,
     ) -> Result<Opened<Page<Marked>>, StoreError> {
-        let opened = self.open_inbox(handle, reader, move |db, handle, reader| {
-            let mut statement = db.prepare_cached(statements::INBOX_ITEMS)?;
-            let asked = params![
-                reader.as_str(),
-                handle.as_str(),
-                number_at(page.before) as i64,
-                filter.item_type.as_ref().map(EventType::as_str),
-                filter.unread,
-                filter.archived,
-                page.limit + 1,
-            ];
-            statement.query_and_then(asked, |row| marked(row, handle))?.collect::<Tried<Vec<_>>>()
-        });
-        let Opened { stock, reading, found } = opened.await?;
-        let found = Page::cut(found, page.limit, |marked: &Marked| position(marked.number));
-        Ok(Opened { stock, reading, found })
+        self.open_inbox(handle, reader, move |db, handle, reader| items(db, handle, reader, &filter, page))
+            .await
     }
 
     async fn item(
@@ -70,16 +59,9 @@ impl Inboxes for SqliteStore {
         until: Timestamp,
         after: u64,
         limit: u32,
-    ) -> Result<Opened<Vec<(u64, Mark)>>, StoreError> {
+    ) -> Result<Opened<Unread>, StoreError> {
         self.open_inbox(handle, reader, move |db, handle, reader| {
-            let mut statement = db.prepare_cached(statements::INBOX_UNREAD)?;
-            let asked = params![reader.as_str(), handle.as_str(), after as i64, until.as_millis(), limit];
-            statement
-                .query_and_then(asked, |row| {
-                    let number: i64 = row.get(0)?;
-                    Ok((number as u64, mark_in(row, 1)?))
-                })?
-                .collect()
+            unread(db, handle, reader, until, after, limit)
         })
         .await
     }
@@ -101,7 +83,7 @@ impl Inboxes for SqliteStore {
             })?;
             Ok(News {
                 stock: stock(db, &handle)?,
-                readings: readers.iter().map(|reader| reading(db, &handle, reader)).collect::<Tried<_>>()?,
+                readings: readings(db, &handle, &readers)?,
                 items: items.collect::<Tried<_>>()?,
             })
         })
@@ -125,7 +107,7 @@ impl SqliteStore {
         self.read(move |db| {
             Ok(Opened {
                 stock: stock(db, &handle)?,
-                reading: reading(db, &handle, &reader)?,
+                reading: reading(db, &handle, reader.as_str())?,
                 found: find(db, &handle, &reader)?,
             })
         })
@@ -135,13 +117,16 @@ impl SqliteStore {
 
 pub(super) fn may_mark(db: &Connection, marking: &Marking) -> Tried<bool> {
     let Marking { handle, reader, .. } = marking;
-    let versions = (stock(db, handle)?.version, reading(db, handle, reader)?.version);
+    let versions = (stock(db, handle)?.version, kept_reading(db, handle, reader.as_str())?.version);
     Ok(versions == marking.decided_upon)
 }
 
 pub(super) fn mark(db: &Connection, marking: &Marking) -> Tried<()> {
     let Marking { handle, reader, reading, marks, .. } = marking;
-    put_reading(db, handle, reader.as_str(), reading)?;
+    // What the reader did with items that are gone is still to be taken off what is kept.
+    let leaving = leaving_marks(db, handle, &leaving_of(db, handle)?, reader.as_str())?;
+    let kept = leaving.into_iter().fold(*reading, Reading::with);
+    put_reading(db, handle, reader.as_str(), &kept)?;
     let mut statement = db.prepare_cached(statements::PUT_INBOX_MARK)?;
     for (number, Mark { seen_at, read_at, archived_at, was_read }) in marks {
         let millis = |time: &Option<Timestamp>| time.map(Timestamp::as_millis);
@@ -175,43 +160,171 @@ pub(super) fn put_item(db: &Connection, item: &Item) -> Tried<()> {
     put_stock(db, &item.handle, &stock)
 }
 
-/// Forgets items, by age and then by their own end, until `limit` rows are gone, and answers how many
-/// items those were.
-pub(super) fn forget_items(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
-    let (before, ended_by) = (cutoffs.items_before.as_millis(), cutoffs.items_ended_by.as_millis());
-    let mut old = numbers(db, statements::OLD_INBOX_ITEMS, params![before, limit])?;
-    old.extend(numbers(db, statements::ENDED_INBOX_ITEMS, params![ended_by, before, limit])?);
-    let (mut rows, mut items) = (0, 0);
-    for (handle, number) in old {
-        if rows >= limit as usize {
-            break;
-        }
-        rows += forget_item(db, &handle, number)?;
-        items += 1;
+/// A page of items, of a bounded part of the inbox.
+fn items(
+    db: &Connection,
+    handle: &Handle,
+    reader: &Reader,
+    filter: &ItemFilter,
+    page: PageRequest,
+) -> Tried<Page<Marked>> {
+    let Some(top) = newest_below(db, handle, number_at(page.before))? else {
+        return Ok(Page { items: Vec::new(), next: None });
+    };
+    let floor = top.saturating_sub(LOOKED_AT_MAX - 1);
+    let mut statement = db.prepare_cached(statements::INBOX_ITEMS)?;
+    let asked = params![
+        reader.as_str(),
+        handle.as_str(),
+        top as i64,
+        floor as i64,
+        filter.item_type.as_ref().map(EventType::as_str),
+        filter.unread,
+        filter.archived,
+        page.limit + 1,
+    ];
+    let found = statement.query_and_then(asked, |row| marked(row, handle))?.collect::<Tried<Vec<_>>>()?;
+    let mut found = Page::cut(found, page.limit, |marked: &Marked| position(marked.number));
+    if found.next.is_none() {
+        found.next = newest_below(db, handle, floor)?.map(position_at);
     }
-    Ok(items)
+    Ok(found)
 }
 
+/// The unread items of a bounded part of the inbox.
+fn unread(
+    db: &Connection,
+    handle: &Handle,
+    reader: &Reader,
+    until: Timestamp,
+    after: u64,
+    limit: u32,
+) -> Tried<Unread> {
+    let Some(first) = oldest_above(db, handle, after)? else { return Ok(Unread::default()) };
+    let top = first.saturating_add(LOOKED_AT_MAX - 1);
+    let mut statement = db.prepare_cached(statements::INBOX_UNREAD)?;
+    let asked = params![reader.as_str(), handle.as_str(), first as i64, top as i64, until.as_millis(), limit];
+    let marks = statement.query_and_then(asked, |row| {
+        let number: i64 = row.get(0)?;
+        Ok((number as u64, mark_in(row, 1)?))
+    })?;
+    let marks: Vec<(u64, Mark)> = marks.collect::<Tried<_>>()?;
+    let further = match marks.last() {
+        Some((last, _)) if marks.len() == limit as usize => Some(*last),
+        _ => oldest_above(db, handle, top)?.map(|_| top),
+    };
+    Ok(Unread { marks, further })
+}
+
+fn newest_below(db: &Connection, handle: &Handle, number: u64) -> Tried<Option<u64>> {
+    let mut statement = db.prepare_cached(statements::NEWEST_INBOX_ITEM_BELOW)?;
+    let found: Option<i64> =
+        statement.query_row(params![handle.as_str(), number as i64], |row| row.get(0)).optional()?;
+    Ok(found.map(|number| number as u64))
+}
+
+fn oldest_above(db: &Connection, handle: &Handle, number: u64) -> Tried<Option<u64>> {
+    let asked = params![handle.as_str(), number as i64, 1];
+    let found = numbers(db, statements::OLDEST_INBOX_ITEMS_ABOVE, asked)?;
+    Ok(found.first().map(|(_, number)| *number as u64))
+}
+
+/// Forgets items, by age, by their own end, and those of inboxes that hold too much. An item goes at
+/// once and for everybody; its marks go with it for as long as there is room for them in the batch, and
+/// the others begin the next one. At most `limit` rows go, items and marks together; answers how many of
+/// each went.
+pub(super) fn forget_items(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<(u64, u64)> {
+    let mut batch = Batch { left: limit, items: 0, marks: 0 };
+    for (handle, number) in numbers(db, statements::LEAVING_INBOX_ITEMS, params![limit])? {
+        batch.forget_marks(db, &handle, number)?;
+    }
+    let (before, ended_by) = (cutoffs.items_before.as_millis(), cutoffs.items_ended_by.as_millis());
+    batch.forget(db, numbers(db, statements::OLD_INBOX_ITEMS, params![before, batch.left])?)?;
+    let ended = numbers(db, statements::ENDED_INBOX_ITEMS, params![ended_by, before, batch.left])?;
+    batch.forget(db, ended)?;
+    if let Some(most) = cutoffs.items_max {
+        let most = most.min(i64::MAX as u64) as i64;
+        for (handle, items) in numbers(db, statements::OVERFULL_INBOXES, params![most, batch.left])? {
+            let beyond = (items - most).min(i64::from(batch.left));
+            let oldest = params![handle.as_str(), 0, beyond];
+            batch.forget(db, numbers(db, statements::OLDEST_INBOX_ITEMS_ABOVE, oldest)?)?;
+        }
+    }
+    Ok((batch.items, batch.marks))
+}
+
+/// Handles, each with a number.
 fn numbers(db: &Connection, sql: &str, asked: impl Params) -> Tried<Vec<(Handle, i64)>> {
     let mut statement = db.prepare_cached(sql)?;
     let rows = statement.query_and_then(asked, |row| Ok((row::handle(row, 0)?, row.get(1)?)))?;
     rows.collect()
 }
 
-/// Forgets one item for everybody, and answers how many rows went with it.
-fn forget_item(db: &Connection, handle: &Handle, number: i64) -> Tried<usize> {
-    let key = params![handle.as_str(), number];
-    let mut marks = db.prepare_cached(statements::INBOX_MARKS_OF_ITEM)?;
-    let marks = marks.query_and_then(key, |row| Ok((row.get(0)?, mark_in(row, 1)?)))?;
-    let marks: Vec<(String, Mark)> = marks.collect::<Tried<_>>()?;
-    for (reader, mark) in &marks {
-        let reading = reading_of(db, handle, reader)?.without(*mark);
-        put_reading(db, handle, reader, &reading)?;
+/// What may still go in one transaction, and what went.
+struct Batch {
+    left: u32,
+    items: u64,
+    marks: u64,
+}
+
+impl Batch {
+    fn forget(&mut self, db: &Connection, old: Vec<(Handle, i64)>) -> Tried<()> {
+        for (handle, number) in old {
+            if self.left == 0 {
+                break;
+            }
+            db.prepare_cached(statements::FORGET_INBOX_ITEM)?.execute(params![handle.as_str(), number])?;
+            put_stock(db, &handle, &stock(db, &handle)?.without(1))?;
+            (self.left, self.items) = (self.left - 1, self.items + 1);
+            self.forget_marks(db, &handle, number)?;
+        }
+        Ok(())
     }
-    db.prepare_cached(statements::FORGET_INBOX_MARKS)?.execute(key)?;
-    db.prepare_cached(statements::FORGET_INBOX_ITEM)?.execute(key)?;
-    put_stock(db, handle, &stock(db, handle)?.without(1))?;
-    Ok(1 + marks.len())
+
+    /// Forgets marks of an item that is gone, and remembers it if some are left.
+    fn forget_marks(&mut self, db: &Connection, handle: &Handle, number: i64) -> Tried<()> {
+        let mut found = marks_of(db, handle, number, self.left.saturating_add(1))?;
+        let is_all = found.len() <= self.left as usize;
+        found.truncate(self.left as usize);
+        for (reader, mark) in &found {
+            let kept = kept_reading(db, handle, reader)?.without(*mark);
+            put_reading(db, handle, reader, &kept)?;
+            let key = params![handle.as_str(), reader, number];
+            db.prepare_cached(statements::FORGET_INBOX_MARK)?.execute(key)?;
+        }
+        self.left -= found.len() as u32;
+        self.marks += found.len() as u64;
+        let after = if is_all { statements::END_LEAVING } else { statements::BEGIN_LEAVING };
+        db.prepare_cached(after)?.execute(params![handle.as_str(), number])?;
+        Ok(())
+    }
+}
+
+fn marks_of(db: &Connection, handle: &Handle, number: i64, limit: u32) -> Tried<Vec<(String, Mark)>> {
+    let mut statement = db.prepare_cached(statements::INBOX_MARKS_OF_ITEM)?;
+    let asked = params![handle.as_str(), number, limit];
+    statement.query_and_then(asked, |row| Ok((row.get(0)?, mark_in(row, 1)?)))?.collect()
+}
+
+/// Removes what belongs to a handle, at most `limit` rows of each kind, and answers how many there were.
+/// Readers stay until nothing is left that their numbers count, and the inbox's own numbers for good.
+pub(super) fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<usize> {
+    let of_it = params![handle.as_str(), limit];
+    let items = db.prepare_cached(statements::CLEAR_INBOX_ITEMS)?.execute(of_it)?;
+    if items > 0 {
+        put_stock(db, handle, &stock(db, handle)?.without(items as u64))?;
+    }
+    let marks = db.prepare_cached(statements::CLEAR_INBOX_MARKS)?.execute(of_it)?;
+    if items + marks > 0 {
+        return Ok(items + marks);
+    }
+    db.prepare_cached(statements::CLEAR_INBOX_LEAVING)?.execute([handle.as_str()])?;
+    let mut statement = db.prepare_cached(statements::CLEAR_INBOX_READINGS)?;
+    let gone: Vec<Reading> = statement.query_and_then(of_it, reading_in)?.collect::<Tried<_>>()?;
+    if !gone.is_empty() {
+        put_stock(db, handle, &gone.iter().fold(stock(db, handle)?, Stock::outliving))?;
+    }
+    Ok(gone.len())
 }
 
 fn stock(db: &Connection, handle: &Handle) -> Tried<Stock> {
@@ -229,17 +342,49 @@ fn put_stock(db: &Connection, handle: &Handle, stock: &Stock) -> Tried<()> {
     Ok(())
 }
 
-fn reading(db: &Connection, handle: &Handle, reader: &Reader) -> Tried<Reading> {
-    reading_of(db, handle, reader.as_str())
+/// How far a reader is.
+fn reading(db: &Connection, handle: &Handle, reader: &str) -> Tried<Reading> {
+    reading_beside(db, handle, &leaving_of(db, handle)?, reader)
 }
 
-fn reading_of(db: &Connection, handle: &Handle, reader: &str) -> Tried<Reading> {
+fn readings(db: &Connection, handle: &Handle, readers: &[Reader]) -> Tried<Vec<Reading>> {
+    let leaving = leaving_of(db, handle)?;
+    readers.iter().map(|reader| reading_beside(db, handle, &leaving, reader.as_str())).collect()
+}
+
+fn reading_beside(db: &Connection, handle: &Handle, leaving: &[i64], reader: &str) -> Tried<Reading> {
+    let kept = kept_reading(db, handle, reader)?;
+    Ok(leaving_marks(db, handle, leaving, reader)?.into_iter().fold(kept, Reading::without))
+}
+
+/// The numbers of items that are gone, and whose marks are not all gone: mostly none.
+fn leaving_of(db: &Connection, handle: &Handle) -> Tried<Vec<i64>> {
+    let mut statement = db.prepare_cached(statements::LEAVING_OF_INBOX)?;
+    let numbers = statement.query_map([handle.as_str()], |row| row.get(0))?;
+    Ok(numbers.collect::<Result<_, _>>()?)
+}
+
+fn leaving_marks(db: &Connection, handle: &Handle, leaving: &[i64], reader: &str) -> Tried<Vec<Mark>> {
+    let mut marks = Vec::new();
+    for number in leaving {
+        let mut statement = db.prepare_cached(statements::INBOX_MARK)?;
+        let mut found =
+            statement.query_and_then(params![handle.as_str(), reader, number], |row| mark_in(row, 0))?;
+        marks.extend(found.next().transpose()?);
+    }
+    Ok(marks)
+}
+
+/// A reader's numbers as they are kept: those of items that are leaving count.
+fn kept_reading(db: &Connection, handle: &Handle, reader: &str) -> Tried<Reading> {
     let mut statement = db.prepare_cached(statements::INBOX_READING)?;
-    let reading = statement.query_row(params![handle.as_str(), reader], |row| {
-        let numbers: (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Reading { version: numbers.0 as u64, read: numbers.1 as u64, seen: numbers.2 as u64 })
-    });
-    Ok(reading.optional()?.unwrap_or_default())
+    let mut found = statement.query_and_then(params![handle.as_str(), reader], reading_in)?;
+    Ok(found.next().transpose()?.unwrap_or_default())
+}
+
+fn reading_in(row: &Row<'_>) -> Tried<Reading> {
+    let numbers: (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    Ok(Reading { version: numbers.0 as u64, read: numbers.1 as u64, seen: numbers.2 as u64 })
 }
 
 fn put_reading(db: &Connection, handle: &Handle, reader: &str, reading: &Reading) -> Tried<()> {

@@ -201,6 +201,7 @@ mod tests {
         (19, "context_store", 15_762_631_485_090_419_999),
         (20, "reports", 6_286_605_477_483_048_590),
         (26, "strangers_reports", 11_651_830_198_056_972_636),
+        (24, "inbox_bounds", 12_806_719_872_267_145_083),
     ];
 
     /// A store says by name and checksum which steps it has seen, and is refused where one of them is

@@ -23,13 +23,15 @@ use crate::upkeep::{Census, Forgotten, Upkeep};
 impl Upkeep for SqliteStore {
     async fn forget(&self, cutoffs: Cutoffs, limit: u32) -> Result<Forgotten, StoreError> {
         self.write(move |db| {
+            let (items, marks) = forget_items(db, cutoffs, limit)?;
             Ok(Forgotten {
                 deliveries: forget_deliveries(db, cutoffs, limit)?,
                 events: forget_events(db, cutoffs, limit)?,
                 keys: forget_keys(db, cutoffs, limit)?,
                 replays: forget_replays(db, cutoffs, limit)?,
                 tallies: forget_tallies(db, cutoffs, limit)?,
-                items: forget_items(db, cutoffs, limit)?,
+                items,
+                marks,
                 signals: forget_signals(db, cutoffs, limit)?,
                 cooldowns: forget_cooldowns(db, cutoffs, limit)?,
                 voice_notes: forget_voice_notes(db, cutoffs, limit)?,
