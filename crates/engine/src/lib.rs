@@ -99,7 +99,7 @@ use catalogs::Catalogs;
 use dispatcher::DispatcherLoop;
 use dispatcher::inbox::DispatcherHandle;
 use endings::Removals;
-use inbox::live::InboxLive;
+use inbox::live::{InboxLive, StreamLimits};
 use lanes::Lanes;
 use live::Live;
 use once::Repeats;
@@ -170,6 +170,8 @@ pub struct Settings {
     pub retry_waits_percent: u32,
     /// How much may be uploaded.
     pub voice_notes: VoiceNoteLimits,
+    /// How many may listen to inboxes.
+    pub inbox_streams: StreamLimits,
 }
 
 impl Default for Settings {
@@ -182,6 +184,7 @@ impl Default for Settings {
             retention: Retention::default(),
             retry_waits_percent: 100,
             voice_notes: VoiceNoteLimits::default(),
+            inbox_streams: StreamLimits::default(),
         }
     }
 }
@@ -303,7 +306,13 @@ impl Engine {
         let lanes = Lanes::new(snapshots.clone(), dispatcher.clone(), removals.clone());
         let outages = Outages::load(store.clone()).await?;
         let live = Live::new(clock.clone(), tasks.stopped());
-        let inbox_live = InboxLive::new(store.clone(), clock.clone(), tasks.stopped());
+        let inbox_live = InboxLive::new(
+            store.clone(),
+            clock.clone(),
+            settings.inbox_streams,
+            metrics.clone(),
+            tasks.stopped(),
+        );
         let counters = Arc::new(Counters::new(store.clone()));
         let failures = Failures::default();
         let catalogs = Catalogs::new(store.clone());
@@ -350,7 +359,7 @@ impl Engine {
             deliveries: Deliveries::new(desk.clone()),
             replays: replays.clone(),
             context_store: context_store.clone(),
-            inbox: Inbox::new(desk.clone(), inbox_live.clone()),
+            inbox: Inbox::new(desk.clone(), inbox_live.clone(), metrics.clone()),
             live,
             audit: AuditTrail::new(desk.clone()),
             handles: handles.clone(),

@@ -82,6 +82,9 @@ pub struct Metrics {
     group_seconds: Histogram,
     rate_limited: Family<ClassLabel, Counter>,
     mail_notices: Family<WhatLabel, Counter>,
+    items: Counter,
+    inbox_streams: Gauge,
+    resyncs: Counter,
 }
 
 impl Default for Metrics {
@@ -120,6 +123,9 @@ impl Metrics {
             group_seconds: Histogram::new(commits),
             rate_limited: Family::default(),
             mail_notices: Family::default(),
+            items: Counter::default(),
+            inbox_streams: Gauge::default(),
+            resyncs: Counter::default(),
         };
         metrics.register();
         metrics
@@ -146,9 +152,18 @@ impl Metrics {
         register(r, figures::COMMIT_SECONDS, self.group_seconds.clone());
         register(r, figures::RATE_LIMITED, self.rate_limited.clone());
         register(r, figures::MAIL_NOTICES, self.mail_notices.clone());
+        self.register_rooms();
+        let r = &mut self.registry;
         register(r, figures::BUILD, self.build.clone());
         self.build.get_or_create(&VersionLabel { version: env!("CARGO_PKG_VERSION") }).set(1);
         self.process.register_collector(Box::new(process::Process));
+    }
+
+    fn register_rooms(&mut self) {
+        let r = &mut self.registry;
+        register(r, figures::ITEMS, self.items.clone());
+        register(r, figures::INBOX_STREAMS, self.inbox_streams.clone());
+        register(r, figures::RESYNCS, self.resyncs.clone());
     }
 
     /// The text that a scraper reads.
@@ -175,6 +190,19 @@ impl Metrics {
     /// A provider told what became of a mail.
     pub fn mail_noticed(&self, what: &'static str) {
         self.mail_notices.get_or_create(&WhatLabel { what }).inc();
+    }
+
+    pub(crate) fn item_posted(&self) {
+        self.items.inc();
+    }
+
+    pub(crate) fn resynced(&self) {
+        self.resyncs.inc();
+    }
+
+    /// How many streams of inboxes are open. To be called when somebody asks for the figures.
+    pub fn inbox_streams(&self, count: usize) {
+        self.inbox_streams.set(count as i64);
     }
 
     pub(crate) fn accepted(&self, events: usize, deliveries: usize) {
@@ -276,6 +304,9 @@ mod tests {
         metrics.spans_dropped(8);
         metrics.rate_limited("read");
         metrics.mail_noticed("bounced");
+        metrics.item_posted();
+        metrics.inbox_streams(5);
+        metrics.resynced();
         metrics.committed(6, Duration::from_millis(1));
         metrics
     }

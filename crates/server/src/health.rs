@@ -62,6 +62,7 @@ async fn ready(State(engine): State<Arc<Engine>>) -> Response {
 
 async fn metrics(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
     engine.metrics.listeners(engine.live.listeners());
+    engine.metrics.inbox_streams(engine.inbox.listeners());
     ([(CONTENT_TYPE, OPEN_METRICS)], engine.metrics.encode())
 }
 

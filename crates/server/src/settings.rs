@@ -20,6 +20,7 @@ use angarium_domain::retention::Retention;
 use angarium_domain::sns::TopicArn;
 use angarium_domain::voice_note::Quota;
 use angarium_engine::VoiceNoteLimits;
+use angarium_engine::inbox_live::StreamLimits;
 use angarium_store::blobs::Blobs;
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -236,6 +237,10 @@ sections! {
         app_schemes: Vec<AppScheme> = Vec::new();
         /// How many items one inbox keeps; beyond it the oldest go, within a minute.
         items_max: u64 = of_the_engine().retention.inbox_items_max, within 1..=10_000_000;
+        /// How many of `listen.connections_max` may be streams of inboxes: each is a connection for as long as it is open, and the rest is for everything else.
+        streams_percent: u32 = 50, within 1..=90;
+        /// Streams at a time of one handle's inbox.
+        streams_per_handle_max: usize = of_the_engine().inbox_streams.per_handle_max, within 1..=1_000_000;
     }
 
     /// Voice notes, and where their files are; [voice-notes.md](voice-notes.md) tells of them.
@@ -507,8 +512,17 @@ impl Settings {
                     bytes_max: self.voice.bytes_per_handle_max,
                 },
             },
+            inbox_streams: StreamLimits {
+                all_max: self.streams_max(),
+                per_handle_max: self.inbox.streams_per_handle_max,
+            },
             ..angarium_engine::Settings::default()
         }
+    }
+
+    /// How many streams of inboxes there may be: some connections are always left for others.
+    fn streams_max(&self) -> usize {
+        (self.listen.connections_max * self.inbox.streams_percent as usize / 100).max(1)
     }
 
     /// Where the files of voice notes are.

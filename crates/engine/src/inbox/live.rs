@@ -2,7 +2,8 @@
 //!
 //! The store is the record: items have numbers without gaps, and a listener that was away, or is too
 //! slow, goes on from its number. Where somebody listens, one task reads what is new, once for all of
-//! them, and puts it into a short ring. Where nobody does, an item costs a look at a number.
+//! them, and puts it into a short ring; what one reader did is read for that reader alone, and wakes
+//! nobody else. Where nobody listens, an item costs a look at a number.
 
 mod room;
 
@@ -12,19 +13,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use angarium_domain::handle::Handle;
-use angarium_domain::inbox::{Counts, Item, Reader, Reading, Stock};
+use angarium_domain::inbox::{Counts, Item, Reader};
 use angarium_store::{Store, StoreError};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::live::TooManyListeners;
+use crate::metrics::Metrics;
 use room::Room;
 
 /// The most listeners of one reader: windows and devices of one person.
 pub const LISTENERS_PER_READER_MAX: usize = 10;
-/// The most listeners in all: each is a connection and a task.
-pub const INBOX_LISTENERS_MAX: usize = 10_000;
 /// How many items a listener may have missed and still be told of each (contract 6).
 pub const MISSED_MAX: u64 = 1_000;
 /// For how long a listener may have been away and still be told of each.
@@ -33,6 +34,31 @@ pub const AWAY_MAX: Duration = Duration::from_hours(24);
 const BATCH: u32 = 50;
 /// How long the teller waits before it asks a store again that could not be read.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How many may listen. Each listener is a connection and a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// In all.
+    pub all_max: usize,
+    /// To one inbox: no handle takes the streams of all others.
+    pub per_handle_max: usize,
+}
+
+impl Default for StreamLimits {
+    /// 2,048 in all, of which 1,000 to one inbox.
+    fn default() -> StreamLimits {
+        StreamLimits { all_max: 2_048, per_handle_max: 1_000 }
+    }
+}
+
+/// For whom something is new.
+#[derive(Debug, Clone)]
+enum Whose {
+    /// Items came, or went.
+    Everybody,
+    /// These readers did something.
+    Readers(HashSet<Reader>),
+}
 
 /// An item on its way to listeners.
 pub struct Told {
@@ -47,9 +73,11 @@ pub struct Told {
 struct Tidings {
     /// The number after which items were looked for.
     after: u64,
-    stock: Stock,
-    readings: HashMap<Reader, Reading>,
+    /// The number of the newest item there ever was.
+    last: u64,
     items: Vec<Arc<Told>>,
+    /// That the inbox could not be read, instead of all this.
+    is_gap: bool,
 }
 
 /// What a listener hears, each with the number to go on from.
@@ -70,6 +98,8 @@ pub(crate) struct InboxLive {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    limits: StreamLimits,
+    metrics: Arc<Metrics>,
     stopped: CancellationToken,
 }
 
@@ -79,8 +109,8 @@ struct Shared {
     listeners: AtomicUsize,
     /// Handles that somebody listens to. Shared, because listeners come and go on every thread.
     rooms: Mutex<HashMap<Handle, Arc<Room>>>,
-    /// Handles in which something is new. Shared, because every write may say so.
-    news: Mutex<HashSet<Handle>>,
+    /// Handles in which something is new, and for whom. Shared, because every write may say so.
+    news: Mutex<HashMap<Handle, Whose>>,
     ring: Notify,
 }
 
@@ -90,11 +120,14 @@ pub struct InboxListener {
     handle: Handle,
     reader: Reader,
     room: Arc<Room>,
-    next: watch::Receiver<u64>,
+    /// Changes whenever there is something for this reader.
+    news: watch::Receiver<()>,
     /// The next place in the room's ring.
     place: u64,
     /// The number of the last item that it was told of.
     number: u64,
+    /// The newest counts of its reader.
+    counts: Counts,
     /// The version of the last counts that it was told.
     version: Option<u64>,
     /// Whether the store has what it was not told.
@@ -106,8 +139,19 @@ pub struct InboxListener {
 }
 
 impl InboxLive {
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stopped: CancellationToken) -> InboxLive {
-        InboxLive { shared: Arc::default(), store, clock, stopped }
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        limits: StreamLimits,
+        metrics: Arc<Metrics>,
+        stopped: CancellationToken,
+    ) -> InboxLive {
+        InboxLive { shared: Arc::default(), store, clock, limits, metrics, stopped }
+    }
+
+    /// How many listen.
+    pub(crate) fn listeners(&self) -> usize {
+        self.shared.listeners.load(Ordering::Relaxed)
     }
 
     /// Begins to listen: from now on, or from after an item's number. If that is too long ago, or no
@@ -120,31 +164,29 @@ impl InboxLive {
     ) -> Result<InboxListener, ListenError> {
         let mut listener = self.enter(handle, reader)?;
         let from = if let After::Number(number) = after { number } else { u64::MAX };
-        let first = self.read(handle, from, vec![reader.clone()]).await?;
-        listener.begin(after, first);
+        let (first, counts) = self.read_for(handle, from, reader).await?;
+        listener.begin(after, first, counts);
         Ok(listener)
     }
 
     fn enter(&self, handle: &Handle, reader: &Reader) -> Result<InboxListener, TooManyListeners> {
         let mut rooms = self.rooms();
-        if self.shared.listeners.load(Ordering::Relaxed) >= INBOX_LISTENERS_MAX {
-            return Err(TooManyListeners { limit: INBOX_LISTENERS_MAX, whose: "in all" });
+        let StreamLimits { all_max, per_handle_max } = self.limits;
+        if self.listeners() >= all_max {
+            return Err(TooManyListeners { limit: all_max, whose: "in all" });
         }
-        let room = rooms.entry(handle.clone()).or_default();
-        if !room.enter(reader, LISTENERS_PER_READER_MAX) {
-            return Err(TooManyListeners { limit: LISTENERS_PER_READER_MAX, whose: "of this reader" });
-        }
+        let room = rooms.entry(handle.clone()).or_default().clone();
+        let (news, place) = room.enter(reader, per_handle_max)?;
         self.shared.listeners.fetch_add(1, Ordering::Relaxed);
-        let next = room.subscribe();
-        let place = *next.borrow();
         Ok(InboxListener {
             live: self.clone(),
             handle: handle.clone(),
             reader: reader.clone(),
-            room: room.clone(),
-            next,
+            room,
+            news,
             place,
             number: 0,
+            counts: Counts::default(),
             version: None,
             is_behind: false,
             queue: VecDeque::new(),
@@ -154,8 +196,21 @@ impl InboxLive {
 
     /// Something in an inbox may be new: it is looked at soon.
     pub(crate) fn look(&self, handle: &Handle) {
-        if self.shared.listeners.load(Ordering::Relaxed) > 0 {
-            self.shared.news.lock().unwrap_or_else(PoisonError::into_inner).insert(handle.clone());
+        self.note(handle, Whose::Everybody);
+    }
+
+    /// A reader did something in an inbox: whoever listens as that reader hears of it soon.
+    pub(crate) fn look_for(&self, handle: &Handle, reader: &Reader) {
+        self.note(handle, Whose::Readers(HashSet::from([reader.clone()])));
+    }
+
+    fn note(&self, handle: &Handle, whose: Whose) {
+        if self.listeners() > 0 {
+            let mut news = self.shared.news.lock().unwrap_or_else(PoisonError::into_inner);
+            match news.get_mut(handle) {
+                Some(known) => known.add(whose),
+                None => drop(news.insert(handle.clone(), whose)),
+            }
             self.shared.ring.notify_one();
         }
     }
@@ -168,50 +223,115 @@ impl InboxLive {
         }
     }
 
-    /// Tells whatever is new, for as long as the engine runs.
+    /// Tells whatever is new, for as long as the engine runs. An inbox that cannot be read is asked again
+    /// a while later, and keeps nobody else waiting.
     pub(crate) async fn run(self) {
+        let mut later: Vec<(Handle, Whose)> = Vec::new();
+        let mut again = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 () = self.stopped.cancelled() => return,
+                () = tokio::time::sleep_until(again), if !later.is_empty() => {
+                    for (handle, whose) in later.drain(..) {
+                        self.note(&handle, whose);
+                    }
+                }
                 () = self.shared.ring.notified() => {}
             }
             let news = std::mem::take(&mut *self.shared.news.lock().unwrap_or_else(PoisonError::into_inner));
-            for handle in news {
-                if let Err(error) = self.tell(&handle).await {
+            for (handle, whose) in news {
+                let told = tokio::select! {
+                    biased;
+                    () = self.stopped.cancelled() => return,
+                    told = self.tell(&handle, &whose) => told,
+                };
+                if let Err(error) = told {
                     tracing::warn!(%error, %handle, "an inbox could not be read; its listeners hear of it later");
-                    tokio::time::sleep(AGAIN).await;
-                    self.look(&handle);
+                    if later.is_empty() {
+                        again = Instant::now() + AGAIN;
+                    }
+                    later.push((handle, whose));
                 }
             }
         }
     }
 
-    async fn tell(&self, handle: &Handle) -> Result<(), StoreError> {
+    /// Tells what is new in one inbox: as much as is read at a time, so that every inbox has its turn.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store that end by themselves. Of others its listeners are told that something is
+    /// missing, and hear more with what comes next.
+    async fn tell(&self, handle: &Handle, whose: &Whose) -> Result<(), StoreError> {
         let Some(room) = self.rooms().get(handle).cloned() else { return Ok(()) };
-        loop {
-            let tidings = self.read(handle, room.last(), room.readers()).await?;
-            let is_all = tidings.is_all();
-            room.push(tidings);
-            if is_all {
+        let readers = match whose {
+            Whose::Everybody => room.readers(),
+            Whose::Readers(readers) => room.listening(readers),
+        };
+        if readers.is_empty() {
+            return Ok(());
+        }
+        let (tidings, counts) = match self.read(handle, room.last(), readers).await {
+            Ok(read) => read,
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, %handle, "an inbox makes no sense; its listeners are told to look at it");
+                room.lose();
                 return Ok(());
             }
+            Err(error) => return Err(error),
+        };
+        let is_all = tidings.is_all();
+        match whose {
+            Whose::Readers(_) if tidings.items.is_empty() => room.count(counts),
+            // Items are news to all of them.
+            Whose::Readers(_) => self.look(handle),
+            Whose::Everybody => {
+                room.push(tidings, counts);
+                if !is_all {
+                    self.look(handle);
+                }
+            }
         }
+        Ok(())
     }
 
-    async fn read(&self, handle: &Handle, after: u64, readers: Vec<Reader>) -> Result<Tidings, StoreError> {
+    async fn read_for(
+        &self,
+        handle: &Handle,
+        after: u64,
+        reader: &Reader,
+    ) -> Result<(Tidings, Counts), StoreError> {
+        let (tidings, mut counts) = self.read(handle, after, vec![reader.clone()]).await?;
+        Ok((tidings, counts.remove(reader).expect("it was asked for")))
+    }
+
+    async fn read(
+        &self,
+        handle: &Handle,
+        after: u64,
+        readers: Vec<Reader>,
+    ) -> Result<(Tidings, HashMap<Reader, Counts>), StoreError> {
         let news = self.store.news(handle, after.min(i64::MAX as u64), BATCH, readers.clone()).await?;
         let told = |(number, item)| Arc::new(Told { number, item, text: OnceLock::new() });
-        Ok(Tidings {
-            after,
-            stock: news.stock,
-            readings: readers.into_iter().zip(news.readings).collect(),
-            items: news.items.into_iter().map(told).collect(),
-        })
+        let items = news.items.into_iter().map(told).collect();
+        let counts = news.readings.iter().map(|reading| reading.counts(&news.stock));
+        let tidings = Tidings { after, last: news.stock.last, items, is_gap: false };
+        Ok((tidings, readers.into_iter().zip(counts).collect()))
     }
 
     fn rooms(&self) -> MutexGuard<'_, HashMap<Handle, Arc<Room>>> {
         self.shared.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Whose {
+    fn add(&mut self, more: Whose) {
+        match (&mut *self, more) {
+            (Whose::Everybody, _) => {}
+            (Whose::Readers(_), Whose::Everybody) => *self = Whose::Everybody,
+            (Whose::Readers(known), Whose::Readers(more)) => known.extend(more),
+        }
     }
 }
 
@@ -261,6 +381,9 @@ impl InboxListener {
                 return None;
             }
             if let Some(heard) = self.queue.pop_front() {
+                if matches!(heard, InboxHeard::Gap(_)) {
+                    self.live.metrics.resynced();
+                }
                 self.told = Some(heard.reached());
                 return Some(heard);
             }
@@ -276,11 +399,10 @@ impl InboxListener {
                 }
                 continue;
             }
-            let place = self.place;
             tokio::select! {
                 biased;
                 () = stopped.cancelled() => return None,
-                waited = self.next.wait_for(|next| *next > place) => drop(waited.ok()?),
+                changed = self.news.changed() => changed.ok()?,
                 () = &mut patience => return Some(InboxHeard::Nothing(self.number)),
             }
             self.look();
@@ -289,20 +411,28 @@ impl InboxListener {
 
     /// Takes in what the ring has, or notices that the ring has moved on.
     fn look(&mut self) {
-        match self.room.at(self.place) {
+        let (tidings, counts) = self.room.since(self.place, &self.reader);
+        self.hear(counts);
+        match tidings {
             Ok(tidings) => {
-                self.place += 1;
-                self.take(&tidings);
+                self.place += tidings.len() as u64;
+                for tidings in tidings {
+                    self.take(&tidings);
+                }
             }
             Err(place) => {
                 self.place = place;
                 self.is_behind = true;
             }
         }
+        if !self.is_behind {
+            self.tell_counts();
+        }
     }
 
-    fn begin(&mut self, after: After, mut first: Tidings) {
-        let last = first.stock.last;
+    fn begin(&mut self, after: After, mut first: Tidings, counts: Counts) {
+        self.counts = counts;
+        let last = first.last;
         self.room.begin_at(last);
         self.number = match after {
             After::Number(number) if !self.is_lost(number, &first) => {
@@ -325,10 +455,11 @@ impl InboxListener {
     /// Reads from the store what the ring has no more.
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         self.place = self.room.end();
-        let mut news = self.live.read(&self.handle, self.number, vec![self.reader.clone()]).await?;
+        let (mut news, counts) = self.live.read_for(&self.handle, self.number, &self.reader).await?;
+        self.hear(Some(counts));
         self.is_behind = false;
         if self.is_lost(self.number, &news) {
-            self.number = news.stock.last;
+            self.number = news.last;
             news.after = self.number;
             self.queue.push_back(InboxHeard::Gap(self.number));
         }
@@ -340,34 +471,45 @@ impl InboxListener {
     fn is_lost(&self, number: u64, news: &Tidings) -> bool {
         let oldest = self.live.clock.now().saturating_sub(AWAY_MAX);
         let is_old = news.items.first().is_some_and(|told| told.item.created_at < oldest);
-        number > news.stock.last || news.stock.last - number > MISSED_MAX || is_old
+        number > news.last || news.last - number > MISSED_MAX || is_old
     }
 
     /// Takes in what was read for this listener alone: behind a full batch there may be more.
     fn take_own(&mut self, news: &Tidings) {
         self.take(news);
+        self.tell_counts();
         self.is_behind |= !news.is_all();
     }
 
-    /// Takes in what is new to this listener, in the order in which it happened.
+    /// Takes in items that are new to this listener, in the order in which they came.
     fn take(&mut self, tidings: &Tidings) {
-        // Tidings without the reader were read before the listener came.
-        let Some(reading) = tidings.readings.get(&self.reader) else { return };
+        if tidings.is_gap {
+            self.queue.push_back(InboxHeard::Gap(self.number));
+            return;
+        }
         if tidings.after > self.number {
             self.is_behind = true;
             return;
         }
-        let counts = reading.counts(&tidings.stock);
         for told in tidings.items.iter().filter(|told| told.number > self.number) {
-            self.queue.push_back(InboxHeard::Item(told.clone(), counts));
+            self.queue.push_back(InboxHeard::Item(told.clone(), self.counts));
+            self.version = Some(self.counts.version);
         }
-        let has_items = tidings.items.iter().any(|told| told.number > self.number);
         self.number = self.number.max(tidings.reached());
-        if self.version.is_none_or(|version| version < counts.version) {
-            self.version = Some(counts.version);
-            if !has_items {
-                self.queue.push_back(InboxHeard::Counts(self.number, counts));
-            }
+    }
+
+    /// Counts of the reader that may be newer.
+    fn hear(&mut self, counts: Option<Counts>) {
+        if let Some(newer) = counts.filter(|counts| counts.version > self.counts.version) {
+            self.counts = newer;
+        }
+    }
+
+    /// Tells counts that came without an item.
+    fn tell_counts(&mut self) {
+        if self.version.is_none_or(|version| version < self.counts.version) {
+            self.version = Some(self.counts.version);
+            self.queue.push_back(InboxHeard::Counts(self.number, self.counts));
         }
     }
 }
@@ -391,7 +533,7 @@ impl Tidings {
     /// The number up to which everything is in them. What is not there any more was forgotten.
     fn reached(&self) -> u64 {
         let last_item = || self.items.last().map_or(0, |told| told.number);
-        if self.is_all() { self.stock.last } else { last_item() }
+        if self.is_all() { self.last } else { last_item() }
     }
 }
 

@@ -91,7 +91,7 @@ impl Inbox {
             ..Append::default()
         };
         let written = self.desk.store.append(append).await?;
-        self.live.look(&caller.handle);
+        self.live.look_for(&caller.handle, &Reader::new(&caller.actor));
         if let Written::Done(()) = written {
             self.desk.planner.announce(plan).await;
         }
@@ -150,7 +150,7 @@ impl Inbox {
         if let Some(after) = opened.found.further {
             if !append.beside.is_empty() {
                 self.desk.store.append(append).await?;
-                self.live.look(&caller.handle);
+                self.live.look_for(&caller.handle, &Reader::new(&caller.actor));
             }
             return Ok(Step::Done(Progress { after, items }));
         }
@@ -181,7 +181,7 @@ impl Inbox {
         }
         let append = Append { events, deliveries: plan.deliveries(), context, ..append };
         let written = self.desk.store.append(append).await?;
-        self.live.look(&caller.handle);
+        self.live.look_for(&caller.handle, &Reader::new(&caller.actor));
         if let Written::Done(()) = written {
             self.desk.planner.announce(plan).await;
         }

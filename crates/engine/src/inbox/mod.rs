@@ -20,9 +20,11 @@ use angarium_store::StoreError;
 use angarium_store::event_log::{Append, Beside};
 use angarium_store::inboxes::{ItemFilter, Marked, Opened};
 use angarium_store::page::{Page, PageRequest};
+use angarium_store::write::Written;
 
 use self::live::{After, InboxListener, InboxLive, ListenError};
 use crate::ids::new_id;
+use crate::metrics::Metrics;
 use crate::once::{Once, RepeatError, Reply};
 use crate::{Caller, DECISIONS_MAX, Desk};
 
@@ -86,11 +88,17 @@ pub enum InboxError {
 pub struct Inbox {
     desk: Desk,
     live: InboxLive,
+    metrics: Arc<Metrics>,
 }
 
 impl Inbox {
-    pub(crate) fn new(desk: Desk, live: InboxLive) -> Inbox {
-        Inbox { desk, live }
+    pub(crate) fn new(desk: Desk, live: InboxLive, metrics: Arc<Metrics>) -> Inbox {
+        Inbox { desk, live, metrics }
+    }
+
+    /// How many listen to inboxes.
+    pub fn listeners(&self) -> usize {
+        self.live.listeners()
     }
 
     /// Begins to listen to an inbox, as one reader of it.
@@ -159,6 +167,9 @@ impl Inbox {
         };
         let written = self.desk.store.append(append).await?;
         self.live.look(&caller.handle);
+        if let Written::Done(()) = written {
+            self.metrics.item_posted();
+        }
         Ok(once.reply(written, answer)?)
     }
 }

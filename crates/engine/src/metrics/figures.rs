@@ -109,6 +109,12 @@ figures! {
         "Requests answered 429";
     MAIL_NOTICES = Counter "mail_notices" by &[("what", NOTICES)],
         "What Amazon SES told of mails after it took them, by SNS";
+    ITEMS = Counter "inbox_items",
+        "Items posted to inboxes";
+    INBOX_STREAMS = Gauge "inbox_streams",
+        "Open streams of inboxes, of as many as `inbox.streams_percent` lets be";
+    RESYNCS = Counter "inbox_resyncs",
+        "Times that a listener was told that it missed items, and reads its inbox anew";
     BUILD = Gauge "build_info" by &[("version", "of this binary")],
         "1, with the version that runs";
     PROCESS_MEMORY = Gauge "process_resident_memory" in Bytes,

@@ -315,6 +315,15 @@ mod tests {
     }
 
     #[test]
+    fn streams_of_inboxes_leave_connections_for_others() {
+        let settings = of_file("[listen]\nconnections_max = 100", &[], &[]).expect("settings");
+        assert_eq!(settings.engine().inbox_streams.all_max, 50);
+        let file = "[listen]\nconnections_max = 200\n[inbox]\nstreams_percent = 90";
+        let settings = of_file(file, &[], &[]).expect("settings");
+        assert_eq!(settings.engine().inbox_streams.all_max, 180);
+    }
+
+    #[test]
     fn a_collector_is_an_address_and_a_ratio_is_a_part_of_all() {
         for (variable, text) in [
             ("ANGARIUM_TELEMETRY_OTLP_ENDPOINT", "127.0.0.1:4318"),

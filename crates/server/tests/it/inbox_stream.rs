@@ -300,6 +300,61 @@ async fn a_reader_has_so_many_streams_and_others_have_theirs() {
 }
 
 #[tokio::test]
+async fn an_inbox_has_so_many_streams_and_others_have_theirs() {
+    let world = World::with(|settings| settings.inbox.streams_per_handle_max = 2).await;
+    let person = |name: &str| named(&world, name, "acme", "CREATOR");
+    let mut hearings = vec![Hearing::of_inbox(&person("ann"), None).await];
+    hearings.push(Hearing::of_inbox(&person("bob"), None).await);
+    let refused = person("cid").get(STREAM).await;
+    refused.expect_problem(429, "rate_limited");
+    assert!(refused.text_of("message").contains("2 listeners of this handle"), "{}", refused.text);
+    Hearing::of_inbox(&world.person("beta", "OWNER"), None).await;
+    let figures = world.nobody().get("/metrics").await.text;
+    assert!(figures.lines().any(|line| line.starts_with("angarium_inbox_streams ")), "{figures}");
+    drop(hearings.pop());
+    eventually(|| async { Hearing::try_at(&person("cid"), STREAM, None).await }).await;
+}
+
+#[tokio::test]
+async fn all_streams_are_a_part_of_the_connections() {
+    let world = World::with(|settings| settings.listen.connections_max = 4).await;
+    let person = |name: &str, handle: &str| named(&world, name, handle, "CREATOR");
+    let _open = [
+        Hearing::of_inbox(&person("ann", "acme"), None).await,
+        Hearing::of_inbox(&person("bob", "beta"), None).await,
+    ];
+    let refused = person("cid", "gamma").get(STREAM).await;
+    refused.expect_problem(429, "rate_limited");
+    assert!(refused.text_of("message").contains("2 listeners in all"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn an_inbox_that_makes_no_sense_is_a_gap_to_its_listeners_and_nothing_to_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = on_disk(folder.path());
+    let service = angarium_server::service::Service::start(&settings).await.expect("a running service");
+    let world = World { service };
+    let (acme, beta) = (world.owner(), world.person("beta", "OWNER"));
+    let mut of_acme = Hearing::of_inbox(&acme, None).await;
+    let mut of_beta = Hearing::of_inbox(&beta, None).await;
+    of_acme.expect("counts").await;
+    of_beta.expect("counts").await;
+    let db = rusqlite::Connection::open(&settings.store.path).expect("the store");
+    db.busy_timeout(Duration::from_secs(10)).expect("a wait");
+    let breaks = "CREATE TRIGGER breaks_items AFTER INSERT ON inbox_items WHEN NEW.handle = 'acme'
+        BEGIN UPDATE inbox_items SET item_type = 'no type' WHERE rowid = NEW.rowid; END";
+    db.execute_batch(breaks).expect("SQL");
+    acme.put_item("broken").await;
+    assert_eq!(of_acme.told().await.0, "resync");
+    beta.put_item("whole").await;
+    assert_eq!(of_beta.expect("item").await["item"]["title"], "whole");
+    let figures = world.nobody().get("/metrics").await.text;
+    assert!(figures.lines().any(|line| line == "angarium_inbox_resyncs_total 1"), "{figures}");
+    drop((of_acme, of_beta));
+    world.service.stop().await;
+}
+
+#[tokio::test]
 async fn a_stopping_service_ends_streams_of_inboxes() {
     let world = World::start().await;
     let mut hearing = Hearing::of_inbox(&world.owner(), None).await;

@@ -19,7 +19,7 @@ use angarium_domain::handle::Handle;
 use angarium_domain::ids::ReplayId;
 use angarium_domain::retention::Retention;
 use angarium_domain::time::Timestamp;
-use angarium_engine::{Settings, VoiceNoteLimits};
+use angarium_engine::Settings;
 use angarium_store::event_log::EventFilter;
 use angarium_store::history::LogFilter;
 use angarium_store::memory::MemoryStore;
@@ -96,13 +96,13 @@ fn settings(chance: &mut Chance, calm: bool) -> Settings {
     }
     let attempts_in_flight_max = chance.within(4..=64) as usize;
     Settings {
-        voice_notes: VoiceNoteLimits::default(),
         attempts_in_flight_max,
         held_max: attempts_in_flight_max * 2,
         concurrency_per_subscription_max: chance.within(2..=16) as u32,
         lease: Duration::from_secs(chance.within(40..=90)),
         retention,
         retry_waits_percent: 100,
+        ..Settings::default()
     }
 }
 
