@@ -55,6 +55,7 @@ use angarium_channels::email::Mailer;
 use angarium_channels::library::Library;
 use angarium_channels::sns::SnsVerifier;
 use angarium_domain::access::Mode;
+use angarium_domain::chain::Room;
 use angarium_domain::handle::Handle;
 use angarium_domain::quota::Draw;
 use angarium_domain::retention::Retention;
@@ -65,7 +66,7 @@ use angarium_store::blobs::Blobs;
 use angarium_store::{Store, StoreError};
 
 pub use audit::AuditTrail;
-pub use chains::{ChainError, Chains, Decided, SignalsAccepted};
+pub use chains::{Asker, ChainError, Chains, Decided, SignalsAccepted, TooFast};
 pub use clock::Clock;
 pub use context_store::{ContextStore, Hit, NewSource, SourceError};
 pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
@@ -170,6 +171,8 @@ pub struct Settings {
     pub retry_waits_percent: u32,
     /// How much may be uploaded.
     pub voice_notes: VoiceNoteLimits,
+    /// How much the sessions of a handle may hold together.
+    pub chain_room: Room,
     /// How many may listen to inboxes.
     pub inbox_streams: StreamLimits,
 }
@@ -184,6 +187,7 @@ impl Default for Settings {
             retention: Retention::default(),
             retry_waits_percent: 100,
             voice_notes: VoiceNoteLimits::default(),
+            chain_room: Room::default(),
             inbox_streams: StreamLimits::default(),
         }
     }
@@ -354,7 +358,12 @@ impl Engine {
             emails: Emails::new(desk.clone(), lanes.clone(), post),
             subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), lanes.clone(), outages),
             event_types: EventTypes::new(desk.clone()),
-            chains: Chains::new(desk.clone(), settings.retention.signals),
+            chains: Chains::new(
+                desk.clone(),
+                settings.retention.signals,
+                settings.chain_room,
+                metrics.clone(),
+            ),
             tokens: Tokens::new(desk.clone()),
             deliveries: Deliveries::new(desk.clone()),
             replays: replays.clone(),

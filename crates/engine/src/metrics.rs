@@ -53,6 +53,16 @@ struct WhatLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VersionLabel {
     version: &'static str,
 }
@@ -82,6 +92,11 @@ pub struct Metrics {
     group_seconds: Histogram,
     rate_limited: Family<ClassLabel, Counter>,
     mail_notices: Family<WhatLabel, Counter>,
+    signals: Counter,
+    signals_refused: Family<ReasonLabel, Counter>,
+    decisions: Family<OutcomeLabel, Counter>,
+    resolve_seconds: Histogram,
+    sessions: Gauge,
     items: Counter,
     inbox_streams: Gauge,
     resyncs: Counter,
@@ -123,6 +138,11 @@ impl Metrics {
             group_seconds: Histogram::new(commits),
             rate_limited: Family::default(),
             mail_notices: Family::default(),
+            signals: Counter::default(),
+            signals_refused: Family::default(),
+            decisions: Family::default(),
+            resolve_seconds: Histogram::new(commits),
+            sessions: Gauge::default(),
             items: Counter::default(),
             inbox_streams: Gauge::default(),
             resyncs: Counter::default(),
@@ -161,6 +181,11 @@ impl Metrics {
 
     fn register_rooms(&mut self) {
         let r = &mut self.registry;
+        register(r, figures::SIGNALS, self.signals.clone());
+        register(r, figures::SIGNALS_REFUSED, self.signals_refused.clone());
+        register(r, figures::DECISIONS, self.decisions.clone());
+        register(r, figures::RESOLVE_SECONDS, self.resolve_seconds.clone());
+        register(r, figures::SESSIONS, self.sessions.clone());
         register(r, figures::ITEMS, self.items.clone());
         register(r, figures::INBOX_STREAMS, self.inbox_streams.clone());
         register(r, figures::RESYNCS, self.resyncs.clone());
@@ -190,6 +215,27 @@ impl Metrics {
     /// A provider told what became of a mail.
     pub fn mail_noticed(&self, what: &'static str) {
         self.mail_notices.get_or_create(&WhatLabel { what }).inc();
+    }
+
+    pub(crate) fn signals_accepted(&self, count: usize) {
+        self.signals.inc_by(count as u64);
+    }
+
+    pub(crate) fn signals_refused(&self, reason: &'static str, count: usize) {
+        self.signals_refused.get_or_create(&ReasonLabel { reason }).inc_by(count as u64);
+    }
+
+    pub(crate) fn decided(&self, something: bool) {
+        let outcome = if something { "decided" } else { "nothing" };
+        self.decisions.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    pub(crate) fn resolved(&self, took: Duration) {
+        self.resolve_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn sessions(&self, held: u64) {
+        self.sessions.set(held as i64);
     }
 
     pub(crate) fn item_posted(&self) {
@@ -304,6 +350,11 @@ mod tests {
         metrics.spans_dropped(8);
         metrics.rate_limited("read");
         metrics.mail_noticed("bounced");
+        metrics.signals_accepted(2);
+        metrics.signals_refused("too_fast", 3);
+        metrics.decided(true);
+        metrics.resolved(Duration::from_millis(2));
+        metrics.sessions(4);
         metrics.item_posted();
         metrics.inbox_streams(5);
         metrics.resynced();

@@ -85,6 +85,7 @@ async fn look_around(
     let now = clock.now();
     metrics.backlog(store.backlog(BACKLOG_MAX).await?);
     metrics.oldest_due(store.oldest_due().await?.map(|due| now.since(due)));
+    metrics.sessions(store.sessions_held().await?);
     let lost = store.take_back(Held::Until(now.saturating_sub(LEASE_GRACE)), now).await?;
     if lost > 0 {
         tracing::warn!(lost, "took back deliveries whose lease had ended");

@@ -17,7 +17,7 @@ use angarium_engine::inbox_live::ListenError;
 use angarium_engine::live::TooManyListeners;
 use angarium_engine::{
     AcceptError, ChainError, DeliveryError, EmailError, EventTypeError, FileError, HandleError, InboxError,
-    NoticeError, RepeatError, ReplayError, ReportError, SourceError, SubscriptionError, TokenError,
+    NoticeError, RepeatError, ReplayError, ReportError, SourceError, SubscriptionError, TokenError, TooFast,
     UploadError, VoiceNoteError,
 };
 use angarium_store::StoreError;
@@ -483,6 +483,8 @@ impl From<ChainError> for Problem {
     fn from(error: ChainError) -> Problem {
         match error {
             ChainError::Full { full, retry_after } => Problem::too_many(full.to_string(), retry_after),
+            ChainError::HandleFull { full, retry_after } => Problem::too_many(full.to_string(), retry_after),
+            ChainError::TooFast(TooFast { message, retry_after }) => Problem::too_many(message, retry_after),
             ChainError::Invalid(faults) => Problem::invalid(faults.iter().map(detail).collect()),
             ChainError::Origin => Problem::new(
                 StatusCode::FORBIDDEN,

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use angarium_channels::egress::AllowRule;
 use angarium_domain::account;
+use angarium_domain::chain::Room;
 use angarium_domain::inbox::AppScheme;
 use angarium_domain::retention::Retention;
 use angarium_domain::sns::TopicArn;
@@ -241,6 +242,14 @@ sections! {
         streams_percent: u32 = 50, within 1..=90;
         /// Streams at a time of one handle's inbox.
         streams_per_handle_max: usize = of_the_engine().inbox_streams.per_handle_max, within 1..=1_000_000;
+    }
+
+    /// Chains, whose public routes anybody may use; [docs/chain.md](chain.md) is their manual.
+    [chain] ChainSettings {
+        /// How many sessions with a signal a handle may have at a time; beyond it new sessions are refused with 429.
+        sessions_per_handle_max: u64 = of_the_engine().chain_room.sessions_max, within 0..=1_u64 << 40;
+        /// How many bytes the signals of a handle and the decisions whose rules rest may have together, 64 for each included; beyond it they are refused with 429.
+        bytes_per_handle_max: u64 = of_the_engine().chain_room.bytes_max, within 0..=1_u64 << 50;
     }
 
     /// Voice notes, and where their files are; [voice-notes.md](voice-notes.md) tells of them.
@@ -511,6 +520,10 @@ impl Settings {
                     notes_max: self.voice.per_handle_max,
                     bytes_max: self.voice.bytes_per_handle_max,
                 },
+            },
+            chain_room: Room {
+                sessions_max: self.chain.sessions_per_handle_max,
+                bytes_max: self.chain.bytes_per_handle_max,
             },
             inbox_streams: StreamLimits {
                 all_max: self.streams_max(),

@@ -1,6 +1,6 @@
 //! Chains: ledgers of sessions, rules that rest in them, and what handles say of both.
 
-use angarium_domain::chain::{Cooldown, Evidence, Progress, Recorded, Rulebook, SessionId};
+use angarium_domain::chain::{Cooldown, Evidence, Holdings, Progress, Recorded, Room, Rulebook, SessionId};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::DecisionId;
 use angarium_domain::time::Timestamp;
@@ -21,6 +21,8 @@ pub struct SignalsCome {
     pub next: Progress,
     /// The signals, in their order.
     pub signals: Vec<Recorded>,
+    /// How much the sessions of the handle may hold. Refused if they would hold more.
+    pub room: Room,
 }
 
 /// A decision after which its rule rests; a [`Beside`](crate::event_log::Beside).
@@ -35,6 +37,27 @@ pub struct RuleRests {
     pub after: Option<DecisionId>,
     /// What the rule decided, and until when it rests.
     pub cooldown: Cooldown,
+    /// How much the sessions of the handle may hold. Refused if they would hold more.
+    pub room: Room,
+}
+
+impl SignalsCome {
+    /// What they add to what the handle's sessions hold.
+    pub fn adds(&self) -> Holdings {
+        Holdings {
+            // A session goes with the last of its signals.
+            sessions: u64::from(self.after.signals == 0),
+            bytes: self.signals.iter().map(|signal| signal.bytes(&self.session_id)).sum(),
+        }
+    }
+}
+
+impl RuleRests {
+    /// What it adds to what the handle's sessions hold: nothing where an earlier decision makes room.
+    pub fn adds(&self) -> Holdings {
+        let is_first = self.after.is_none();
+        Holdings { sessions: 0, bytes: if is_first { self.cooldown.bytes(&self.session_id) } else { 0 } }
+    }
 }
 
 /// What rules look at.
@@ -70,8 +93,12 @@ pub trait Chains: Send + Sync {
     /// Whether anything is there of a handle: something that was written about it, an event, a session.
     async fn is_known(&self, handle: &Handle) -> Result<bool, StoreError>;
 
-    /// How far a session's ledger has come; the default of one that is not there.
-    async fn progress(&self, handle: &Handle, id: &SessionId) -> Result<Progress, StoreError>;
+    /// How far a session's ledger has come, the default of one that is not there; and what the sessions
+    /// of its handle hold.
+    async fn progress(&self, handle: &Handle, id: &SessionId) -> Result<(Progress, Holdings), StoreError>;
+
+    /// How many sessions with a signal there are, of all handles.
+    async fn sessions_held(&self) -> Result<u64, StoreError>;
 
     /// What rules look at: the signals that came after `since`, and the rules that have decided. One
     /// search, in time proportional to what the session holds.

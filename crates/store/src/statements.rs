@@ -31,6 +31,19 @@ macro_rules! item_columns {
     };
 }
 
+macro_rules! signal_bytes {
+    () => {
+        "64 + octet_length(session_id) + octet_length(key) + COALESCE(octet_length(value), 0)
+            + COALESCE(octet_length(source), 0) + COALESCE(octet_length(metadata), 0)"
+    };
+}
+
+macro_rules! cooldown_bytes {
+    () => {
+        "64 + octet_length(session_id) + octet_length(rule_id)"
+    };
+}
+
 macro_rules! mark_columns {
     () => {
         "m.seen_at, m.read_at, m.archived_at, m.was_read"
@@ -288,9 +301,11 @@ statements! {
     CLEAR_SESSIONS = "DELETE FROM sessions WHERE handle = $1 AND session_id IN
         (SELECT session_id FROM sessions WHERE handle = $1 LIMIT $2)";
     CLEAR_SIGNALS = "DELETE FROM signals WHERE (handle, session_id, sequence) IN
-        (SELECT handle, session_id, sequence FROM signals WHERE handle = $1 LIMIT $2)";
+        (SELECT handle, session_id, sequence FROM signals WHERE handle = $1 LIMIT $2)
+        RETURNING handle, ", signal_bytes!();
     CLEAR_COOLDOWNS = "DELETE FROM cooldowns WHERE (handle, session_id, rule_id) IN
-        (SELECT handle, session_id, rule_id FROM cooldowns WHERE handle = $1 LIMIT $2)";
+        (SELECT handle, session_id, rule_id FROM cooldowns WHERE handle = $1 LIMIT $2)
+        RETURNING handle, ", cooldown_bytes!();
 
     // Chains.
     RULEBOOK = "SELECT version, rulebook FROM rulebooks WHERE handle = $1";
@@ -321,14 +336,20 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (handle, session_id, rule_id) DO UPDATE SET
             decision_id = excluded.decision_id, decided_at = excluded.decided_at, until = excluded.until";
-    OLD_SIGNALS = "SELECT handle, session_id, sequence FROM signals INDEXED BY signals_by_age
+    CHAIN_HOLDINGS = "SELECT sessions, bytes FROM chain_totals WHERE handle = $1";
+    PUT_CHAIN_HOLDINGS = "INSERT INTO chain_totals (handle, sessions, bytes) VALUES ($1, $2, $3)
+        ON CONFLICT (handle) DO UPDATE SET sessions = excluded.sessions, bytes = excluded.bytes";
+    END_CHAIN_HOLDINGS = "DELETE FROM chain_totals WHERE handle = $1";
+    SESSIONS_HELD = "SELECT COALESCE(SUM(sessions), 0) FROM chain_totals";
+    OLD_SIGNALS = "SELECT handle, session_id, sequence, ", signal_bytes!(), " FROM signals INDEXED BY signals_by_age
         WHERE at <= $1 ORDER BY at, handle, session_id, sequence LIMIT $2";
     FORGET_SIGNAL = "DELETE FROM signals WHERE handle = $1 AND session_id = $2 AND sequence = $3";
     SHRINK_SESSION = "UPDATE sessions SET signals = signals - 1 WHERE handle = $1 AND session_id = $2";
     END_SESSION = "DELETE FROM sessions WHERE handle = $1 AND session_id = $2 AND signals = 0";
     FORGET_COOLDOWNS = "DELETE FROM cooldowns WHERE (handle, session_id, rule_id) IN
         (SELECT handle, session_id, rule_id FROM cooldowns INDEXED BY cooldowns_by_end
-        WHERE until <= $1 ORDER BY until, handle, session_id, rule_id LIMIT $2)";
+        WHERE until <= $1 ORDER BY until, handle, session_id, rule_id LIMIT $2)
+        RETURNING handle, ", cooldown_bytes!();
 
     // Replay jobs.
     INSERT_REPLAY = "INSERT INTO replays (handle, id, running, finished_at, job) VALUES ($1, $2, $3, $4, $5)";

@@ -89,7 +89,7 @@ pub enum Group {
 /// What one condition finds.
 struct Found<'a> {
     condition: &'a Condition,
-    counted: Vec<&'a Evidence>,
+    count: u32,
 }
 
 impl<'a> Board<'a> {
@@ -140,17 +140,21 @@ impl<'a> Board<'a> {
             *valid_until = (*valid_until).min(*until);
             return Err(Verdict::CoolingDown { until: *until });
         }
-        self.held(&rule.when, valid_until).map_err(Verdict::Failed)
+        let enough = self.held(&rule.when, valid_until).map_err(Verdict::Failed)?;
+        Ok(enough.into_iter().flat_map(|condition| self.matched(condition)).collect())
     }
 
-    fn held(&self, when: &When, valid_until: &mut Timestamp) -> Result<BTreeSet<Match>, Failure> {
-        let mut matched = BTreeSet::new();
+    /// The conditions that a rule holds by, if it holds. Signals are only counted: most rules do not.
+    fn held<'b>(
+        &'b self,
+        when: &'b When,
+        valid_until: &mut Timestamp,
+    ) -> Result<Vec<&'b Condition>, Failure> {
         for (at, condition) in when.all.iter().enumerate() {
             let found = self.look(condition, valid_until);
             if !found.is_enough() {
                 return Err(found.failure(Group::All, at));
             }
-            found.add_to(&mut matched);
         }
         for (at, condition) in when.none.iter().enumerate() {
             let found = self.look(condition, valid_until);
@@ -159,38 +163,42 @@ impl<'a> Board<'a> {
             }
         }
         let found: Vec<Found<'_>> = when.any.iter().map(|it| self.look(it, valid_until)).collect();
-        for enough in found.iter().filter(|found| found.is_enough()) {
-            enough.add_to(&mut matched);
-        }
+        let enough = found.iter().filter(|found| found.is_enough()).map(|found| found.condition);
+        let enough: Vec<&Condition> = enough.collect();
         match found.first() {
-            Some(first) if !found.iter().any(Found::is_enough) => Err(first.failure(Group::Any, 0)),
-            _ => Ok(matched),
+            Some(first) if enough.is_empty() => Err(first.failure(Group::Any, 0)),
+            _ => Ok(when.all.iter().chain(enough).collect()),
         }
     }
 
     /// The signals that count for a condition now.
     fn look<'b>(&'b self, condition: &'b Condition, valid_until: &mut Timestamp) -> Found<'b> {
+        let mut count = 0;
+        for (_, old_at) in self.counted(condition) {
+            *valid_until = (*valid_until).min(old_at);
+            count += 1;
+        }
+        Found { condition, count }
+    }
+
+    fn matched(&self, condition: &Condition) -> impl Iterator<Item = Match> {
+        self.counted(condition).map(|(it, _)| Match { sequence: it.sequence, key: it.key.clone() })
+    }
+
+    /// The signals that count, each with the time from which it does not.
+    fn counted(&self, condition: &Condition) -> impl Iterator<Item = (&'a Evidence, Timestamp)> {
         let of_its_kind = self.by_key.get(&condition.signal_key).into_iter().flatten();
-        let mut counted = Vec::new();
-        for signal in of_its_kind.filter(|signal| condition.counts(signal)) {
+        of_its_kind.filter(|signal| condition.counts(signal)).filter_map(|signal| {
             let gone_at = signal.at + self.kept;
             let old_at = condition.old_at(signal).map_or(gone_at, |old_at| old_at.min(gone_at));
-            if self.now < old_at {
-                *valid_until = (*valid_until).min(old_at);
-                counted.push(*signal);
-            }
-        }
-        Found { condition, counted }
+            (self.now < old_at).then_some((*signal, old_at))
+        })
     }
 }
 
 impl Found<'_> {
     fn is_enough(&self) -> bool {
-        self.counted.len() >= self.condition.min_count as usize
-    }
-
-    fn add_to(&self, matched: &mut BTreeSet<Match>) {
-        matched.extend(self.counted.iter().map(|it| Match { sequence: it.sequence, key: it.key.clone() }));
+        self.count >= self.condition.min_count
     }
 
     fn failure(&self, group: Group, at: usize) -> Failure {
@@ -198,7 +206,7 @@ impl Found<'_> {
             group,
             at,
             signal_key: self.condition.signal_key.clone(),
-            found: self.counted.len() as u32,
+            found: self.count,
             needed: self.condition.min_count,
         }
     }

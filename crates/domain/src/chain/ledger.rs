@@ -56,12 +56,22 @@ pub struct Cooldown {
 
 /// The session has no room for these signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the session holds {held} signals and {more} more were sent, the limit is {SIGNALS_PER_SESSION_MAX}")]
+#[error(
+    "the session holds {held} signals and {more} more were sent, the limit is {SIGNALS_PER_SESSION_MAX}; {} fit now",
+    SIGNALS_PER_SESSION_MAX.saturating_sub(*.held)
+)]
 pub struct SessionFull {
     /// How many it holds.
     pub held: u32,
     /// How many were to be added.
     pub more: usize,
+}
+
+impl SessionFull {
+    /// How many signals must go, oldest first, before these fit.
+    pub fn to_go(&self) -> usize {
+        (self.held as usize + self.more).saturating_sub(SIGNALS_PER_SESSION_MAX as usize)
+    }
 }
 
 impl Progress {
@@ -133,6 +143,9 @@ mod tests {
         let at = Timestamp::from_seconds(1);
         let nearly = Progress { sequence: 300, signals: 198 };
         assert!(nearly.record(signals(2), at).is_ok());
-        assert_eq!(nearly.record(signals(3), at), Err(SessionFull { held: 198, more: 3 }));
+        let full = SessionFull { held: 198, more: 3 };
+        assert_eq!(nearly.record(signals(3), at), Err(full));
+        assert_eq!(full.to_go(), 1);
+        assert!(full.to_string().ends_with("the limit is 200; 2 fit now"), "{full}");
     }
 }

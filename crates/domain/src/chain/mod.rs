@@ -8,6 +8,7 @@ mod evaluate;
 mod ledger;
 mod name;
 mod origins;
+mod room;
 mod rule;
 mod rulebook;
 mod signal;
@@ -18,6 +19,7 @@ pub use evaluate::{Board, Explained, Failure, Group, Match, Ruling, Verdict};
 pub use ledger::{Cooldown, Evidence, Progress, Recorded, SessionFull};
 pub use name::{InvalidName, InvalidSessionId, NAME_CHARS_MAX, Name, RESERVED, SessionId};
 pub use origins::{InvalidOrigin, InvalidOrigins, ORIGINS_MAX, Origin, Origins};
+pub use room::{HandleFull, Holdings, Room};
 pub use rule::{
     CONDITIONS_MAX, Condition, DECISION_BYTES_MAX, Decision, InvalidDecision, InvalidWanted, PRIORITIES,
     Rule, SECONDS, Wanted, When,

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use angarium_domain::account::{Closed, Handles};
 use angarium_domain::chain::{
-    Board, Cooldown, Decision, Explained, InvalidRulebook, Match, Name, Rulebook, SessionFull, SessionId,
-    Signal,
+    Board, Cooldown, Decision, Explained, HandleFull, Holdings, InvalidRulebook, Match, Name, Progress,
+    Recorded, Room, Rulebook, SessionFull, SessionId, Signal,
 };
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
@@ -27,11 +27,35 @@ use angarium_store::event_log::{Append, Beside};
 use angarium_store::write::{Context, Written};
 
 use crate::ids::new_id;
+use crate::metrics::Metrics;
 use crate::notices;
 use crate::once::{Once, RepeatError, Reply};
 use crate::{Caller, DECISIONS_MAX, Desk};
 use rulebooks::Rulebooks;
 use turns::Turns;
+
+/// When signals expire that should have expired already: the chore that forgets them comes so often.
+const SWEPT_WITHIN: Duration = Duration::from_mins(1);
+
+/// Who asks for a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// Somebody with a credential. Answers are kept under their idempotency keys.
+    Known,
+    /// Anybody. An answer that nothing else is written for is not kept: the same question is answered
+    /// anew, and nobody fills the store by asking.
+    Anybody,
+}
+
+/// Somebody sends signals faster than a session takes them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TooFast {
+    /// What to tell them.
+    pub message: String,
+    /// When there is a place again.
+    pub retry_after: Duration,
+}
 
 /// What was made of signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +98,20 @@ pub enum ChainError {
     Full {
         /// How many there are, and were to be.
         full: SessionFull,
-        /// When the oldest signal makes room.
+        /// When enough old signals have made room.
         retry_after: Duration,
     },
+    /// The sessions of the handle have no room together. Nothing was written.
+    #[error("{full}")]
+    HandleFull {
+        /// What there is, and may be.
+        full: HandleFull,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The session has had too many lately. Nothing was taken.
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
     /// The rules do not hold together.
     #[error("{} things are wrong with the rules", .0.len())]
     Invalid(Vec<InvalidRulebook>),
@@ -107,13 +142,15 @@ pub struct Chains {
     rulebooks: Rulebooks,
     turns: Arc<Turns>,
     kept: Duration,
+    room: Room,
+    metrics: Arc<Metrics>,
 }
 
 impl Chains {
-    /// Signals are kept for `kept`.
-    pub(crate) fn new(desk: Desk, kept: Duration) -> Chains {
+    /// Signals are kept for `kept`, and the sessions of a handle hold as much as there is `room` for.
+    pub(crate) fn new(desk: Desk, kept: Duration, room: Room, metrics: Arc<Metrics>) -> Chains {
         let rulebooks = Rulebooks::new(desk.store.clone());
-        Chains { desk, rulebooks, turns: Arc::default(), kept }
+        Chains { desk, rulebooks, turns: Arc::default(), kept, room, metrics }
     }
 
     /// Whether a stranger may ask for a handle: it must be there, and list the page's origin if a
@@ -140,13 +177,39 @@ impl Chains {
     }
 
     /// Appends signals to a session: all of them, or none. When this returns, they are on stable storage.
+    /// `pace` takes places for them where the session's pace is kept: once, and only for signals that there
+    /// is room for and that were not taken before under the same key.
     pub async fn record(
         &self,
         caller: Caller,
         id: SessionId,
         signals: Vec<Signal>,
         once: Once<SignalsAccepted>,
+        pace: impl FnOnce() -> Result<(), TooFast> + Send,
     ) -> Result<Reply, ChainError> {
+        let count = signals.len();
+        let recorded = self.record_once(caller, id, signals, once, pace).await;
+        match &recorded {
+            Ok(reply) if reply.replayed => {}
+            Ok(_) => self.metrics.signals_accepted(count),
+            Err(error) => {
+                if let Some(why) = error.refusal() {
+                    self.metrics.signals_refused(why, count);
+                }
+            }
+        }
+        recorded
+    }
+
+    async fn record_once(
+        &self,
+        caller: Caller,
+        id: SessionId,
+        signals: Vec<Signal>,
+        once: Once<SignalsAccepted>,
+        pace: impl FnOnce() -> Result<(), TooFast> + Send,
+    ) -> Result<Reply, ChainError> {
+        let mut pace = Some(pace);
         let _running = self.desk.repeats.begin(once.key.as_ref())?;
         if let Some(reply) = self.desk.repeats.earlier::<ChainError>(once.key.as_ref()).await? {
             return Ok(reply);
@@ -155,7 +218,7 @@ impl Chains {
         for _ in 0..DECISIONS_MAX {
             let snapshot = self.desk.snapshots.get(&caller.handle).await?;
             snapshot.account.admits_writes()?;
-            match self.try_record(&caller, &snapshot, &id, signals.clone(), &once).await {
+            match self.try_record(&caller, &snapshot, &id, signals.clone(), &once, &mut pace).await {
                 Err(ChainError::Store(StoreError::Conflict)) => {
                     self.desk.snapshots.refresh(&caller.handle).await?;
                 }
@@ -172,14 +235,13 @@ impl Chains {
         id: &SessionId,
         signals: Vec<Signal>,
         once: &Once<SignalsAccepted>,
+        pace: &mut Option<impl FnOnce() -> Result<(), TooFast> + Send>,
     ) -> Result<Reply, ChainError> {
         let handle = &caller.handle;
-        let after = self.desk.store.progress(handle, id).await?;
         let now = self.desk.clock.now();
-        let (next, signals) = match after.record(signals, now) {
-            Ok(recorded) => recorded,
-            Err(full) => return Err(self.full(handle, id, full, now).await?),
-        };
+        let come = self.numbered(handle, id, signals, now).await?;
+        pace.take().map_or(Ok(()), |pace| pace())?;
+        let SignalsCome { signals, next, .. } = &come;
         let events = if self.rulebooks.of(handle, snapshot).await?.publish.signals {
             let told = |signal| notices::signal_received(self.event_id(now), caller, id, signal, now);
             signals.iter().map(told).collect()
@@ -187,8 +249,26 @@ impl Chains {
             Vec::new()
         };
         let made = SignalsAccepted { accepted: signals.len(), sequence: next.sequence };
-        let come = SignalsCome { handle: handle.clone(), session_id: id.clone(), after, next, signals };
         self.append(caller, snapshot, events, Some(Beside::Signals(come)), &made, once).await
+    }
+
+    /// Signals with their numbers, if there is room for them.
+    async fn numbered(
+        &self,
+        handle: &Handle,
+        id: &SessionId,
+        signals: Vec<Signal>,
+        now: Timestamp,
+    ) -> Result<SignalsCome, ChainError> {
+        let (after, held): (Progress, Holdings) = self.desk.store.progress(handle, id).await?;
+        let (next, signals): (Progress, Vec<Recorded>) = match after.record(signals, now) {
+            Ok(recorded) => recorded,
+            Err(full) => return Err(self.full(handle, id, full, now).await?),
+        };
+        let (handle, session_id, room) = (handle.clone(), id.clone(), self.room);
+        let come = SignalsCome { handle, session_id, after, next, signals, room };
+        room.take(held, come.adds()).map_err(handle_full)?;
+        Ok(come)
     }
 
     /// Decides upon a session. Writes only what must be remembered: a rule that rests, an event that
@@ -199,6 +279,23 @@ impl Chains {
         id: SessionId,
         trigger: Name,
         once: Once<Decided>,
+        asker: Asker,
+    ) -> Result<Reply, ChainError> {
+        let began = self.desk.clock.steady();
+        let resolved = self.resolve_once(caller, id, trigger, once, asker).await;
+        if resolved.is_ok() {
+            self.metrics.resolved(self.desk.clock.steady().saturating_sub(began));
+        }
+        resolved
+    }
+
+    async fn resolve_once(
+        &self,
+        caller: Caller,
+        id: SessionId,
+        trigger: Name,
+        once: Once<Decided>,
+        asker: Asker,
     ) -> Result<Reply, ChainError> {
         let _running = self.desk.repeats.begin(once.key.as_ref())?;
         if let Some(reply) = self.desk.repeats.earlier::<ChainError>(once.key.as_ref()).await? {
@@ -207,7 +304,7 @@ impl Chains {
         for _ in 0..DECISIONS_MAX {
             let snapshot = self.desk.snapshots.get(&caller.handle).await?;
             snapshot.account.admits_writes()?;
-            match self.try_resolve(&caller, &snapshot, &id, &trigger, &once).await {
+            match self.try_resolve(&caller, &snapshot, &id, &trigger, &once, asker).await {
                 Err(ChainError::Store(StoreError::Conflict)) => {
                     self.desk.snapshots.refresh(&caller.handle).await?;
                 }
@@ -224,29 +321,55 @@ impl Chains {
         id: &SessionId,
         trigger: &Name,
         once: &Once<Decided>,
+        asker: Asker,
     ) -> Result<Reply, ChainError> {
         let handle = &caller.handle;
         let rulebook = self.rulebooks.of(handle, snapshot).await?;
         let now = self.desk.clock.now();
         let standing = self.standing(&rulebook, handle, id, std::slice::from_ref(trigger), now).await?;
-        let ruled = self.decide(&rulebook, &standing, trigger, now);
-        let rests = ruled.rests_until.zip(ruled.rule_id.clone()).map(|(until, rule_id)| RuleRests {
-            handle: handle.clone(),
-            session_id: id.clone(),
-            after: standing.cooldowns.iter().find(|it| it.rule_id == rule_id).map(|it| it.decision_id),
-            cooldown: Cooldown { rule_id, decision_id: ruled.decision_id, decided_at: now, until },
-        });
-        // What may not be decided again may not be kept and shown again either.
-        let expires_at = if rests.is_some() { now } else { ruled.expires_at };
-        let decided = Decided { expires_at, ..ruled };
+        let decided = self.decide(&rulebook, &self.board(&standing, now), trigger, now);
+        let rests = self.rest(handle, id, &standing, &decided).await?;
         let tells = rulebook.publish.decisions && decided.decision.is_some();
         let events = tells.then(|| notices::decision_resolved(self.event_id(now), caller, id, &decided));
-        if rests.is_none() && events.is_none() && once.key.is_none() {
+        let is_kept = once.key.is_some() && asker == Asker::Known;
+        if rests.is_none() && events.is_none() && !is_kept {
             let (answer, _) = once.answer_to(&decided, now);
+            self.metrics.decided(decided.decision.is_some());
             return Ok(Reply { answer, replayed: false });
         }
         let events = events.into_iter().collect();
-        self.append(caller, snapshot, events, rests.map(Beside::Decision), &decided, once).await
+        let reply =
+            self.append(caller, snapshot, events, rests.map(Beside::Decision), &decided, once).await?;
+        if !reply.replayed {
+            self.metrics.decided(decided.decision.is_some());
+        }
+        Ok(reply)
+    }
+
+    /// That a rule rests after what it decided, if it does and there is room to remember it.
+    async fn rest(
+        &self,
+        handle: &Handle,
+        id: &SessionId,
+        standing: &Standing,
+        decided: &Decided,
+    ) -> Result<Option<RuleRests>, ChainError> {
+        let Some((until, rule_id)) = decided.rests_until.zip(decided.rule_id.clone()) else {
+            return Ok(None);
+        };
+        let Decided { decision_id, resolved_at: decided_at, .. } = *decided;
+        let rests = RuleRests {
+            handle: handle.clone(),
+            session_id: id.clone(),
+            after: standing.cooldowns.iter().find(|it| it.rule_id == rule_id).map(|it| it.decision_id),
+            cooldown: Cooldown { rule_id, decision_id, decided_at, until },
+            room: self.room,
+        };
+        if rests.after.is_none() {
+            let (_, held) = self.desk.store.progress(handle, id).await?;
+            self.room.take(held, rests.adds()).map_err(handle_full)?;
+        }
+        Ok(Some(rests))
     }
 
     /// Says what would be decided upon several triggers, in their order. Nothing comes of it: no rule
@@ -261,7 +384,8 @@ impl Chains {
         let rulebook = self.rulebooks.of(handle, &snapshot).await?;
         let now = self.desk.clock.now();
         let standing = self.standing(&rulebook, handle, id, triggers, now).await?;
-        Ok(triggers.iter().map(|trigger| self.decide(&rulebook, &standing, trigger, now)).collect())
+        let board = self.board(&standing, now);
+        Ok(triggers.iter().map(|trigger| self.decide(&rulebook, &board, trigger, now)).collect())
     }
 
     /// A session with its signals; none if there is nothing of it.
@@ -288,10 +412,15 @@ impl Chains {
         self.desk.store.standing(handle, id, now.saturating_sub(self.kept)).await
     }
 
-    fn decide(&self, rulebook: &Rulebook, standing: &Standing, trigger: &Name, now: Timestamp) -> Decided {
-        let board = Board::new(&standing.evidence, &standing.cooldowns, now, self.kept);
+    fn board<'a>(&self, standing: &'a Standing, now: Timestamp) -> Board<'a> {
+        Board::new(&standing.evidence, &standing.cooldowns, now, self.kept)
+    }
+
+    fn decide(&self, rulebook: &Rulebook, board: &Board<'_>, trigger: &Name, now: Timestamp) -> Decided {
         let ruling = board.rule(rulebook, trigger);
         let rest = ruling.rule.and_then(|rule| rule.cooldown_seconds);
+        // What may not be decided again may not be kept and shown again either.
+        let expires_at = if rest.is_some() { now } else { ruling.valid_until };
         Decided {
             decision_id: new_id(&*self.desk.ids, now),
             trigger: trigger.clone(),
@@ -300,7 +429,7 @@ impl Chains {
             matched: ruling.matched,
             explained: ruling.explained,
             resolved_at: now,
-            expires_at: ruling.valid_until,
+            expires_at,
             rests_until: rest.map(|seconds| now + Duration::from_secs(u64::from(seconds))),
         }
     }
@@ -345,12 +474,33 @@ impl Chains {
         now: Timestamp,
     ) -> Result<ChainError, StoreError> {
         let standing = self.desk.store.standing(handle, id, Timestamp::default()).await?;
-        let oldest = standing.evidence.first().map_or(now, |signal| signal.at);
-        let retry_after = (oldest + self.kept).since(now).max(Duration::from_secs(1));
-        Ok(ChainError::Full { full, retry_after })
+        let last_to_go = standing.evidence.get(full.to_go().saturating_sub(1));
+        let gone_at = last_to_go.map_or(now, |signal| signal.at + self.kept);
+        let retry_after = if gone_at > now { gone_at.since(now) } else { SWEPT_WITHIN };
+        Ok(ChainError::Full { full, retry_after: retry_after.max(Duration::from_secs(1)) })
     }
 
     fn event_id(&self, now: Timestamp) -> angarium_domain::ids::EventId {
         new_id(&*self.desk.ids, now)
+    }
+}
+
+/// Signals go as they expire, all the time.
+fn handle_full(full: HandleFull) -> ChainError {
+    ChainError::HandleFull { full, retry_after: SWEPT_WITHIN }
+}
+
+impl ChainError {
+    /// Why signals were refused, in a word; none where it was the service's fault.
+    fn refusal(&self) -> Option<&'static str> {
+        match self {
+            ChainError::Full { .. } => Some("session_full"),
+            ChainError::HandleFull { .. } => Some("handle_full"),
+            ChainError::TooFast(_) => Some("too_fast"),
+            ChainError::Closed(_) => Some("closed"),
+            ChainError::Repeat(_) => Some("key"),
+            ChainError::Overloaded { .. } => Some("overloaded"),
+            ChainError::Invalid(_) | ChainError::Origin | ChainError::Store(_) => None,
+        }
     }
 }

@@ -68,6 +68,7 @@ const STATES_OF_LANES: &str = "`active`, `idle`, `open` (the receiver is out, on
 const OUTCOMES: &str = "`2xx`, `3xx`, `429`, other `4xx`, `5xx`; of mail servers `mail_2xx`, `mail_4xx`, `mail_5xx`; `stored` for an item of an inbox; or the word for a failure such as `timeout`, or `outcome_unknown` for a mail that may have arrived";
 const NOTICES: &str =
     "`bounced`, `bounced_for_now`, `complained`, or `other`, such as that one was delivered";
+const REFUSALS: &str = "`session_full`, `handle_full`, `too_fast`, `closed` (the handle may not write), `key` (of another request), `overloaded`";
 const CLASSES: &str = "`read`, `write`, `publish`, `v1`, or `unauthenticated` for addresses whose credentials were refused too often";
 
 figures! {
@@ -109,6 +110,16 @@ figures! {
         "Requests answered 429";
     MAIL_NOTICES = Counter "mail_notices" by &[("what", NOTICES)],
         "What Amazon SES told of mails after it took them, by SNS";
+    SIGNALS = Counter "chain_signals",
+        "Signals on stable storage";
+    SIGNALS_REFUSED = Counter "chain_signals_refused" by &[("reason", REFUSALS)],
+        "Signals that were not taken, by why";
+    DECISIONS = Counter "chain_decisions" by &[("outcome", "`decided`, `nothing` (no rule holds)")],
+        "Decisions that were asked for by `resolve`; those that were only given again, and prefetched ones, are not counted";
+    RESOLVE_SECONDS = Histogram "chain_resolve" in Seconds,
+        "How long a decision took, with whatever had to be written for it";
+    SESSIONS = Gauge "chain_sessions",
+        "Sessions with a signal, of all handles; counted every five seconds";
     ITEMS = Counter "inbox_items",
         "Items posted to inboxes";
     INBOX_STREAMS = Gauge "inbox_streams",

@@ -187,17 +187,22 @@ impl Stranger {
         self.extensions.get::<RequestId>().expect("observe runs before every handler").as_str().to_owned()
     }
 
-    /// The caller, about a handle, and the promise that this write happens once under its key. `route` keeps
-    /// keys of one route apart from those of others.
+    /// The caller, about a session of a handle, and the promise that this write happens once under its key.
+    /// `route` keeps keys of one route apart from those of others. Each session has keys of its own: pages
+    /// number their requests, and nobody takes the keys of all visitors.
     pub(crate) fn into_parts<T>(
         self,
         handle: Handle,
         route: &str,
+        session_id: &SessionId,
         answer: impl Fn(&T) -> Answer + Send + Sync + 'static,
     ) -> Result<(Caller, Once<T>), Problem> {
         let Stranger { body, headers, extensions, dialect } = self;
         let header = dialect.idempotency_key();
-        let key = repeat_key(&header, &headers, handle.as_str(), &Method::POST, route, &body)?;
+        let mut key = repeat_key(&header, &headers, handle.as_str(), &Method::POST, route, &body)?;
+        if let Some(key) = &mut key {
+            key.scope = key.scope.of(session_id.as_str());
+        }
         let trace = telemetry::request::trace(&extensions, &headers);
         let caller = Caller { trace, ..caller(&extensions, handle, ANYBODY.to_owned()) };
         Ok((caller, Once { key, answer: Box::new(answer) }))

@@ -8,7 +8,7 @@ use angarium_domain::attempt::AttemptRecord;
 use angarium_domain::audit::{AuditEntry, AuditRow, Head};
 use angarium_domain::auto_disable::Outage;
 use angarium_domain::catalog::Catalog;
-use angarium_domain::chain::{Progress, Rulebook, SessionId};
+use angarium_domain::chain::{self, Progress, Rulebook, SessionId};
 use angarium_domain::context::{Chunk, Config, Source};
 use angarium_domain::delivery::Delivery;
 use angarium_domain::event::Event;
@@ -198,8 +198,16 @@ impl Chains for FaultyStore {
         self.inner.is_known(handle).await
     }
 
-    async fn progress(&self, handle: &Handle, id: &SessionId) -> Result<Progress, StoreError> {
+    async fn progress(
+        &self,
+        handle: &Handle,
+        id: &SessionId,
+    ) -> Result<(Progress, chain::Holdings), StoreError> {
         self.inner.progress(handle, id).await
+    }
+
+    async fn sessions_held(&self) -> Result<u64, StoreError> {
+        self.inner.sessions_held().await
     }
 
     async fn standing(

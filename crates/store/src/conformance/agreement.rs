@@ -15,7 +15,7 @@ use angarium_domain::statistics::{Grain, Tally};
 use angarium_domain::time::Timestamp;
 use secrecy::ExposeSecret;
 
-use super::chains::{come, rests, session};
+use super::chains::{come, recounted, rests, session};
 use super::fixture::{
     acme, answer, appending, at, beta, birth_lease, dead_at, delivery, entry, event, event_type_entry,
     failed, first_page, item, job, lane, ok, reader, record, repeat, token, token_id, under_key,
@@ -308,7 +308,7 @@ impl RandomHistory {
 
     async fn signals(&mut self, reference: &dyn Store, store: &dyn Store) -> &'static str {
         let (handle, id) = (self.handle(), session(self.below(3)));
-        let progress = reference.progress(&handle, &id).await.expect("it reads");
+        let (progress, _) = reference.progress(&handle, &id).await.expect("it reads");
         let after = if self.below(5) == 0 { Progress::default() } else { progress };
         let count = 1 + self.below(4);
         let come = || come(&handle, &id, after, count as usize, self.now());
@@ -439,6 +439,8 @@ async fn visible_of(store: &dyn Store, handle: &Handle) -> String {
         let session = store.session(handle, &session(n), at(0)).await.expect("it reads");
         writeln!(text, "{session:?}").expect("text takes any text");
     }
+    let held = recounted(store, handle, &[session(0), session(1), session(2)]).await;
+    writeln!(text, "{held:?}").expect("text takes any text");
     for entry in &snapshot.subscriptions {
         let keys = entry.keys.to_stored();
         writeln!(text, "{:?} {}", entry.subscription, keys.expose_secret()).expect("text takes any text");

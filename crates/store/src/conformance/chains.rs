@@ -1,8 +1,8 @@
 //! What [`Chains`](crate::Chains) promises, with the port that writes ledgers and rests.
 
 use angarium_domain::chain::{
-    Confidence, Cooldown, Metadata, Origins, Progress, Publish, Recorded, Rulebook, SessionId, Signal,
-    Source, Value,
+    Confidence, Cooldown, Holdings, Metadata, Origins, Progress, Publish, Recorded, Room, Rulebook,
+    SessionId, Signal, Source, Value,
 };
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::DecisionId;
@@ -47,7 +47,28 @@ pub(super) fn come(
     let signals: Vec<Recorded> =
         numbers.map(|sequence| Recorded { sequence, at: now, signal: signal(sequence) }).collect();
     let next = Progress { sequence: after.sequence + count as u64, signals: after.signals + count as u32 };
-    SignalsCome { handle: handle.clone(), session_id: id.clone(), after, next, signals }
+    SignalsCome {
+        handle: handle.clone(),
+        session_id: id.clone(),
+        after,
+        next,
+        signals,
+        room: Room::default(),
+    }
+}
+
+/// What the sessions of a handle hold, as it is kept and as a recount of these sessions finds it.
+pub(super) async fn recounted(store: &dyn Store, handle: &Handle, ids: &[SessionId]) -> Holdings {
+    let mut found = Holdings::default();
+    for id in ids {
+        let Session { signals, cooldowns, progress } = read(store, handle, id).await;
+        assert_eq!(progress.signals as usize, signals.len(), "{handle} {id}");
+        let bytes = signals.iter().map(|it| it.bytes(id)).chain(cooldowns.iter().map(|it| it.bytes(id)));
+        found = found.with(Holdings { sessions: u64::from(!signals.is_empty()), bytes: bytes.sum() });
+    }
+    let (_, kept) = store.progress(handle, &ids[0]).await.expect("it reads");
+    assert_eq!(kept, found, "{handle}");
+    kept
 }
 
 pub(super) fn rests(
@@ -65,7 +86,7 @@ pub(super) fn rests(
         decided_at: at(1),
         until,
     };
-    RuleRests { handle: handle.clone(), session_id: id.clone(), after, cooldown }
+    RuleRests { handle: handle.clone(), session_id: id.clone(), after, cooldown, room: Room::default() }
 }
 
 fn beside(beside: Beside) -> Append {
@@ -74,7 +95,7 @@ fn beside(beside: Beside) -> Append {
 
 /// Appends so many signals to a session of `acme` at the end of its ledger.
 async fn signals(store: &dyn Store, id: &SessionId, count: usize, now: Timestamp) -> SignalsCome {
-    let after = store.progress(&acme(), id).await.expect("it reads");
+    let (after, _) = store.progress(&acme(), id).await.expect("it reads");
     let come = come(&acme(), id, after, count, now);
     append(store, beside(Beside::Signals(come.clone()))).await;
     come
@@ -183,6 +204,61 @@ pub async fn decisions_are_forgotten_when_their_rules_rest_no_more(store: &dyn S
     assert_eq!(read(store, &acme(), &session(2)).await.cooldowns.len(), 1);
 }
 
+/// What comes, what goes and what is decided anew is counted with it, for each handle.
+pub async fn what_the_sessions_of_a_handle_hold_is_what_a_recount_finds(store: &dyn Store) {
+    let ids = [session(1), session(2), session(3)];
+    assert_eq!(recounted(store, &acme(), &ids).await, Holdings::default());
+    for (n, count) in [(1, 3), (2, 2), (1, 2)] {
+        signals(store, &session(n), count, at(n as i64)).await;
+        recounted(store, &acme(), &ids).await;
+    }
+    append(store, beside(Beside::Signals(come(&beta(), &session(1), Progress::default(), 1, at(1))))).await;
+    let first = rests(&acme(), &session(3), 1, None, at(10));
+    append(store, beside(Beside::Decision(first.clone()))).await;
+    let held = recounted(store, &acme(), &ids).await;
+    let again = rests(&acme(), &session(3), 2, Some(first.cooldown.decision_id), at(20));
+    append(store, beside(Beside::Decision(again))).await;
+    assert_eq!(recounted(store, &acme(), &ids).await, held, "it took the place of the first one");
+    assert_eq!(store.sessions_held().await.expect("it reads"), 3);
+    let by = |age, end| Cutoffs { signals_come_by: at(age), keys_ended_by: at(end), ..Cutoffs::default() };
+    let mut counted = vec![held];
+    for cutoffs in [by(1, 0), by(1, 0), by(1, 20), by(9, 20), by(9, 20)] {
+        store.forget(cutoffs, 3).await.expect("it writes");
+        counted.push(recounted(store, &acme(), &ids).await);
+    }
+    assert_eq!(counted.iter().map(|it| it.sessions).collect::<Vec<_>>(), [2, 2, 1, 1, 0, 0]);
+    assert_eq!(counted.last(), Some(&Holdings::default()));
+    assert_eq!(recounted(store, &beta(), &ids).await, Holdings::default());
+}
+
+/// A handle's sessions hold what there is room for, whoever writes at once; others have room of their own.
+pub async fn sessions_take_no_more_than_their_handle_has_room_for(store: &dyn Store) {
+    let new = |handle: &Handle, n, room| {
+        let come = come(handle, &session(n), Progress::default(), 1, at(1));
+        beside(Beside::Signals(SignalsCome { room, ..come }))
+    };
+    let two = Room { sessions_max: 2, ..Room::default() };
+    for n in 1..=2 {
+        append(store, new(&acme(), n, two)).await;
+    }
+    assert!(is_conflict(&store.append(new(&acme(), 3, two)).await));
+    append(store, new(&beta(), 1, two)).await;
+    let more = come(&acme(), &session(1), Progress { sequence: 1, signals: 1 }, 1, at(1));
+    append(store, beside(Beside::Signals(SignalsCome { room: two, ..more }))).await;
+
+    let (_, held) = store.progress(&acme(), &session(1)).await.expect("it reads");
+    let tight = Room { bytes_max: held.bytes + 70, ..Room::default() };
+    assert!(is_conflict(&store.append(new(&acme(), 3, tight)).await));
+    let first = RuleRests { room: tight, ..rests(&acme(), &session(1), 1, None, at(10)) };
+    assert!(is_conflict(&store.append(beside(Beside::Decision(first.clone()))).await));
+    let roomy = RuleRests { room: Room::default(), ..first.clone() };
+    append(store, beside(Beside::Decision(roomy))).await;
+    // What takes the place of something else needs no room.
+    let again = rests(&acme(), &session(1), 2, Some(first.cooldown.decision_id), at(20));
+    append(store, beside(Beside::Decision(RuleRests { room: tight, ..again }))).await;
+    recounted(store, &acme(), &[session(1), session(2), session(3)]).await;
+}
+
 fn rulebook(origins: &[&str]) -> Rulebook {
     let rule = r#"{"ruleId":"welcome","trigger":"checkout","priority":3,"when":{"all":[
         {"signalKey":"view","minCount":1}]},"decision":{"offer":"ten"},"cooldownSeconds":null}"#;
@@ -256,6 +332,9 @@ pub async fn chains_go_with_their_handle(store: &dyn Store) {
         batches += 1;
         assert!(batches < 20, "it comes to an end");
     }
+    let ids = [session(1), session(2), session(3)];
+    assert_eq!(recounted(store, &acme(), &ids).await, Holdings::default());
+    assert_eq!(recounted(store, &beta(), &ids).await.sessions, 1);
     assert_eq!(store.snapshot(&acme()).await.expect("it reads").rulebook_version, 0);
     assert_eq!(store.rulebook(&acme()).await.expect("it reads").rules(), []);
     assert!(!store.is_origin_of_anybody("https://a.example").await.expect("it reads"));

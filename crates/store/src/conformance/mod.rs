@@ -131,6 +131,8 @@ macro_rules! conformance_suite {
                     a_rulebook_is_read_back_in_a_version_of_its_handle
                     an_origin_is_found_whoever_lists_it
                     a_handle_is_known_by_anything_that_it_has
+                    what_the_sessions_of_a_handle_hold_is_what_a_recount_finds
+                    sessions_take_no_more_than_their_handle_has_room_for
                     chains_go_with_their_handle;
                 replays:
                     a_job_is_read_back_by_its_own_handle

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use angarium_domain::chain::{Cooldown, Name, Origins, Progress, Recorded, Rulebook, SessionId};
+use angarium_domain::chain::{
+    Cooldown, Holdings, Name, Origins, Progress, Recorded, Room, Rulebook, SessionId,
+};
 use angarium_domain::handle::Handle;
 use angarium_domain::retention::Cutoffs;
 use angarium_domain::time::Timestamp;
@@ -45,8 +47,13 @@ impl Chains for MemoryStore {
             || contents.sessions.ledgers.keys().any(|(owner, _)| owner == handle))
     }
 
-    async fn progress(&self, handle: &Handle, id: &SessionId) -> Result<Progress, StoreError> {
-        Ok(self.lock().sessions.progress(handle, id))
+    async fn progress(&self, handle: &Handle, id: &SessionId) -> Result<(Progress, Holdings), StoreError> {
+        let contents = self.lock();
+        Ok((contents.sessions.progress(handle, id), contents.sessions.holdings(handle)))
+    }
+
+    async fn sessions_held(&self) -> Result<u64, StoreError> {
+        Ok(self.lock().sessions.ledgers.len() as u64)
     }
 
     async fn standing(
@@ -85,8 +92,23 @@ impl Sessions {
         ledger.map(|ledger| ledger.progress).unwrap_or_default()
     }
 
+    /// What a handle's sessions hold: counted, where the other engine keeps count.
+    fn holdings(&self, handle: &Handle) -> Holdings {
+        let ledgers = self.ledgers.iter().filter(|((owner, _), _)| owner == handle);
+        let signals =
+            ledgers.clone().flat_map(|((_, id), ledger)| ledger.signals.iter().map(|it| it.bytes(id)));
+        let rests = self.cooldowns.iter().filter(|((owner, ..), _)| owner == handle);
+        let rests = rests.map(|((_, id, _), cooldown)| cooldown.bytes(id));
+        Holdings { sessions: ledgers.count() as u64, bytes: signals.chain(rests).sum() }
+    }
+
+    fn has_room(&self, handle: &Handle, room: Room, more: Holdings) -> bool {
+        room.take(self.holdings(handle), more).is_ok()
+    }
+
     pub(super) fn may_come(&self, come: &SignalsCome) -> bool {
         self.progress(&come.handle, &come.session_id) == come.after
+            && self.has_room(&come.handle, come.room, come.adds())
     }
 
     pub(super) fn come(&mut self, come: &SignalsCome) {
@@ -98,6 +120,7 @@ impl Sessions {
     pub(super) fn may_rest(&self, rests: &RuleRests) -> bool {
         let last = self.cooldowns.get(&key_of(rests));
         last.map(|cooldown| cooldown.decision_id) == rests.after
+            && self.has_room(&rests.handle, rests.room, rests.adds())
     }
 
     pub(super) fn rest(&mut self, rests: &RuleRests) {

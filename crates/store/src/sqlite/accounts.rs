@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
+use super::chains;
 use super::context_store::clear_sources;
 use super::fault::{Fault, Tried};
 use super::inboxes;
@@ -122,14 +123,12 @@ fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<u64> {
         (statements::CLEAR_ALERTS, limit),
         (statements::CLEAR_RULEBOOK, limit),
         (statements::CLEAR_ORIGINS, limit),
-        (statements::CLEAR_SESSIONS, limit),
-        (statements::CLEAR_SIGNALS, limit),
-        (statements::CLEAR_COOLDOWNS, limit),
         (statements::CLEAR_EVENTS, events),
     ] {
         cleared += db.prepare_cached(sql)?.execute(params![handle.as_str(), limit])?;
     }
     cleared += inboxes::clear(db, handle, limit)?;
+    cleared += chains::clear(db, handle, limit)?;
     cleared += clear_sources(db, handle, limit)?;
     // The scope of a key begins with its handle, and a line break that no handle has.
     let (from, to) = (format!("{handle}\n"), format!("{handle}\u{b}"));

@@ -1,14 +1,16 @@
 //! Chains, in `SQLite`.
 
+use std::collections::BTreeMap;
+
 use angarium_domain::chain::{
-    Confidence, Cooldown, Evidence, Metadata, Name, Progress, Recorded, Rulebook, SessionId, Signal, Source,
-    Value,
+    Confidence, Cooldown, Evidence, Holdings, Metadata, Name, Progress, Recorded, Rulebook, SessionId,
+    Signal, Source, Value,
 };
 use angarium_domain::handle::Handle;
 use angarium_domain::retention::Cutoffs;
 use angarium_domain::time::Timestamp;
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::SqliteStore;
 use super::fault::{Fault, Tried};
@@ -34,9 +36,17 @@ impl Chains for SqliteStore {
         self.read(move |db| Ok(db.prepare_cached(statements::IS_KNOWN)?.exists([handle.as_str()])?)).await
     }
 
-    async fn progress(&self, handle: &Handle, id: &SessionId) -> Result<Progress, StoreError> {
+    async fn progress(&self, handle: &Handle, id: &SessionId) -> Result<(Progress, Holdings), StoreError> {
         let (handle, id) = (handle.clone(), id.clone());
-        self.read(move |db| progress(db, &handle, &id)).await
+        self.read(move |db| Ok((progress(db, &handle, &id)?, holdings(db, handle.as_str())?))).await
+    }
+
+    async fn sessions_held(&self) -> Result<u64, StoreError> {
+        self.read(|db| {
+            let held: i64 = db.prepare_cached(statements::SESSIONS_HELD)?.query_row([], |row| row.get(0))?;
+            Ok(held as u64)
+        })
+        .await
     }
 
     async fn standing(
@@ -99,7 +109,9 @@ pub(super) fn put_rulebook(
 }
 
 pub(super) fn signals_may_come(db: &Connection, come: &SignalsCome) -> Tried<bool> {
-    Ok(progress(db, &come.handle, &come.session_id)? == come.after)
+    let held = holdings(db, come.handle.as_str())?;
+    let has_room = come.room.take(held, come.adds()).is_ok();
+    Ok(has_room && progress(db, &come.handle, &come.session_id)? == come.after)
 }
 
 pub(super) fn signals_come(db: &Connection, come: &SignalsCome) -> Tried<()> {
@@ -120,14 +132,15 @@ pub(super) fn signals_come(db: &Connection, come: &SignalsCome) -> Tried<()> {
             signal.metadata.as_ref().map(json_text),
         ])?;
     }
-    Ok(())
+    put_holdings(db, handle, holdings(db, handle)?.with(come.adds()))
 }
 
 pub(super) fn rule_may_rest(db: &Connection, rests: &RuleRests) -> Tried<bool> {
     let key = params![rests.handle.as_str(), rests.session_id.as_str(), rests.cooldown.rule_id.as_str()];
     let mut statement = db.prepare_cached(statements::LAST_DECISION)?;
     let last = statement.query_and_then(key, |row| row::id(row, 0))?.next().transpose()?;
-    Ok(last == rests.after)
+    let held = holdings(db, rests.handle.as_str())?;
+    Ok(last == rests.after && rests.room.take(held, rests.adds()).is_ok())
 }
 
 pub(super) fn rule_rests(db: &Connection, rests: &RuleRests) -> Tried<()> {
@@ -140,29 +153,96 @@ pub(super) fn rule_rests(db: &Connection, rests: &RuleRests) -> Tried<()> {
         decided_at.as_millis(),
         until.as_millis(),
     ])?;
-    Ok(())
+    let handle = rests.handle.as_str();
+    put_holdings(db, handle, holdings(db, handle)?.with(rests.adds()))
 }
 
 /// Forgets old signals, those that came first before the others, and sessions without any.
 pub(super) fn forget_signals(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
     let mut statement = db.prepare_cached(statements::OLD_SIGNALS)?;
     let old = statement.query_and_then(params![cutoffs.signals_come_by.as_millis(), limit], |row| {
-        let key: (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let key: (String, String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
         Ok(key)
     })?;
     let old = old.collect::<Tried<Vec<_>>>()?;
-    for (handle, id, sequence) in &old {
+    let mut gone = Gone::default();
+    for (handle, id, sequence, bytes) in &old {
         db.prepare_cached(statements::FORGET_SIGNAL)?.execute(params![handle, id, sequence])?;
         db.prepare_cached(statements::SHRINK_SESSION)?.execute([handle, id])?;
-        db.prepare_cached(statements::END_SESSION)?.execute([handle, id])?;
+        let sessions = db.prepare_cached(statements::END_SESSION)?.execute([handle, id])?;
+        gone.add(handle, Holdings { sessions: sessions as u64, bytes: *bytes as u64 });
     }
+    gone.leave(db)?;
     Ok(old.len() as u64)
 }
 
 /// Forgets decisions whose rules rest no more.
 pub(super) fn forget_cooldowns(db: &Connection, cutoffs: Cutoffs, limit: u32) -> Tried<u64> {
     let over = params![cutoffs.keys_ended_by.as_millis(), limit];
-    Ok(db.prepare_cached(statements::FORGET_COOLDOWNS)?.execute(over)? as u64)
+    Ok(delete_counted(db, statements::FORGET_COOLDOWNS, over)? as u64)
+}
+
+/// Removes what belongs to a handle, at most `limit` rows of each kind, and answers how many there were.
+pub(super) fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<usize> {
+    let of_it = params![handle.as_str(), limit];
+    let sessions = db.prepare_cached(statements::CLEAR_SESSIONS)?.execute(of_it)?;
+    let mut gone = Gone::default();
+    gone.add(handle.as_str(), Holdings { sessions: sessions as u64, bytes: 0 });
+    gone.leave(db)?;
+    let signals = delete_counted(db, statements::CLEAR_SIGNALS, of_it)?;
+    Ok(sessions + signals + delete_counted(db, statements::CLEAR_COOLDOWNS, of_it)?)
+}
+
+/// Deletes rows whose bytes are counted, and answers how many there were.
+fn delete_counted(db: &Connection, sql: &str, asked: impl Params) -> Tried<usize> {
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(asked)?;
+    let (mut gone, mut count) = (Gone::default(), 0);
+    while let Some(row) = rows.next()? {
+        let bytes: i64 = row.get(1)?;
+        gone.add(row.get_ref(0)?.as_str()?, Holdings { sessions: 0, bytes: bytes as u64 });
+        count += 1;
+    }
+    gone.leave(db)?;
+    Ok(count)
+}
+
+/// What goes in a transaction, by handle.
+#[derive(Default)]
+struct Gone(BTreeMap<String, Holdings>);
+
+impl Gone {
+    fn add(&mut self, handle: &str, gone: Holdings) {
+        let of_it = self.0.entry(handle.to_owned()).or_default();
+        *of_it = of_it.with(gone);
+    }
+
+    fn leave(self, db: &Connection) -> Tried<()> {
+        for (handle, gone) in self.0.into_iter().filter(|(_, gone)| *gone != Holdings::default()) {
+            put_holdings(db, &handle, holdings(db, &handle)?.without(gone))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the sessions of a handle hold.
+fn holdings(db: &Connection, handle: &str) -> Tried<Holdings> {
+    let mut statement = db.prepare_cached(statements::CHAIN_HOLDINGS)?;
+    let held = statement.query_row([handle], |row| {
+        let numbers: (i64, i64) = (row.get(0)?, row.get(1)?);
+        Ok(Holdings { sessions: numbers.0 as u64, bytes: numbers.1 as u64 })
+    });
+    Ok(held.optional()?.unwrap_or_default())
+}
+
+fn put_holdings(db: &Connection, handle: &str, held: Holdings) -> Tried<()> {
+    if held == Holdings::default() {
+        db.prepare_cached(statements::END_CHAIN_HOLDINGS)?.execute([handle])?;
+        return Ok(());
+    }
+    let row = params![handle, held.sessions as i64, held.bytes as i64];
+    db.prepare_cached(statements::PUT_CHAIN_HOLDINGS)?.execute(row)?;
+    Ok(())
 }
 
 fn rulebook(db: &Connection, handle: &Handle) -> Tried<Rulebook> {

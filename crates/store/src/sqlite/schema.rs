@@ -185,7 +185,7 @@ mod tests {
     use super::super::{Settings, SqliteStore};
     use super::*;
 
-    const FROZEN: [(i32, &str, u64); 15] = [
+    const FROZEN: [(i32, &str, u64); 16] = [
         (1, "first", 2_711_409_159_973_495_424),
         (2, "order_by_key", 17_614_976_883_721_661_665),
         (3, "outages", 10_320_464_782_150_536_687),
@@ -201,6 +201,7 @@ mod tests {
         (19, "context_store", 15_762_631_485_090_419_999),
         (20, "reports", 6_286_605_477_483_048_590),
         (26, "strangers_reports", 11_651_830_198_056_972_636),
+        (23, "chain_totals", 7_482_076_670_275_099_083),
         (24, "inbox_bounds", 12_806_719_872_267_145_083),
     ];
 
@@ -250,6 +251,35 @@ mod tests {
             .query_row("SELECT COUNT(*) FROM events WHERE trace IS NULL", [], |row| row.get(0))
             .expect("a count");
         assert_eq!(kept, 1);
+    }
+
+    #[test]
+    fn what_sessions_held_before_anybody_counted_is_counted_when_the_store_is_opened() {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("angarium.db");
+        let mut db = Connection::open(&path).expect("a new file");
+        migrations::runner().set_target(Target::Version(20)).run(&mut db).expect("the first steps");
+        db.execute_batch(
+            "INSERT INTO sessions VALUES ('acme', 's', 2, 2), ('acme', 't', 1, 1), ('beta', 's', 1, 1);
+             INSERT INTO signals VALUES
+                ('acme', 's', 1, 0, 'view', '\"ä\"', 1.0, 'web', '{}'), ('acme', 's', 2, 0, 'view', NULL, 1.0, NULL, NULL),
+                ('acme', 't', 1, 0, 'view', NULL, 1.0, NULL, NULL), ('beta', 's', 1, 0, 'view', NULL, 1.0, NULL, NULL);
+             INSERT INTO cooldowns VALUES ('acme', 'u', 'once', x'00', 0, 9), ('gamma', 'u', 'once', x'00', 0, 9);",
+        )
+        .expect("rows");
+        drop(db);
+        drop(
+            SqliteStore::open(&path, &MasterKey::from_bytes([7; 32]), Settings::default()).expect("it opens"),
+        );
+        let db = Connection::open(&path).expect("the file");
+        let mut statement =
+            db.prepare("SELECT handle, sessions, bytes FROM chain_totals ORDER BY handle").expect("SQL");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("SQL");
+        let counted: Vec<(String, u32, u32)> = rows.collect::<Result<_, _>>().expect("rows");
+        let (plain, rest) = (64 + 1 + 4, 64 + 1 + 4);
+        let expected =
+            [("acme", 2, plain + 4 + 3 + 2 + 2 * plain + rest), ("beta", 1, plain), ("gamma", 0, rest)];
+        assert_eq!(counted, expected.map(|(handle, sessions, bytes)| (handle.to_owned(), sessions, bytes)));
     }
 
     #[test]

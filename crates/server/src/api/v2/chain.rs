@@ -12,7 +12,7 @@ use angarium_domain::chain::{
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::DecisionId;
 use angarium_domain::time::Timestamp;
-use angarium_engine::{Answer, Chains, Decided, SignalsAccepted};
+use angarium_engine::{Answer, Asker, Caller, Chains, Decided, Once, SignalsAccepted};
 use angarium_store::chains::Session;
 use axum::Json;
 use axum::extract::State;
@@ -186,17 +186,18 @@ pub(super) async fn append(
     write: Write,
 ) -> Result<Answered, Problem> {
     let asked = forms::signals(write.form()?, Whose::InPath(&write.caller.handle))?;
-    pace.take(&asked.handle, &asked.session_id, asked.signals.len())?;
     let (id, request_id) = (asked.session_id.clone(), write.request_id());
     let (caller, once) = write.into_parts(move |made| accepted(*made, &id, &request_id));
-    carried_out(async move { chains.record(caller, asked.session_id, asked.signals, once).await }).await
+    recorded(chains, pace, asked, caller, once).await
 }
 
 pub(super) async fn resolve(State(chains): State<Chains>, write: Write) -> Result<Answered, Problem> {
     let asked = forms::question(write.form()?, Whose::InPath(&write.caller.handle))?;
     let (handle, id) = (asked.handle, asked.session_id.clone());
     let (caller, once) = write.into_parts(move |made| decided(made, &handle, &id));
-    carried_out(async move { chains.resolve(caller, asked.session_id, asked.trigger, once).await }).await
+    let known = Asker::Known;
+    carried_out(async move { chains.resolve(caller, asked.session_id, asked.trigger, once, known).await })
+        .await
 }
 
 pub(super) async fn prefetch(
@@ -214,6 +215,19 @@ pub(super) async fn get(
 ) -> Result<Json<SessionView>, Problem> {
     let session = chains.session(&read.handle, &id).await?;
     found(session.map(|session| SessionView::of(read.handle, id, session)))
+}
+
+async fn recorded(
+    chains: Chains,
+    pace: SessionPace,
+    asked: forms::Appended,
+    caller: Caller,
+    once: Once<SignalsAccepted>,
+) -> Result<Answered, Problem> {
+    let forms::Appended { handle, session_id, signals } = asked;
+    let (id, count) = (session_id.clone(), signals.len());
+    let paced = move || pace.take(&handle, &id, count);
+    carried_out(async move { chains.record(caller, session_id, signals, once, paced).await }).await
 }
 
 async fn prefetched(chains: &Chains, asked: forms::Questions) -> Result<Json<DecisionsView>, Problem> {

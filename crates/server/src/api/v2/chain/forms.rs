@@ -72,9 +72,13 @@ pub(super) fn questions(mut form: Form<'_>, whose: Whose<'_>) -> Result<Question
     if !(1..=TRIGGERS_MAX).contains(&count) {
         form.fault("triggers", format!("there are {count} triggers, the limits are 1 and {TRIGGERS_MAX}"));
     }
-    let mut triggers = Vec::new();
-    for (at, text) in texts.into_iter().flatten().take(TRIGGERS_MAX).enumerate() {
+    let mut triggers: Vec<Name> = Vec::new();
+    let texts = texts.filter(|texts| texts.len() <= TRIGGERS_MAX);
+    for (at, text) in texts.into_iter().flatten().enumerate() {
         match text.parse() {
+            Ok(trigger) if triggers.contains(&trigger) => {
+                form.fault(format!("triggers[{at}]"), format!("triggers holds {trigger} twice"));
+            }
             Ok(trigger) => triggers.push(trigger),
             Err(error) => form.fault(format!("triggers[{at}]"), InvalidName::to_string(&error)),
         }

@@ -1,12 +1,12 @@
 //! The same for anybody: nobody is known, and the handle is in the body.
 
 use angarium_domain::handle::Handle;
-use angarium_engine::Chains;
+use angarium_engine::{Asker, Chains};
 use axum::Json;
 use axum::extract::State;
 
 use super::forms::{self, Whose};
-use super::{DecisionsView, accepted, decided, prefetched};
+use super::{DecisionsView, accepted, decided, prefetched, recorded};
 use crate::api::answer::{Answered, carried_out};
 use crate::api::request::Stranger;
 use crate::problem::Problem;
@@ -25,13 +25,10 @@ pub(in crate::api::v2) async fn append(
 ) -> Result<Answered, Problem> {
     let asked = forms::signals(stranger.form()?, Whose::InBody)?;
     admit(&chains, &callers, &asked.handle, &stranger).await?;
-    pace.take(&asked.handle, &asked.session_id, asked.signals.len())?;
     let (id, request_id) = (asked.session_id.clone(), stranger.request_id());
     let answer = move |made: &_| accepted(*made, &id, &request_id);
-    let (caller, once) = stranger.into_parts(asked.handle, SIGNALS, answer)?;
-    let written =
-        carried_out(async move { chains.record(caller, asked.session_id, asked.signals, once).await });
-    written.await.map_err(without_reasons)
+    let (caller, once) = stranger.into_parts(asked.handle.clone(), SIGNALS, &asked.session_id, answer)?;
+    recorded(chains, pace, asked, caller, once).await.map_err(without_reasons)
 }
 
 pub(in crate::api::v2) async fn resolve(
@@ -43,9 +40,11 @@ pub(in crate::api::v2) async fn resolve(
     admit(&chains, &callers, &asked.handle, &stranger).await?;
     let (handle, id) = (asked.handle.clone(), asked.session_id.clone());
     let answer = move |made: &_| decided(made, &handle, &id);
-    let (caller, once) = stranger.into_parts(asked.handle, RESOLVE, answer)?;
+    let forms::Question { handle, session_id, trigger } = asked;
+    let (caller, once) = stranger.into_parts(handle, RESOLVE, &session_id, answer)?;
+    let anybody = Asker::Anybody;
     let written =
-        carried_out(async move { chains.resolve(caller, asked.session_id, asked.trigger, once).await });
+        carried_out(async move { chains.resolve(caller, session_id, trigger, once, anybody).await });
     written.await.map_err(without_reasons)
 }
 
