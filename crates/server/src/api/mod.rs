@@ -3,7 +3,7 @@
 mod answer;
 pub(crate) mod dialect;
 pub(crate) mod form;
-mod pages;
+pub(crate) mod pages;
 mod patterns;
 mod query;
 mod request;

@@ -9,9 +9,11 @@
 
 use std::time::Duration;
 
+use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter};
 use http::header::{
-    ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, ORIGIN, RANGE, RETRY_AFTER,
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, IF_NONE_MATCH, IF_RANGE, ORIGIN, RANGE, RETRY_AFTER,
 };
 use http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
@@ -39,7 +41,8 @@ pub(super) enum Pages {
 }
 
 impl Pages {
-    /// A route with the answers that browsers want. What its guard refuses may be read by pages, too.
+    /// A route with the answers that browsers want. Its guard stands before all of it: whether an origin is
+    /// listed is a look into the store.
     pub(super) fn layered(self, route: MethodRouter<App>, method: &Method, app: &App) -> MethodRouter<App> {
         let layer = match self {
             Pages::None => return route,
@@ -71,6 +74,16 @@ fn for_any(method: &Method) -> CorsLayer {
         .allow_methods([method.clone()])
         .allow_headers([CONTENT_TYPE, RANGE, IF_RANGE, IF_NONE_MATCH, REQUEST_ID, TRACE_PARENT])
         .expose_headers([ACCEPT_RANGES, CONTENT_RANGE, ETAG, REQUEST_ID, RETRY_AFTER])
+}
+
+/// A refusal that any page may read: it comes before anybody has looked whose page it is, and says
+/// nothing of any handle.
+pub(crate) fn readable(mut refusal: Response) -> Response {
+    let exposed = HeaderValue::from_static("x-request-id, retry-after, ratelimit, ratelimit-policy");
+    let headers = refusal.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    refusal
 }
 
 async fn is_listed(app: &App, origin: &HeaderValue) -> bool {

@@ -26,8 +26,8 @@ pub(crate) struct Table(Vec<Line>);
 struct Line {
     route: Route,
     pages: Pages,
-    /// Whose bucket an address is counted in, where nobody is known.
-    counted: Class,
+    /// What its requests are counted as, where method and scope do not say it.
+    class: Option<Class>,
     mount: Box<dyn FnOnce() -> MethodRouter<App>>,
 }
 
@@ -167,8 +167,15 @@ impl Table {
         T: 'static,
     {
         let mut table = self.anybody(method, path, handler, describe);
-        table.0.last_mut().expect("a line was added").counted = Class::Reports;
+        table.0.last_mut().expect("a line was added").class = Some(Class::Reports);
         table
+    }
+
+    /// Says of the last route that it asks and may yet write: as often as a credential may write, and
+    /// without a draw on a plan.
+    pub(crate) fn deciding(mut self) -> Table {
+        self.0.last_mut().expect("a line was added").class = Some(Class::Decide);
+        self
     }
 
     /// A route that takes a credential and needs none.
@@ -207,7 +214,7 @@ impl Table {
         self.0.push(Line {
             route,
             pages: Pages::None,
-            counted: Class::Public,
+            class: None,
             mount: Box::new(move || on(filter, handler)),
         });
         self
@@ -230,7 +237,7 @@ impl Table {
         self.0.push(Line {
             route,
             pages: Pages::None,
-            counted: Class::Public,
+            class: None,
             mount: Box::new(move || on(filter, handler)),
         });
         self
@@ -266,15 +273,18 @@ impl Table {
 
     /// The routes as they are served, each behind its guard.
     pub(crate) fn router(self, app: &App) -> Router<App> {
-        self.0.into_iter().fold(Router::new(), |router, Line { route, pages, counted, mount }| {
-            let mounted = mount();
+        self.0.into_iter().fold(Router::new(), |router, Line { route, pages, class, mount }| {
+            // The guard stands before what browsers ask beforehand, too: it is a look into the store.
+            let mounted = pages.layered(mount(), &route.method, app);
             let mounted = match route.access {
                 Some((need, Door::Admins)) => {
                     let guarded = AdminGuard { app: app.clone(), class: class_of(&route.method, need) };
                     mounted.route_layer(from_fn_with_state(guarded, admin_guard))
                 }
                 Some((_, Door::Anybody)) => {
-                    let guarded = AddressGuard { app: app.clone(), class: counted };
+                    let class = class.unwrap_or(Class::Public);
+                    let for_pages = pages == Pages::Listed;
+                    let guarded = AddressGuard { app: app.clone(), class, for_pages };
                     mounted.route_layer(from_fn_with_state(guarded, address_guard))
                 }
                 Some((_, Door::Reporters)) => {
@@ -282,13 +292,12 @@ impl Table {
                     mounted.route_layer(from_fn_with_state(guarded, reporter_guard))
                 }
                 Some((need, door)) => {
-                    let class = class_of(&route.method, need);
+                    let class = class.unwrap_or_else(|| class_of(&route.method, need));
                     let guarded = Guard { app: app.clone(), need, door, class };
                     mounted.route_layer(from_fn_with_state(guarded, guard))
                 }
                 None => mounted,
             };
-            let mounted = pages.layered(mounted, &route.method, app);
             router.route(&route.path, mounted)
         })
     }
@@ -312,7 +321,7 @@ impl Table {
         self.0.push(Line {
             route,
             pages: Pages::None,
-            counted: Class::Public,
+            class: None,
             mount: Box::new(move || on(filter, handler)),
         });
         self

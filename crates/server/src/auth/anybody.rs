@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::{address_of, too_early, with};
+use crate::api::pages;
 use crate::rate::Class;
 use crate::state::App;
 
@@ -20,6 +21,8 @@ pub(crate) struct CallerAddress(pub(crate) Option<IpAddr>);
 pub(crate) struct AddressGuard {
     pub(crate) app: App,
     pub(crate) class: Class,
+    /// Whether pages of other origins may ask, and so may read that they asked too often.
+    pub(crate) for_pages: bool,
 }
 
 /// Lets a request through that does not come too often from where it comes from.
@@ -35,6 +38,7 @@ pub(crate) async fn address_guard(
             request.extensions_mut().insert(CallerAddress(address));
             with(next.run(request).await, standing)
         }
+        Err(refused) if guard.for_pages => pages::readable(too_early(app, &refused)),
         Err(refused) => too_early(app, &refused),
     }
 }

@@ -30,6 +30,9 @@ pub(crate) enum Class {
     Read,
     /// Changing anything but the log of events.
     Write,
+    /// Asking what may make a rule rest and publish an event: as often as a credential may change
+    /// anything, in the same bucket, and without a draw.
+    Decide,
     /// Publishing. The store's queue refuses what is too much, so it has no limit unless set.
     Publish,
     /// Anything through the v1 API.
@@ -117,7 +120,7 @@ impl Class {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Class::Read => "read",
-            Class::Write => "write",
+            Class::Write | Class::Decide => "write",
             Class::Publish => "publish",
             Class::V1 => "v1",
             Class::Public => "public",
@@ -203,7 +206,7 @@ impl RateLimits {
     fn limiter(&self, class: Class) -> Option<&Limiter> {
         let limiter = match class {
             Class::Read => &self.read,
-            Class::Write => &self.write,
+            Class::Write | Class::Decide => &self.write,
             Class::Publish => &self.publish,
             Class::V1 => &self.v1,
             Class::Public => &self.public,

@@ -64,7 +64,7 @@ impl Refused {
             Class::Public | Class::Reports => {
                 format!("too many requests from this address, {quota} in {seconds} s is the limit")
             }
-            Class::Read | Class::Write | Class::Publish | Class::V1 => {
+            Class::Read | Class::Write | Class::Decide | Class::Publish | Class::V1 => {
                 let name = class.as_str();
                 format!("too many requests of the kind {name}, {quota} in {seconds} s is the limit")
             }

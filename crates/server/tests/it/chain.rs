@@ -753,6 +753,35 @@ async fn what_is_asked_for_ahead_is_named_once_and_not_kept_if_its_rule_will_res
 }
 
 #[tokio::test]
+async fn what_a_browser_asks_beforehand_takes_a_place_and_a_refusal_may_be_read_by_any_page() {
+    let (world, anybody) = ruled_by(json!([]), |settings| settings.limits.public_per_minute = 2).await;
+    let listed = json!({ "origins": [SHOP] });
+    world.owner().put("/context-origins", &listed).await.expect(StatusCode::OK);
+    let from = anybody.with("x-forwarded-for", "192.0.2.1");
+    for _ in 0..2 {
+        assert_eq!(preflight(&from, SHOP).await.header("access-control-allow-origin"), Some(SHOP));
+    }
+    assert_eq!(preflight(&from, SHOP).await.status, StatusCode::TOO_MANY_REQUESTS);
+    let refused = from.with("origin", SHOP).post("/resolve", &question("s")).await;
+    refused.expect_problem(429, "rate_limited");
+    assert_eq!(refused.header("access-control-allow-origin"), Some("*"));
+    assert!(refused.header("access-control-expose-headers").is_some_and(|all| all.contains("retry-after")));
+    // A page that nobody knows is told no more than that.
+    assert_eq!(preflight(&from, "https://evil.example.com").await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn deciding_is_counted_with_writes_and_asking_ahead_with_reads() {
+    let (world, _) = ruled_by(json!([]), |_| {}).await;
+    let creator = world.person("acme", "CREATOR");
+    let resolved = creator.post("/chain/resolve", &question("s")).await;
+    assert_eq!(resolved.expect(StatusCode::OK).header("ratelimit-policy"), Some("\"write\";q=600;w=60"));
+    let ahead = json!({ "sessionId": "s", "triggers": ["checkout"] });
+    let prefetched = creator.post("/chain/prefetch", &ahead).await;
+    assert_eq!(prefetched.header("ratelimit-policy"), Some("\"read\";q=6000;w=60"));
+}
+
+#[tokio::test]
 async fn chains_are_counted_for_operators() {
     let (world, anybody) = ruled_by(json!([rule("a", &json!({}))]), |_| {}).await;
     anybody.post("/signals", &views("s", 50)).await.expect(StatusCode::ACCEPTED);

@@ -133,6 +133,7 @@ pub(crate) fn table() -> Table {
         .pages(POST, "/chain/prefetch", chain::prefetch_by_anybody, chain::docs::prefetch_by_anybody)
         .route(POST, "/chain/signals", chain_write, chain::append, chain::docs::append)
         .route(POST, "/chain/resolve", chain_read, chain::resolve, chain::docs::resolve)
+        .deciding()
         .route(POST, "/chain/prefetch", chain_read, chain::prefetch, chain::docs::prefetch)
         .route(GET, "/chain/rules", chain_manage, chain::rules::get, chain::docs::get_rules)
         .route(PUT, "/chain/rules", chain_manage, chain::rules::put, chain::docs::put_rules)
