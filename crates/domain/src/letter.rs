@@ -67,11 +67,20 @@ pub fn letter(event: &Event, about: Option<&str>, links: Links) -> Letter {
 
 fn question(handle: &Handle, payload: &Value, confirm: Option<String>) -> Letter {
     let types = text_list(&payload["eventTypes"]);
+    let what = if types.is_empty() {
+        format!(
+            "Somebody asked that you receive the e-mails for the owner of {handle}, such as alerts, again."
+        )
+    } else {
+        format!(
+            "Somebody asked that you receive an e-mail whenever one of these happens at {handle}: {types}."
+        )
+    };
     Letter {
         subject: format!("Please confirm: e-mails from {handle}"),
         heading: format!("Do you want e-mails from {handle}?"),
         paragraphs: vec![
-            format!("Somebody asked that you receive an e-mail whenever one of these happens at {handle}: {types}."),
+            what,
             "If you want that, open the page below and confirm there. If you do not, do nothing: you will receive \
              no more mail about it."
                 .to_owned(),

@@ -5,10 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::event::Event;
 use crate::event_type::{EventPattern, EventType};
 use crate::handle::Handle;
 use crate::outcome::{Class, Failure, Outcome, RetryOn};
+use crate::subscription::EndpointUrl;
 use crate::time::Timestamp;
 
 /// How long a question for consent may be answered (contract 5).
@@ -17,6 +20,10 @@ pub const QUESTION_KEPT: Duration = Duration::from_hours(72);
 pub const QUESTION_INTERVAL: Duration = Duration::from_hours(1);
 /// The most questions that a handle may ask in [`QUESTION_INTERVAL`], whoever is asked.
 pub const QUESTIONS_MAX: usize = 20;
+/// The most test mails that a handle may send in [`QUESTION_INTERVAL`], whoever gets them.
+pub const TESTS_MAX: usize = 20;
+/// The most test mails that it may send to one mailbox in that time.
+pub const TESTS_PER_MAILBOX_MAX: usize = 5;
 /// The most e-mail subscriptions that a handle may have.
 pub const RECIPIENTS_PER_HANDLE_MAX: usize = 50;
 
@@ -28,6 +35,8 @@ pub const TEST: &str = "email.test";
 pub const OWNER_DEFAULT_CHANGED: &str = "email.owner_default_changed";
 /// What the owner should know: deliveries that were given up.
 pub const OWNER_ALERT: &str = "email.owner_alert";
+/// One delivery that was given up. People are told by alerts.
+const FAILURE: &str = "webhook.delivery.terminal_failure";
 
 /// Whether an event is for one recipient alone, whoever else asks for its type.
 pub fn is_private(event_type: &EventType) -> bool {
@@ -60,13 +69,36 @@ pub enum Purpose {
     OwnerDefault,
 }
 
+/// Where a mail goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// To the address of its subscription, whichever that is by then.
+    Present,
+    /// To an address that its delivery names, which is its subscription's as well.
+    Named,
+    /// To an address that its delivery names, and its subscription has another one.
+    Elsewhere,
+}
+
+impl Place {
+    /// Where a delivery goes whose subscription has this address.
+    pub fn of(named: Option<&EndpointUrl>, present: &EndpointUrl) -> Place {
+        match named {
+            None => Place::Present,
+            Some(named) if named == present => Place::Named,
+            Some(_) => Place::Elsewhere,
+        }
+    }
+}
+
 /// What a recipient said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Consent {
     /// Nothing yet.
     Asked {
-        /// When the question was put. Its link is for this time.
+        /// When the question is put: where others ask the same mailbox, some hours after it was asked for.
+        /// Its link is for this time.
         at: Timestamp,
         /// Who had it put.
         by: String,
@@ -95,6 +127,9 @@ pub enum Consent {
     Withdrawn {
         /// When.
         at: Timestamp,
+        /// Whether it was the owner, and not they.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        dismissed: bool,
     },
 }
 
@@ -168,6 +203,11 @@ impl Recipient {
         }
     }
 
+    /// The address that the owner named, whose reader had ended it and is asked now.
+    pub fn owner_asked(at: Timestamp, by: String, ip: Option<IpAddr>) -> Recipient {
+        Recipient { purpose: Purpose::OwnerDefault, ..Recipient::asked(at, by, ip) }
+    }
+
     /// How they stand.
     pub fn standing(&self) -> Standing {
         match self.consent {
@@ -217,16 +257,29 @@ impl Recipient {
         }
     }
 
-    /// Whether a delivery may go out to them now. To the address of before, which `elsewhere` says, goes
-    /// only the news that it is the address no longer.
-    pub fn may_be_sent(&self, event_type: &EventType, elsewhere: bool) -> bool {
-        if elsewhere {
-            return event_type.as_str() == OWNER_DEFAULT_CHANGED;
+    /// Whether a delivery may go out to them now. Under an address of its own goes the news that the
+    /// owner's default address is another one, to both of them; what else there is goes to the present
+    /// address, to which they said yes.
+    pub fn may_be_sent(&self, event_type: &EventType, place: Place) -> bool {
+        let is_notice = event_type.as_str() == OWNER_DEFAULT_CHANGED;
+        match place {
+            Place::Elsewhere => return is_notice,
+            Place::Named if is_notice => return true,
+            Place::Named | Place::Present => {}
         }
         match self.consent {
             Consent::Asked { .. } => event_type.as_str() == CONFIRMATION,
             Consent::Given { .. } | Consent::Appointed { .. } => true,
             Consent::Withdrawn { .. } => false,
+        }
+    }
+
+    /// Whether an event that was published without a delivery to them was kept from them by mistake:
+    /// nothing from before their consent was, and failures are told of by alerts, which gather.
+    pub fn missed(&self, event: &Event) -> bool {
+        match self.consent {
+            Consent::Given { at, .. } => event.accepted_at >= at && event.event_type.as_str() != FAILURE,
+            Consent::Asked { .. } | Consent::Appointed { .. } | Consent::Withdrawn { .. } => false,
         }
     }
 
@@ -236,6 +289,13 @@ impl Recipient {
             Consent::Asked { at, .. } | Consent::Given { asked_at: at, .. } => Some(at),
             Consent::Appointed { .. } | Consent::Withdrawn { .. } => None,
         }
+    }
+
+    /// Whether a question is the one that was put last, by the payload of its event: the link of an older
+    /// one leads nowhere.
+    pub fn is_asked_by(&self, question: &Value) -> bool {
+        let expires_at = question["expiresAt"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+        expires_at.is_some() && self.asked_at().map(|at| at + QUESTION_KEPT) == expires_at
     }
 
     /// Whether they were asked and may still answer.
@@ -261,8 +321,18 @@ impl Recipient {
         if let Consent::Withdrawn { .. } = self.consent {
             return false;
         }
-        self.consent = Consent::Withdrawn { at: now };
+        self.consent = Consent::Withdrawn { at: now, dismissed: false };
         true
+    }
+
+    /// Ends it by the owner's hand.
+    pub fn dismiss(&mut self, now: Timestamp) {
+        self.consent = Consent::Withdrawn { at: now, dismissed: true };
+    }
+
+    /// Whether the owner ended it.
+    pub fn is_dismissed(&self) -> bool {
+        matches!(self.consent, Consent::Withdrawn { dismissed: true, .. })
     }
 
     /// What an attempt tells of the mailbox; none if it tells nothing new.
@@ -313,8 +383,14 @@ impl Standing {
     }
 }
 
-/// What somebody consents to. Kept with their consent.
+/// What somebody consents to; without types, to be the owner's default address. Kept with their consent.
 pub fn consent_text(handle: &Handle, event_types: &[EventPattern]) -> String {
+    if event_types.is_empty() {
+        return format!(
+            "I want to receive the e-mails for the owner of {handle}, such as alerts of deliveries that were given \
+             up. I can end this at any time."
+        );
+    }
     let types: Vec<_> = event_types.iter().map(ToString::to_string).collect();
     format!(
         "I want to receive an e-mail whenever one of these happens at {handle}: {}. I can end this at any time.",
@@ -362,20 +438,26 @@ mod tests {
     fn nothing_but_the_question_is_sent_before_consent_and_nothing_after_its_end() {
         let (question, order) = (event_type(CONFIRMATION), event_type("order.paid"));
         let mut recipient = asked();
-        assert!(recipient.may_be_sent(&question, false) && !recipient.may_be_sent(&order, false));
+        assert!(
+            recipient.may_be_sent(&question, Place::Present)
+                && !recipient.may_be_sent(&order, Place::Present)
+        );
         assert!(!recipient.takes_events());
         recipient = active();
-        assert!(recipient.may_be_sent(&order, false) && recipient.takes_events());
+        assert!(recipient.may_be_sent(&order, Place::Present) && recipient.takes_events());
         recipient.withdraw(NOON);
-        assert!(!recipient.may_be_sent(&order, false) && !recipient.takes_events());
+        assert!(!recipient.may_be_sent(&order, Place::Present) && !recipient.takes_events());
     }
 
     #[test]
     fn the_address_of_before_hears_only_that_it_is_none_any_more() {
-        let owner = Recipient::appointed(NOON, "user:1".to_owned());
-        assert!(!owner.takes_events() && owner.may_be_sent(&event_type(OWNER_ALERT), false));
-        assert!(owner.may_be_sent(&event_type(OWNER_DEFAULT_CHANGED), true));
-        assert!(!owner.may_be_sent(&event_type(OWNER_ALERT), true));
+        let mut owner = Recipient::appointed(NOON, "user:1".to_owned());
+        let (alert, notice) = (event_type(OWNER_ALERT), event_type(OWNER_DEFAULT_CHANGED));
+        assert!(!owner.takes_events() && owner.may_be_sent(&alert, Place::Present));
+        assert!(owner.may_be_sent(&alert, Place::Named) && !owner.may_be_sent(&alert, Place::Elsewhere));
+        assert!(owner.may_be_sent(&notice, Place::Elsewhere));
+        owner.withdraw(NOON);
+        assert!(owner.may_be_sent(&notice, Place::Named) && !owner.may_be_sent(&alert, Place::Named));
     }
 
     #[test]

@@ -10,9 +10,9 @@ use crate::event_type::EventType;
 use crate::fan_out::Candidate;
 use crate::handle::Handle;
 use crate::ids::{DeliveryId, EventId, ReplayId, SubscriptionId};
-use crate::recipient::is_private;
+use crate::recipient::{Place, is_private};
 use crate::retention::Cutoffs;
-use crate::subscription::Subscription;
+use crate::subscription::{EndpointUrl, Subscription};
 use crate::time::Timestamp;
 
 /// Which deliveries: every named condition must hold. Also the filter of the delivery log.
@@ -110,7 +110,7 @@ pub enum Target {
 }
 
 /// Why a delivery cannot be replayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReplayable {
     /// It is still on its way.
     #[error("the delivery is not finished; it can be replayed once it is delivered or dead")]
@@ -118,6 +118,20 @@ pub enum NotReplayable {
     /// Its subscription was deleted, so there is nowhere to send it.
     #[error("the delivery was cancelled because its subscription was deleted")]
     Cancelled,
+    /// A question, a test or a notice of our own for one mailbox: how often it is sent is limited where it
+    /// is made, and a replay would go round that.
+    #[error(
+        "{event_type} is for one mailbox alone and is not repeated; what makes it can be asked for again"
+    )]
+    Private {
+        /// Its type.
+        event_type: EventType,
+    },
+    /// A mail to an address that its subscription has no longer, or to somebody who does not want it.
+    #[error(
+        "the mail would not be sent: whoever reads that mailbox has not confirmed it, or not for this address"
+    )]
+    Unwanted,
 }
 
 /// Whether a delivery may be replayed: the delivered and the dead may (contract 3.5).
@@ -127,6 +141,21 @@ pub fn replayable(delivery: &Delivery) -> Result<(), NotReplayable> {
         State::Cancelled { .. } => Err(NotReplayable::Cancelled),
         State::Delivered { .. } | State::Dead { .. } => Ok(()),
     }
+}
+
+/// Whether a subscription takes an event again, under this address of the delivery's own if it has one.
+/// Of webhooks all do.
+pub fn repeatable(
+    event_type: &EventType,
+    to: &Subscription,
+    named: Option<&EndpointUrl>,
+) -> Result<(), NotReplayable> {
+    let Some(recipient) = &to.recipient else { return Ok(()) };
+    if is_private(event_type) {
+        return Err(NotReplayable::Private { event_type: event_type.clone() });
+    }
+    let place = Place::of(named, &to.endpoint_url);
+    if recipient.may_be_sent(event_type, place) { Ok(()) } else { Err(NotReplayable::Unwanted) }
 }
 
 /// A job that replays many deliveries at a bounded rate. It survives a restart: `cursor` moves in
@@ -152,8 +181,9 @@ pub struct ReplayJob {
     pub matched: u64,
     /// How many were made so far.
     pub replayed: u64,
-    /// How many matched but could not be replayed: their subscription is gone, or they had been
-    /// replayed, discarded or forgotten before the job came to them.
+    /// How many matched but could not be replayed: their subscription is gone, they had been
+    /// replayed, discarded or forgotten before the job came to them, or they are mails that are not
+    /// sent again ([`repeatable`]).
     pub skipped: u64,
     /// The last delivery looked at; the job goes from old to new.
     pub cursor: Option<DeliveryId>,
@@ -193,6 +223,7 @@ pub fn is_missed(event: &Event, subscription: &Subscription, filter: &DeliveryFi
     let candidate = Candidate::new(event);
     filter.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type)
         && candidate.is_wanted_by(subscription)
+        && subscription.recipient.as_ref().is_none_or(|recipient| recipient.missed(event))
         && match event.origin {
             Origin::Live => true,
             Origin::System => !is_private(&event.event_type) && !tells_of(&candidate, subscription.id),
@@ -254,7 +285,9 @@ pub enum JobStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail_address::MailAddress;
     use crate::payload::Payload;
+    use crate::recipient::{CONFIRMATION, Recipient};
 
     const NOON: Timestamp = Timestamp::from_seconds(12 * 3600);
 
@@ -361,6 +394,56 @@ mod tests {
         let others = DeliveryFilter { event_type: Some("webhook.x".parse().expect("a type")), ..any };
         assert!(!is_missed(Origin::Live, "a", about(2), &others));
         assert!(is_missed(Origin::Live, "webhook.x", about(2), &others));
+    }
+
+    #[test]
+    fn a_mail_is_repeated_to_whoever_wants_it_and_a_question_to_nobody() {
+        let address = |text: &str| text.parse::<MailAddress>().expect("an address").to_endpoint();
+        let mut mailbox: Subscription = serde_json::from_value(serde_json::json!({
+            "id": SubscriptionId::from_bytes([2; 16]), "handle": "acme",
+            "endpointUrl": "mailto:anna@example.com", "eventTypes": ["*"],
+            "description": null, "signingProfile": "arjun", "payloadFormat": "native",
+            "retryPolicy": "email", "headers": {}, "rateLimitPerSecond": null, "maxConcurrency": null,
+            "timeoutSeconds": 10, "ordered": false, "status": "active", "secretHint": "",
+            "createdAt": NOON, "updatedAt": NOON,
+        }))
+        .expect("a subscription as it is stored");
+        mailbox.endpoint_url = address("anna@example.com");
+        let mut recipient = Recipient::asked(NOON, "user:1".to_owned(), None);
+        let (order, question): (EventType, EventType) =
+            ("order.paid".parse().expect("a type"), CONFIRMATION.parse().expect("a type"));
+        mailbox.recipient = Some(Box::new(recipient.clone()));
+        assert_eq!(repeatable(&order, &mailbox, None), Err(NotReplayable::Unwanted));
+        recipient.confirm(NOON, None, String::new());
+        mailbox.recipient = Some(Box::new(recipient));
+        let private = NotReplayable::Private { event_type: question.clone() };
+        assert_eq!(repeatable(&question, &mailbox, None), Err(private));
+        assert_eq!(repeatable(&order, &mailbox, Some(&address("anna@example.com"))), Ok(()));
+        let other = address("bob@example.com");
+        assert_eq!(repeatable(&order, &mailbox, Some(&other)), Err(NotReplayable::Unwanted));
+        mailbox.recipient = None;
+        assert_eq!(repeatable(&question, &mailbox, Some(&other)), Ok(()));
+    }
+
+    #[test]
+    fn a_mailbox_missed_nothing_from_before_its_consent_and_no_failure() {
+        let mut recipient = Recipient::asked(NOON, "user:1".to_owned(), None);
+        let event = |event_type: &str, accepted_at| Event {
+            id: EventId::from_bytes([1; 16]),
+            handle: "acme".parse().expect("a handle"),
+            event_type: event_type.parse().expect("a type"),
+            occurred_at: NOON.into(),
+            accepted_at,
+            origin: Origin::Live,
+            ordering_key: None,
+            trace: None,
+            payload: Payload::of_our_own(&serde_json::json!({})),
+        };
+        let (before, after) = (NOON, NOON + Duration::from_secs(20));
+        assert!(!recipient.missed(&event("a", after)));
+        recipient.confirm(NOON + Duration::from_secs(10), None, String::new());
+        assert!(recipient.missed(&event("a", after)) && !recipient.missed(&event("a", before)));
+        assert!(!recipient.missed(&event("webhook.delivery.terminal_failure", after)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use angarium_domain::delivery::{DeathCause, Delivery, Settlement, State};
 use angarium_domain::dispatch::{Head, Input, LaneRules};
 use angarium_domain::inbox::Item;
 use angarium_domain::outcome::{Failure, Outcome};
+use angarium_domain::recipient::{CONFIRMATION, Place};
 use angarium_domain::signature::ToSign;
 use angarium_domain::subscription::ChannelKind;
 use angarium_domain::time::Timestamp;
@@ -429,8 +430,12 @@ fn asks_by_handshake(entry: &Entry) -> bool {
 /// Whether whoever reads the mails of a subscription still wants this one.
 fn is_wanted_still(leased: &Leased, entry: &Entry) -> bool {
     let Delivery { event_type, endpoint_override, .. } = &leased.delivery;
-    let recipient = entry.subscription.recipient.as_ref();
-    recipient.is_none_or(|recipient| recipient.may_be_sent(event_type, endpoint_override.is_some()))
+    let place = Place::of(endpoint_override.as_ref(), &entry.subscription.endpoint_url);
+    entry.subscription.recipient.as_ref().is_none_or(|recipient| {
+        recipient.may_be_sent(event_type, place)
+            && (event_type.as_str() != CONFIRMATION
+                || recipient.is_asked_by(&leased.event.payload.to_value()))
+    })
 }
 
 /// The request, signed at the moment of sending.

@@ -10,7 +10,7 @@ use angarium_domain::delivery::{self, Delivery, State};
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::Record;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
-use angarium_domain::replay::{DeliveryFilter, NotReplayable, Target, replayable};
+use angarium_domain::replay::{DeliveryFilter, NotReplayable, Target, repeatable, replayable};
 use angarium_domain::subscription::{EndpointUrl, Subscription};
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
@@ -188,6 +188,7 @@ impl Deliveries {
         let now = self.desk.clock.now();
         let mut plan = self.desk.planner.plan();
         let again = repetition(&logged.delivery, &entry.subscription, to);
+        repeatable(&event.event_type, &entry.subscription, again.endpoint_override.as_ref())?;
         let account = &snapshot.account;
         let delivery_id = self.desk.planner.add(&mut plan, account, &entry.subscription, &event, again, now);
         let (answer, idempotency) =

@@ -10,7 +10,7 @@ use angarium_domain::audit::changed;
 use angarium_domain::delivery::{Delivery, Status};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::ReplayId;
-use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob, Target};
+use angarium_domain::replay::{DeliveryFilter, JobStatus, ReplayJob, Target, repeatable};
 use angarium_domain::retention::Retention;
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
@@ -350,6 +350,10 @@ impl ReplayJobs {
             return Ok(());
         };
         let again = Again { replay_id: Some(job.id), ..repetition(original, &entry.subscription, job.to) };
+        if repeatable(&event.event_type, &entry.subscription, again.endpoint_override.as_ref()).is_err() {
+            job.skipped += 1;
+            return Ok(());
+        }
         let now = self.desk.clock.now();
         self.desk.planner.add(plan, &snapshot.account, &entry.subscription, &event, again, now);
         job.replayed += 1;
