@@ -4,6 +4,7 @@ pub(in crate::api) mod docs;
 
 use std::borrow::Cow;
 
+use angarium_domain::catalog::built_in;
 use angarium_domain::event::{OccurredAt, Origin};
 use angarium_domain::event_type::EventType;
 use angarium_domain::ids::{EventId, EventKind};
@@ -159,7 +160,14 @@ fn list_name(read: &Read, filter: &EventFilter) -> String {
 }
 
 pub(in crate::api) fn new_event(mut form: Form<'_>, limits: &Limits) -> Result<NewEvent, Problem> {
-    let event_type = form.required("type");
+    let event_type: Option<EventType> = form.required("type");
+    if let Some(known) = event_type.as_ref().and_then(built_in) {
+        let name = known.event_type;
+        form.fault(
+            "type",
+            format!("{name} is built in and published by Angarium alone; choose another name"),
+        );
+    }
     let payload = form.raw("payload").or_else(|| form.missing("payload"));
     let occurred_at: Option<OccurredAt> = form.parsed("occurredAt");
     let ordering_key = ordering_key(&mut form);
