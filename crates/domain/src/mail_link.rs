@@ -1,8 +1,9 @@
 //! Links that stand in mails, and say by themselves whose they are.
 //!
 //! A link names a handle, a subscription and what may be done to it, under a MAC by the subscription's
-//! own signing key, which is sealed at rest and never shown for e-mail. So there is no list of tokens to
-//! keep or to lose: who reads the database without its master key can make no link, a new master key
+//! own signing key, which is sealed at rest and never shown for e-mail. The MAC is over the mailbox, too:
+//! the owner's default address keeps its subscription when it points elsewhere, and whoever read its mails
+//! before ends nothing for whoever reads them now. So there is no list of tokens to keep or to lose: who reads the database without its master key can make no link, a new master key
 //! leaves every link as it was, and a subscription that is removed takes its links with it
 //! (decisions/0028).
 
@@ -14,11 +15,12 @@ use data_encoding::BASE64URL_NOPAD;
 
 use crate::handle::Handle;
 use crate::ids::SubscriptionId;
+use crate::mail_address::MailAddress;
 use crate::secret::SigningKeys;
 use crate::time::Timestamp;
 
 /// What the MAC is over begins with this, so that it is no signature of anything else.
-const CONTEXT: &[u8] = b"angarium mail link 1";
+const CONTEXT: &[u8] = b"angarium mail link 2";
 /// Bytes of the MAC that a link has: 192 bits, which nobody guesses.
 const MAC_BYTES: usize = 24;
 /// Bytes of a subscription's id.
@@ -67,8 +69,14 @@ impl Purpose {
 }
 
 /// The token of a link; none if the keys are a pair, which mails never have.
-pub fn token(keys: &SigningKeys, handle: &Handle, id: SubscriptionId, purpose: Purpose) -> Option<String> {
-    let mac = mac(keys, handle, id, purpose)?;
+pub fn token(
+    keys: &SigningKeys,
+    handle: &Handle,
+    id: SubscriptionId,
+    reader: &MailAddress,
+    purpose: Purpose,
+) -> Option<String> {
+    let mac = mac(keys, handle, id, reader, purpose)?;
     let mut bytes = vec![purpose.kind()];
     bytes.extend_from_slice(id.as_bytes());
     bytes.extend_from_slice(&mac);
@@ -87,9 +95,9 @@ impl Token {
         self.subscription_id
     }
 
-    /// Whether it was made with these keys for this purpose.
-    pub fn is_for(&self, keys: &SigningKeys, purpose: Purpose) -> bool {
-        let expected = mac(keys, &self.handle, self.subscription_id, purpose);
+    /// Whether it was made with these keys for this purpose, for whoever reads this mailbox.
+    pub fn is_for(&self, keys: &SigningKeys, reader: &MailAddress, purpose: Purpose) -> bool {
+        let expected = mac(keys, &self.handle, self.subscription_id, reader, purpose);
         self.kind == purpose.kind()
             && expected.is_some_and(|expected| verify_slices_are_equal(&expected, &self.mac).is_ok())
     }
@@ -111,13 +119,22 @@ impl FromStr for Token {
     }
 }
 
-fn mac(keys: &SigningKeys, handle: &Handle, id: SubscriptionId, purpose: Purpose) -> Option<[u8; MAC_BYTES]> {
+fn mac(
+    keys: &SigningKeys,
+    handle: &Handle,
+    id: SubscriptionId,
+    reader: &MailAddress,
+    purpose: Purpose,
+) -> Option<[u8; MAC_BYTES]> {
     let mut context = hmac::Context::with_key(keys.newest().hmac_with_bytes()?);
     context.update(CONTEXT);
     context.update(&[purpose.kind()]);
     context.update(id.as_bytes());
     context.update(&purpose.stamp().to_be_bytes());
     context.update(handle.as_str().as_bytes());
+    // No handle holds a zero, so what follows it is no part of it.
+    context.update(&[0]);
+    context.update(reader.key().as_bytes());
     context.sign().as_ref().first_chunk().copied()
 }
 
@@ -140,20 +157,35 @@ mod tests {
         name.parse().expect("a handle")
     }
 
+    fn anna() -> MailAddress {
+        "anna@example.com".parse().expect("an address")
+    }
+
     fn link(purpose: Purpose) -> String {
-        token(&keys(1), &handle("acme"), id(), purpose).expect("a token")
+        token(&keys(1), &handle("acme"), id(), &anna(), purpose).expect("a token")
     }
 
     #[test]
     fn a_link_names_its_subscription_and_what_it_is_for() {
         let read: Token = link(ASKED).parse().expect("a token");
         assert_eq!((read.handle(), read.subscription_id()), (&handle("acme"), id()));
-        assert!(read.is_for(&keys(1), ASKED));
-        assert!(!read.is_for(&keys(2), ASKED));
-        assert!(!read.is_for(&keys(1), Purpose::Unsubscribe));
-        assert!(!read.is_for(&keys(1), Purpose::Confirm(Timestamp::from_seconds(101))));
+        assert!(read.is_for(&keys(1), &anna(), ASKED));
+        assert!(!read.is_for(&keys(2), &anna(), ASKED));
+        assert!(!read.is_for(&keys(1), &anna(), Purpose::Unsubscribe));
+        assert!(!read.is_for(&keys(1), &anna(), Purpose::Confirm(Timestamp::from_seconds(101))));
         let read: Token = link(Purpose::Unsubscribe).parse().expect("a token");
-        assert!(read.is_for(&keys(1), Purpose::Unsubscribe) && !read.is_for(&keys(1), ASKED));
+        assert!(
+            read.is_for(&keys(1), &anna(), Purpose::Unsubscribe) && !read.is_for(&keys(1), &anna(), ASKED)
+        );
+    }
+
+    #[test]
+    fn a_link_is_for_one_mailbox_however_it_is_written() {
+        let read: Token = link(Purpose::Unsubscribe).parse().expect("a token");
+        for (address, is_theirs) in [("ANNA@example.com", true), ("bob@example.com", false)] {
+            let reader = address.parse().expect("an address");
+            assert_eq!(read.is_for(&keys(1), &reader, Purpose::Unsubscribe), is_theirs, "{address}");
+        }
     }
 
     #[test]
@@ -163,7 +195,9 @@ mod tests {
             let mut bytes = bytes.clone();
             bytes[at] ^= 1;
             let text = BASE64URL_NOPAD.encode(&bytes);
-            let taken = text.parse::<Token>().is_ok_and(|token| token.is_for(&keys(1), Purpose::Unsubscribe));
+            let taken = text
+                .parse::<Token>()
+                .is_ok_and(|token| token.is_for(&keys(1), &anna(), Purpose::Unsubscribe));
             assert!(!taken, "byte {at}");
         }
         for text in ["", "AA", "not base64url!", &"A".repeat(400)] {

@@ -305,7 +305,11 @@ impl Attempts {
             };
             match self.insist(settle).await {
                 Ok(next_due_at) => {
+                    let in_the_inbox = follow_up.is_in_the_inbox();
                     let FollowUp { plan, changed, audit, .. } = follow_up;
+                    if in_the_inbox {
+                        self.inbox.look(&lease.handle);
+                    }
                     self.planner.announce(plan).await;
                     if settled.settlement.is_a_death() {
                         self.failures.notify_one();

@@ -18,6 +18,7 @@ use angarium_store::directory::{Entry, Snapshot};
 use angarium_store::event_log::{Append, Beside};
 use angarium_store::write::{AuditEntry, Context};
 
+use crate::emails;
 use crate::ids::{IdSource, new_id};
 use crate::notices::{self, Sign};
 use crate::planner::{Plan, Planner};
@@ -107,6 +108,9 @@ impl Decider<'_> {
             Some(entry) => {
                 let changed = Arc::new(changed(entry, aftermath, self.now));
                 follow_up.changed = Some(changed.clone());
+                if aftermath.mailbox.is_some_and(|mark| mark != recipient::Mark::Accepted) {
+                    self.tell_of_a_lost_address(&changed.subscription, &mut follow_up);
+                }
                 follow_up.audit = Some(audit(aftermath, &settled.leased.delivery, self.now));
                 &with(snapshot, &changed)
             }
@@ -119,6 +123,14 @@ impl Decider<'_> {
             self.tell_of_a_death(after, settled, cause, at, &mut follow_up);
         }
         follow_up
+    }
+
+    /// Who reads the owner's default address can be told of everything by mail but of its end.
+    fn tell_of_a_lost_address(&self, subscription: &Subscription, follow_up: &mut FollowUp) {
+        if let Some(item) = emails::lost(subscription) {
+            let item = item.made(&subscription.handle, new_id(self.ids, self.now), self.now);
+            follow_up.beside.push(Beside::Item(Arc::new(item)));
+        }
     }
 
     fn tell_of_the_subscription(
@@ -176,6 +188,11 @@ impl Decider<'_> {
 }
 
 impl FollowUp {
+    /// Whether there is something new in the handle's inbox.
+    pub(crate) fn is_in_the_inbox(&self) -> bool {
+        self.beside.iter().any(|beside| matches!(beside, Beside::Item(_)))
+    }
+
     /// What to write, decided upon a handle's version. None if there is nothing.
     pub(crate) fn append(&self, snapshot: &Snapshot, settled: Settled<'_>) -> Option<Append> {
         if self.events.is_empty() && self.changed.is_none() && self.beside.is_empty() {

@@ -352,10 +352,11 @@ impl Engine {
         let handles = Handles::new(desk.clone(), lanes.clone(), parts.blobs.clone());
         let voice_notes =
             VoiceNotes::new(desk.clone(), parts.blobs.clone(), parts.link_key.clone(), settings.voice_notes);
+        let inbox_items = Inbox::new(desk.clone(), inbox_live.clone(), metrics.clone());
         let engine = Engine {
             intake: Intake::new(desk.clone(), metrics.clone(), parts.traces.clone()),
             events: Events::new(desk.clone()),
-            emails: Emails::new(desk.clone(), lanes.clone(), post),
+            emails: Emails::new(desk.clone(), lanes.clone(), post, inbox_items.clone()),
             subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), lanes.clone(), outages),
             event_types: EventTypes::new(desk.clone()),
             chains: Chains::new(
@@ -368,14 +369,19 @@ impl Engine {
             deliveries: Deliveries::new(desk.clone()),
             replays: replays.clone(),
             context_store: context_store.clone(),
-            inbox: Inbox::new(desk.clone(), inbox_live.clone(), metrics.clone()),
+            inbox: inbox_items.clone(),
             live,
             audit: AuditTrail::new(desk.clone()),
             handles: handles.clone(),
             voice_notes: voice_notes.clone(),
             support: Support::new(desk.clone()),
             statistics: SubscriptionStatistics::new(desk.clone(), counters.clone(), dispatcher.clone()),
-            mail_notices: MailNotices::new(desk.clone(), parts.mailing.sns.clone(), metrics.clone()),
+            mail_notices: MailNotices::new(
+                desk.clone(),
+                parts.mailing.sns.clone(),
+                inbox_items.clone(),
+                metrics.clone(),
+            ),
             metrics: metrics.clone(),
             store: store.clone(),
             counters: counters.clone(),

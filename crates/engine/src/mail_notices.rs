@@ -17,13 +17,15 @@ use angarium_domain::recipient::Mark;
 use angarium_domain::sns::{self, Kind};
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
-use angarium_store::directory::{Change, Entry, Snapshot};
+use angarium_store::directory::{Entry, Snapshot};
+use angarium_store::event_log::Append;
 use angarium_store::write::{AuditEntry, Context, Written};
 use bytes::Bytes;
 
+use crate::inbox::Inbox;
 use crate::metrics::Metrics;
 use crate::snapshots::find;
-use crate::{DECISIONS_MAX, Desk, follow_up};
+use crate::{DECISIONS_MAX, Desk, emails, follow_up};
 
 /// How many messages are remembered, so that one that comes again is not counted again.
 const REMEMBERED_MAX: usize = 10_000;
@@ -67,13 +69,14 @@ pub enum NoticeError {
 pub struct MailNotices {
     desk: Desk,
     sns: Arc<SnsVerifier>,
+    inbox: Inbox,
     metrics: Arc<Metrics>,
     seen: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl MailNotices {
-    pub(crate) fn new(desk: Desk, sns: Arc<SnsVerifier>, metrics: Arc<Metrics>) -> MailNotices {
-        MailNotices { desk, sns, metrics, seen: Arc::default() }
+    pub(crate) fn new(desk: Desk, sns: Arc<SnsVerifier>, inbox: Inbox, metrics: Arc<Metrics>) -> MailNotices {
+        MailNotices { desk, sns, inbox, metrics, seen: Arc::default() }
     }
 
     /// Takes one message of SNS, as it was posted. Repeating is safe.
@@ -138,10 +141,18 @@ impl MailNotices {
                 audit: Some(audit(handle, id, delivery_id, now)),
                 ..Context::default()
             };
-            let change = Change::Put(Arc::new(entry));
-            match self.desk.store.change(handle, snapshot.version, change, now, context).await {
-                Ok(Written::Done(_)) => {
+            let lost = emails::lost(&entry.subscription).map(|item| self.inbox.beside(handle, item));
+            let append = Append {
+                decided_upon: vec![(handle.clone(), snapshot.version)],
+                subscription: Some(Arc::new(entry)),
+                beside: lost.into_iter().collect(),
+                context,
+                ..Append::default()
+            };
+            match self.desk.store.append(append).await {
+                Ok(Written::Done(())) => {
                     self.desk.snapshots.renew(handle).await;
+                    self.inbox.look(handle);
                     return Ok(Effect::Suppressed);
                 }
                 Ok(Written::Seen(_)) => return Ok(Effect::None),

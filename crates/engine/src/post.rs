@@ -74,7 +74,7 @@ impl Post {
         let endpoint = address(leased, entry);
         let failed = |failure, detail: String| Exchange::failed(failure, endpoint.without_query(), detail);
         // What is known of the present mailbox says nothing about another one.
-        let elsewhere = leased.delivery.endpoint_override.is_some();
+        let elsewhere = *endpoint != entry.subscription.endpoint_url;
         let recipient = entry.subscription.recipient.as_ref().filter(|_| !elsewhere);
         if let Some(failure) = recipient.and_then(|recipient| recipient.instead_of_sending()) {
             return failed(failure, "the address is on the suppression list; nothing was sent".to_owned());
@@ -87,7 +87,9 @@ impl Post {
             Ok(about) => about,
             Err(error) => return failed(Failure::InternalError, error.to_string()),
         };
-        let links = self.links(delivery, entry);
+        // Whoever reads an address of before may neither answer nor end anything for the present one.
+        let reader = (!elsewhere).then_some(&to);
+        let links = self.links(delivery, entry, reader);
         let letter = letter(event, about.as_deref(), links);
         let handle = Some(delivery.handle.clone());
         let mail = Mail { id: delivery.id.to_string(), handle, to, letter, date: event.accepted_at };
@@ -121,11 +123,12 @@ impl Post {
         Ok(described.and_then(|described| described.description.clone()))
     }
 
-    fn links(&self, delivery: &Delivery, entry: &Entry) -> Links {
+    fn links(&self, delivery: &Delivery, entry: &Entry, reader: Option<&MailAddress>) -> Links {
         let Some(base) = &self.public_url else { return Links::default() };
         let (handle, id) = (&delivery.handle, delivery.subscription_id);
-        let link =
-            |page: &str, purpose| Some(format!("{base}/{page}/{}", token(&entry.keys, handle, id, purpose)?));
+        let link = |page: &str, purpose| {
+            Some(format!("{base}/{page}/{}", token(&entry.keys, handle, id, reader?, purpose)?))
+        };
         let asked_at = entry.subscription.recipient.as_ref().and_then(|recipient| recipient.asked_at());
         Links {
             delivery: Some(format!("{base}/v2/handles/{handle}/deliveries/{}", delivery.id)),

@@ -439,7 +439,9 @@ impl From<EmailError> for Problem {
             EmailError::Suppressed => conflict("address_suppressed"),
             EmailError::NotConfirmed => conflict("subscription_not_confirmed"),
             EmailError::NoOwnerDefault => conflict("owner_default_email_unset"),
-            EmailError::TooManyQuestions { retry_after } => Problem::too_many(error.to_string(), retry_after),
+            EmailError::TooManyQuestions { retry_after }
+            | EmailError::TooManyTests { retry_after }
+            | EmailError::TooManyChanges { retry_after } => Problem::too_many(error.to_string(), retry_after),
             EmailError::AlwaysQuiet(quiet) => Problem::invalid_field("quietHours", quiet.to_string()),
             EmailError::NothingToChange => {
                 tracing::error!("the engine answered a request that there is nothing to change");

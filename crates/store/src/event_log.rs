@@ -5,7 +5,7 @@ use std::sync::Arc;
 use angarium_domain::alert::{Failure, Told};
 use angarium_domain::context::Source;
 use angarium_domain::delivery::Delivery;
-use angarium_domain::event::Event;
+use angarium_domain::event::{Event, Origin};
 use angarium_domain::event_type::EventType;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::Record;
@@ -85,6 +85,9 @@ pub enum Beside {
 pub struct EventFilter {
     /// Exactly this type.
     pub event_type: Option<EventType>,
+    /// From there alone. Of our own events and tests, those of one type are found without a look at what
+    /// else was accepted meanwhile.
+    pub origin: Option<Origin>,
     /// Accepted at this time or later.
     pub since: Option<Timestamp>,
     /// Accepted before this time.

@@ -44,13 +44,14 @@ pub struct OwnerDefault {
 }
 
 impl OwnerDefault {
-    /// Of a subscription, if there ever was one. Who wants no more mails is named all the same.
+    /// Of a subscription, if there ever was one. Who wants no more mails is named all the same, until the
+    /// owner names another.
     pub fn of(subscription: Option<&Subscription>) -> OwnerDefault {
-        let standing = subscription
-            .and_then(|subscription| subscription.recipient.as_ref().map(|recipient| recipient.standing()));
-        let named = standing.filter(|standing| *standing != Standing::Unsubscribed).and(subscription);
-        let email = named.and_then(|subscription| MailAddress::of_endpoint(&subscription.endpoint_url));
-        OwnerDefault { standing: standing.filter(|_| email.is_some()), email }
+        let recipient = |subscription: &Subscription| subscription.recipient.clone();
+        let named = subscription.and_then(recipient).filter(|recipient| !recipient.is_dismissed());
+        let email = subscription.filter(|_| named.is_some());
+        let email = email.and_then(|subscription| MailAddress::of_endpoint(&subscription.endpoint_url));
+        OwnerDefault { standing: named.filter(|_| email.is_some()).map(|named| named.standing()), email }
     }
 }
 
@@ -82,6 +83,18 @@ pub enum EmailError {
     #[error("too many addresses were asked lately; try again in {} s", retry_after.as_secs())]
     TooManyQuestions {
         /// When there is room again.
+        retry_after: Duration,
+    },
+    /// Too many test mails.
+    #[error("too many test mails were sent lately; try again in {} s", retry_after.as_secs())]
+    TooManyTests {
+        /// When there is room again.
+        retry_after: Duration,
+    },
+    /// The owner's default address was changed too often.
+    #[error("the owner default email was changed too often lately; try again in {} s", retry_after.as_secs())]
+    TooManyChanges {
+        /// When it may be changed again.
         retry_after: Duration,
     },
     /// The address has confirmed already.
@@ -117,4 +130,8 @@ pub enum EmailError {
     /// The store could not.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl EmailError {
+    pub(crate) const OVERLOADED: EmailError = EmailError::Overloaded { retry_after: Duration::from_secs(1) };
 }

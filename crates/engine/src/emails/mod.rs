@@ -3,13 +3,13 @@
 //! Whatever goes out is a delivery, written in the same transaction as the state that it tells of.
 
 mod forms;
+mod loss;
 mod owner;
 mod questions;
 mod settings;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use angarium_domain::access::Mode;
 use angarium_domain::audit::changed;
@@ -35,6 +35,7 @@ use angarium_store::write::Written;
 use serde_json::{Value, json};
 
 use crate::ids::new_id;
+use crate::inbox::{Inbox, NewItem};
 use crate::lanes::Lanes;
 use crate::once::{Once, Reply};
 use crate::planner::{Again, Plan};
@@ -43,6 +44,7 @@ use crate::snapshots::find;
 use crate::{Caller, DECISIONS_MAX, Desk};
 
 pub use forms::{EmailError, MailTested, NewEmailSubscription, OwnerDefault, Recipients};
+pub(crate) use loss::lost;
 use questions::Questions;
 pub use settings::NoticeSettings;
 
@@ -57,21 +59,34 @@ pub struct Emails {
     desk: Desk,
     lanes: Lanes,
     post: Post,
+    inbox: Inbox,
     questions: Questions,
 }
 
 /// A decision: how a subscription is from now on, and what is sent because of it.
 struct Decision {
     entry: Arc<Entry>,
-    /// The event that tells of it, and whom it goes to beside the present address.
+    /// The event that tells of it, and its mails.
     told: Option<(Arc<Event>, Vec<Again>)>,
+    /// What the inbox says of it.
+    item: Option<NewItem>,
     action: &'static str,
 }
 
+impl Decision {
+    fn of(entry: Arc<Entry>, action: &'static str) -> Decision {
+        Decision { entry, told: None, item: None, action }
+    }
+
+    fn telling(self, event: Arc<Event>, mails: Vec<Again>) -> Decision {
+        Decision { told: Some((event, mails)), ..self }
+    }
+}
+
 impl Emails {
-    pub(crate) fn new(desk: Desk, lanes: Lanes, post: Post) -> Emails {
+    pub(crate) fn new(desk: Desk, lanes: Lanes, post: Post, inbox: Inbox) -> Emails {
         let questions = Questions::new(desk.clone());
-        Emails { desk, lanes, post, questions }
+        Emails { desk, lanes, post, inbox, questions }
     }
 
     /// Everybody who is told by mail at a handle, newest first.
@@ -98,45 +113,39 @@ impl Emails {
             return Ok(reply);
         }
         self.require_post()?;
-        let mut asking = self.questions.begin(&caller.handle).await?;
+        let _turn = self.questions.turn(&caller.handle).await;
+        // Before what a handle has asked is counted, which is not needed for a refusal.
+        refuse_known(&*self.desk.snapshots.get(&caller.handle).await?, &new.email)?;
+        let mut booking = self.questions.booking(&caller.handle, &new.email).await?;
         let (id, seed) = (new_id(&*self.desk.ids, self.desk.clock.now()), self.desk.ids.key());
         let made = |entry: &Entry, now| (entry.subscription.clone(), now);
         let reply = self
-            .decide(&caller, once, made, |snapshot, now| {
-                let known = subscribers(snapshot).find(|entry| is_mailbox_of(entry, &new.email));
-                match known.map(|entry| (entry, standing(entry))) {
-                    Some((entry, Standing::Active | Standing::Degraded)) => {
-                        Err(EmailError::Subscribed(entry.subscription.id))
-                    }
-                    Some((_, Standing::Suppressed)) => Err(EmailError::Suppressed),
-                    Some((entry, Standing::PendingConfirmation)) if is_fresh(entry, now) => {
-                        // They choose when they confirm, and the page shows what they choose.
-                        let types = without_duplicates(new.event_types.clone());
-                        let entry = with(entry, now, |subscription| subscription.event_types = types);
-                        Ok(Decision { entry, told: None, action: "email.asked" })
-                    }
-                    Some((entry, Standing::PendingConfirmation | Standing::Unsubscribed)) => {
-                        let recipient = Recipient::asked(now, caller.actor.clone(), caller.ip);
-                        let types = without_duplicates(new.event_types.clone());
-                        let entry = with(entry, now, |subscription| {
-                            subscription.event_types = types;
-                            subscription.recipient = Some(Box::new(recipient));
-                        });
-                        self.question(&caller, entry, &mut asking, now)
-                    }
-                    None if subscribers(snapshot).count() >= recipient::RECIPIENTS_PER_HANDLE_MAX => {
-                        Err(EmailError::TooMany { limit: recipient::RECIPIENTS_PER_HANDLE_MAX })
-                    }
-                    None => {
-                        let recipient = Recipient::asked(now, caller.actor.clone(), caller.ip);
-                        let types = without_duplicates(new.event_types.clone());
-                        let entry = made_entry(&caller.handle, id, seed, &new.email, types, recipient, now);
-                        self.question(&caller, entry, &mut asking, now)
-                    }
+            .decide(&caller, &once, made, |snapshot, now| {
+                let types = without_duplicates(new.event_types.clone());
+                let known = refuse_known(snapshot, &new.email)?;
+                if let Some(entry) = known.filter(|entry| is_pending(entry) && is_fresh(entry, now)) {
+                    // They choose when they confirm, and the page shows what they choose.
+                    let entry = with(entry, now, |subscription| subscription.event_types = types);
+                    return Ok(Decision::of(entry, "email.asked"));
                 }
+                if known.is_none() && subscribers(snapshot).count() >= recipient::RECIPIENTS_PER_HANDLE_MAX {
+                    return Err(EmailError::TooMany { limit: recipient::RECIPIENTS_PER_HANDLE_MAX });
+                }
+                let due_at = booking.due_at(now)?;
+                let recipient = Recipient::asked(due_at, caller.actor.clone(), caller.ip);
+                let entry = match known {
+                    Some(entry) => with(entry, now, |subscription| {
+                        subscription.event_types = types;
+                        subscription.recipient = Some(Box::new(recipient));
+                    }),
+                    None => made_entry(&caller.handle, id, seed, &new.email, types, recipient, now),
+                };
+                self.question(&caller, entry, due_at, now)
             })
             .await?;
-        asking.asked(&new.email);
+        if !reply.replayed {
+            booking.keep();
+        }
         Ok(reply)
     }
 
@@ -163,6 +172,7 @@ impl Emails {
             let change = Change::Remove(id);
             match self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await {
                 Ok(written) => {
+                    self.free_the_place(entry);
                     self.lanes.removed(&caller.handle, id).await;
                     self.lanes.caught_up().await;
                     return Ok(once.reply(written, answer)?);
@@ -171,7 +181,7 @@ impl Emails {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(EmailError::Overloaded { retry_after: Duration::from_secs(1) })
+        Err(EmailError::OVERLOADED)
     }
 
     /// Queues a test mail to somebody who confirmed.
@@ -199,16 +209,38 @@ impl Emails {
             return Ok(reply);
         }
         let made = |entry: &Entry, now| (entry.subscription.clone(), now);
-        self.decide(&caller, once, made, |snapshot, now| {
+        let decided = self.decide(&caller, &once, made, |snapshot, now| {
             let entry = find_subscriber(snapshot, id).ok_or(EmailError::NotFound)?;
-            let entry = with(entry, now, |subscription| {
-                if let Some(recipient) = &mut subscription.recipient {
-                    recipient.suppressed = None;
-                }
-            });
-            Ok(Decision { entry, told: None, action: "email.suppression_lifted" })
-        })
-        .await
+            if standing(entry) != Standing::Suppressed {
+                return Err(EmailError::NothingToChange);
+            }
+            Ok(Decision::of(owner::lifted(entry, now), "email.suppression_lifted"))
+        });
+        match decided.await {
+            Err(EmailError::NothingToChange) => {
+                let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+                let entry = find_subscriber(&snapshot, id).ok_or(EmailError::NotFound)?;
+                let shown = (entry.subscription.clone(), self.desk.clock.now());
+                self.unchanged(&caller, &shown, &once).await
+            }
+            decided => decided,
+        }
+    }
+
+    /// A question that waits and is not put after all leaves its place to others.
+    fn free_the_place(&self, entry: &Entry) {
+        let waits = asked_at(entry).filter(|at| is_pending(entry) && *at > self.desk.clock.now());
+        if let Some((at, address)) = waits.zip(mailbox(&entry.subscription.endpoint_url)) {
+            self.questions.free(&address.key(), at);
+        }
+    }
+
+    /// Answers that all is as it was asked for, and remembers that under the key.
+    async fn unchanged<T>(&self, caller: &Caller, shown: &T, once: &Once<T>) -> Result<Reply, EmailError> {
+        let (answer, idempotency) = once.answer_to(shown, self.desk.clock.now());
+        let append = Append { context: caller.context(idempotency, None), ..Append::default() };
+        let written = self.desk.store.append(append).await?;
+        Ok(once.reply(written, answer)?)
     }
 
     /// Whose question a link is about, and what was asked. None if it is no link of ours, or is about
@@ -231,25 +263,19 @@ impl Emails {
         let caller = reader(handle, request_id, ip);
         let mut given = false;
         let decided = self
-            .decide(
-                &caller,
-                Once::unkeyed(),
-                |_, _| (),
-                |snapshot, now| {
-                    let entry = find_subscriber(snapshot, id).ok_or(EmailError::NotFound)?;
-                    // The question may have been put anew meanwhile.
-                    let same = asked_at == self::asked_at(entry);
-                    let text = consent_text(&entry.subscription.handle, &entry.subscription.event_types);
-                    let mut recipient = entry.subscription.recipient.clone().ok_or(EmailError::NotFound)?;
-                    given = same && recipient.confirm(now, ip, text);
-                    if !given || Some(&recipient) == entry.subscription.recipient.as_ref() {
-                        return Err(EmailError::NothingToChange);
-                    }
-                    let entry =
-                        with(entry, now, |subscription| subscription.recipient = Some(recipient.clone()));
-                    Ok(Decision { entry, told: None, action: "email.confirmed" })
-                },
-            )
+            .decide_for_a_reader(&caller, |snapshot, now| {
+                let entry = find_email(snapshot, id).ok_or(EmailError::NotFound)?;
+                // The question may have been put anew meanwhile.
+                let same = asked_at == self::asked_at(entry);
+                let text = consent_text(&entry.subscription.handle, &entry.subscription.event_types);
+                let mut recipient = entry.subscription.recipient.clone().ok_or(EmailError::NotFound)?;
+                given = same && recipient.confirm(now, ip, text);
+                if !given || Some(&recipient) == entry.subscription.recipient.as_ref() {
+                    return Err(EmailError::NothingToChange);
+                }
+                let entry = with(entry, now, |subscription| subscription.recipient = Some(recipient.clone()));
+                Ok(Decision::of(entry, "email.confirmed"))
+            })
             .await;
         match decided {
             Ok(_) => Ok(Some(true)),
@@ -277,21 +303,20 @@ impl Emails {
         let Some((found, handle)) = found else { return Ok(false) };
         let (id, caller) = (found.subscription.id, reader(handle, request_id, ip));
         let decided = self
-            .decide(
-                &caller,
-                Once::unkeyed(),
-                |_, _| (),
-                |snapshot, now| {
-                    let entry = find_email(snapshot, id).ok_or(EmailError::NotFound)?;
-                    let mut recipient = entry.subscription.recipient.clone().ok_or(EmailError::NotFound)?;
-                    if !recipient.withdraw(now) {
-                        return Err(EmailError::NothingToChange);
-                    }
-                    let entry =
-                        with(entry, now, |subscription| subscription.recipient = Some(recipient.clone()));
-                    Ok(Decision { entry, told: None, action: "email.unsubscribed" })
-                },
-            )
+            .decide_for_a_reader(&caller, |snapshot, now| {
+                let entry = find_email(snapshot, id).ok_or(EmailError::NotFound)?;
+                // The owner may have named another address meanwhile.
+                if found.subscription.endpoint_url != entry.subscription.endpoint_url {
+                    return Err(EmailError::NotFound);
+                }
+                let mut recipient = entry.subscription.recipient.clone().ok_or(EmailError::NotFound)?;
+                if !recipient.withdraw(now) {
+                    return Err(EmailError::NothingToChange);
+                }
+                let entry = with(entry, now, |subscription| subscription.recipient = Some(recipient.clone()));
+                let item = lost(&entry.subscription);
+                Ok(Decision { item, ..Decision::of(entry, "email.unsubscribed") })
+            })
             .await;
         match decided {
             Ok(_) | Err(EmailError::NothingToChange) => Ok(true),
@@ -310,8 +335,12 @@ impl Emails {
         let handle = token.handle().clone();
         let snapshot = self.desk.snapshots.get(&handle).await?;
         let entry = find_email(&snapshot, token.subscription_id()).filter(|_| !snapshot.account.is_removed());
-        let entry =
-            entry.filter(|entry| purpose(entry).is_some_and(|purpose| token.is_for(&entry.keys, purpose)));
+        let is_theirs = |entry: &&Arc<Entry>| {
+            let reader = mailbox(&entry.subscription.endpoint_url);
+            let link = purpose(entry).zip(reader);
+            link.is_some_and(|(purpose, reader)| token.is_for(&entry.keys, &reader, purpose))
+        };
+        let entry = entry.filter(is_theirs);
         Ok(entry.map(|entry| (entry.clone(), handle)))
     }
 
@@ -326,6 +355,10 @@ impl Emails {
             return Ok(reply);
         }
         self.require_post()?;
+        let _turn = self.questions.turn(&caller.handle).await;
+        let origin = Origin::of_test(caller.mode);
+        let lately =
+            self.questions.lately(&caller.handle, recipient::TEST, origin, recipient::TESTS_MAX).await?;
         for _ in 0..DECISIONS_MAX {
             let snapshot = self.desk.snapshots.get(&caller.handle).await?;
             snapshot.account.admits_writes()?;
@@ -339,8 +372,10 @@ impl Emails {
             }
             let now = self.desk.clock.now();
             let id = entry.subscription.id;
-            let payload = json!({ "subscriptionId": id, "test": true });
-            let event = self.event(&caller, recipient::TEST, Origin::of_test(caller.mode), &payload, now);
+            let address = mailbox(&entry.subscription.endpoint_url).ok_or(EmailError::NotFound)?;
+            require_few_tests(&lately, &address, now)?;
+            let payload = json!({ "subscriptionId": id, "email": address, "test": true });
+            let event = self.event(&caller, recipient::TEST, origin, &payload, now);
             let mut plan = self.desk.planner.plan();
             let (account, to) = (&snapshot.account, &entry.subscription);
             let delivery_id = self.desk.planner.add(&mut plan, account, to, &event, Again::default(), now);
@@ -366,43 +401,76 @@ impl Emails {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(EmailError::Overloaded { retry_after: Duration::from_secs(1) })
+        Err(EmailError::OVERLOADED)
     }
 
-    /// The decision to put a question, not before the address may have another mail.
+    /// The decision to put a question, when the address may have another mail.
     fn question(
         &self,
         caller: &Caller,
         entry: Arc<Entry>,
-        asking: &mut questions::Asking<'_>,
+        due_at: Timestamp,
         now: Timestamp,
     ) -> Result<Decision, EmailError> {
         let Subscription { id, event_types, .. } = &entry.subscription;
-        let address =
-            MailAddress::of_endpoint(&entry.subscription.endpoint_url).ok_or(EmailError::NotFound)?;
-        let due_at = asking.due_at(&address, now)?;
-        let expires_at = now + recipient::QUESTION_KEPT;
+        let address = mailbox(&entry.subscription.endpoint_url).ok_or(EmailError::NotFound)?;
+        let expires_at = due_at + recipient::QUESTION_KEPT;
         let payload = json!({
             "subscriptionId": id, "email": address, "eventTypes": event_types, "expiresAt": expires_at,
         });
         let event = self.event(caller, recipient::CONFIRMATION, Origin::System, &payload, now);
         let mail = Again { not_before: Some(due_at), ..Again::default() };
-        Ok(Decision { entry, told: Some((event, vec![mail])), action: "email.asked" })
+        Ok(Decision::of(entry, "email.asked").telling(event, vec![mail]))
     }
 
-    /// Decides, commits with what is sent, and decides again while others win the race.
+    /// Decides for somebody of the handle, if it may act.
     async fn decide<T>(
         &self,
         caller: &Caller,
-        once: Once<T>,
+        once: &Once<T>,
+        made: impl Fn(&Entry, Timestamp) -> T + Send + Sync,
+        mut decide: impl FnMut(&Snapshot, Timestamp) -> Result<Decision, EmailError> + Send,
+    ) -> Result<Reply, EmailError> {
+        self.commit(caller, once, made, |snapshot, now| {
+            snapshot.account.admits_writes()?;
+            decide(snapshot, now)
+        })
+        .await
+    }
+
+    /// Decides for whoever reads a mail. What they say holds at a suspended handle, too: what it holds
+    /// back is not to go out to them when it goes on.
+    async fn decide_for_a_reader(
+        &self,
+        caller: &Caller,
+        mut decide: impl FnMut(&Snapshot, Timestamp) -> Result<Decision, EmailError> + Send,
+    ) -> Result<Reply, EmailError> {
+        self.commit(
+            caller,
+            &Once::unkeyed(),
+            |_, _| (),
+            |snapshot, now| {
+                if snapshot.account.is_removed() {
+                    return Err(EmailError::NotFound);
+                }
+                decide(snapshot, now)
+            },
+        )
+        .await
+    }
+
+    /// Decides, commits with what is sent, and decides again while others win the race.
+    async fn commit<T>(
+        &self,
+        caller: &Caller,
+        once: &Once<T>,
         made: impl Fn(&Entry, Timestamp) -> T + Send + Sync,
         mut decide: impl FnMut(&Snapshot, Timestamp) -> Result<Decision, EmailError> + Send,
     ) -> Result<Reply, EmailError> {
         for _ in 0..DECISIONS_MAX {
             let snapshot = self.desk.snapshots.get(&caller.handle).await?;
-            snapshot.account.admits_writes()?;
             let now = self.desk.clock.now();
-            let Decision { entry, told, action } = decide(&snapshot, now)?;
+            let Decision { entry, told, item, action } = decide(&snapshot, now)?;
             let subscription = &entry.subscription;
             let (plan, event) = self.planned(&snapshot, subscription, told, now);
             let (answer, idempotency) = once.answer_to(&made(&entry, now), now);
@@ -414,11 +482,16 @@ impl Emails {
                 events: event.into_iter().collect(),
                 deliveries: plan.deliveries(),
                 subscription: Some(entry.clone()),
+                beside: item.map(|item| self.inbox.beside(&caller.handle, item)).into_iter().collect(),
                 context: caller.context(idempotency, Some(audit)),
                 ..Append::default()
             };
+            let is_item = !append.beside.is_empty();
             match self.desk.store.append(append).await {
                 Ok(written) => {
+                    if is_item {
+                        self.inbox.look(&caller.handle);
+                    }
                     let rules = LaneRules::of(subscription, &snapshot.account);
                     // Attempts must find the subscription as it is now before they begin.
                     self.lanes.changed(&caller.handle, subscription.id, rules).await;
@@ -432,7 +505,7 @@ impl Emails {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(EmailError::Overloaded { retry_after: Duration::from_secs(1) })
+        Err(EmailError::OVERLOADED)
     }
 
     fn planned(
@@ -599,6 +672,44 @@ fn asked_at(entry: &Entry) -> Option<Timestamp> {
 
 fn asked_purpose(entry: &Entry) -> Option<LinkPurpose> {
     asked_at(entry).map(LinkPurpose::Confirm)
+}
+
+fn is_pending(entry: &Entry) -> bool {
+    standing(entry) == Standing::PendingConfirmation
+}
+
+/// The subscription of a mailbox, if it has one; refused if it needs no question, or may have none.
+fn refuse_known<'a>(
+    snapshot: &'a Snapshot,
+    email: &MailAddress,
+) -> Result<Option<&'a Arc<Entry>>, EmailError> {
+    let known = subscribers(snapshot).find(|entry| is_mailbox_of(entry, email));
+    match known.map(|entry| (entry, standing(entry))) {
+        Some((entry, Standing::Active | Standing::Degraded)) => {
+            Err(EmailError::Subscribed(entry.subscription.id))
+        }
+        Some((_, Standing::Suppressed)) => Err(EmailError::Suppressed),
+        Some((_, Standing::PendingConfirmation | Standing::Unsubscribed)) | None => Ok(known),
+    }
+}
+
+/// Refuses a test mail if there were as many in the last hour as there may be: each is a mail to
+/// somebody who perhaps never asked for one.
+fn require_few_tests(lately: &[Arc<Event>], to: &MailAddress, now: Timestamp) -> Result<(), EmailError> {
+    let key = to.key();
+    let same: Vec<_> = lately.iter().filter(|event| questions::is_about(event, &key)).collect();
+    let oldest = if lately.len() >= recipient::TESTS_MAX {
+        lately.last()
+    } else {
+        same.get(recipient::TESTS_PER_MAILBOX_MAX - 1).copied()
+    };
+    match oldest {
+        Some(oldest) => {
+            let retry_after = (oldest.accepted_at + recipient::QUESTION_INTERVAL).since(now);
+            Err(EmailError::TooManyTests { retry_after })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether the last question is too new for another.

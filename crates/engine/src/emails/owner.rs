@@ -8,13 +8,12 @@ use angarium_domain::recipient::{OWNER_DEFAULT_CHANGED, QUESTION_INTERVAL, Recip
 use angarium_domain::subscription::Subscription;
 use angarium_domain::time::Timestamp;
 use angarium_store::directory::{Entry, Snapshot};
-use angarium_store::event_log::EventFilter;
-use angarium_store::page::PageRequest;
 use serde_json::json;
 
+use super::questions::Booking;
 use super::{
-    Decision, EmailError, Emails, MailTested, OwnerDefault, made_entry, mailbox, owner_default, standing,
-    with,
+    Decision, EmailError, Emails, MailTested, OwnerDefault, is_fresh, made_entry, mailbox, owner_default,
+    standing, with,
 };
 use crate::Caller;
 use crate::ids::new_id;
@@ -24,8 +23,22 @@ use crate::planner::Again;
 /// How often an hour the address may be changed: each change sends two mails to whomever it names.
 const CHANGES_MAX: usize = 5;
 
+/// What is known before it is decided, however often that is.
+struct Change<'a> {
+    caller: &'a Caller,
+    address: &'a Option<MailAddress>,
+    booking: Option<Booking<'a>>,
+    /// When the handle may change it again; none if now.
+    not_before: Option<Timestamp>,
+    id: angarium_domain::ids::SubscriptionId,
+    seed: [u8; 32],
+}
+
 impl Emails {
     /// Names another address, or none. The old one and the new one are told, if it is another.
+    ///
+    /// Naming the same one again takes it off the suppression list, and asks whoever reads it if they
+    /// wanted no more mails: an owner does not decide that for them.
     pub async fn set_owner_default(
         &self,
         caller: Caller,
@@ -39,47 +52,103 @@ impl Emails {
         if address.is_some() {
             self.require_post()?;
         }
+        let _turn = self.questions.turn(&caller.handle).await;
+        let mut change = Change {
+            caller: &caller,
+            address: &address,
+            booking: None,
+            not_before: self.changes_again_at(&caller).await?,
+            id: new_id(&*self.desk.ids, self.desk.clock.now()),
+            seed: self.desk.ids.key(),
+        };
         let snapshot = self.desk.snapshots.get(&caller.handle).await?;
-        let present = owner_default(&snapshot).filter(|entry| standing(entry) != Standing::Unsubscribed);
-        if present.and_then(|entry| mailbox(&entry.subscription.endpoint_url)) == address {
-            return self.unchanged(&caller, present.cloned(), &once).await;
+        if let Some(address) = address.as_ref().filter(|address| wants_no_mails(&snapshot, address)) {
+            change.booking = Some(self.questions.booking(&caller.handle, address).await?);
         }
-        self.require_patience(&caller).await?;
-        let (id, seed) = (new_id(&*self.desk.ids, self.desk.clock.now()), self.desk.ids.key());
         let made = |entry: &Entry, _| OwnerDefault::of(Some(&entry.subscription));
-        self.decide(&caller, once, made, |snapshot, now| {
-            let known = owner_default(snapshot);
-            let before = known.filter(|entry| standing(entry) != Standing::Unsubscribed);
-            let told = before.filter(|entry| standing(entry) != Standing::Suppressed);
-            let old = before.and_then(|entry| mailbox(&entry.subscription.endpoint_url));
-            let entry = match (&address, known) {
-                (Some(address), Some(entry)) => {
-                    with(entry, now, |subscription| appoint(subscription, address, &caller, now))
+        let decided =
+            self.decide(&caller, &once, made, |snapshot, now| self.owner_change(&mut change, snapshot, now));
+        match decided.await {
+            Ok(reply) => {
+                if let Some(booking) = change.booking.filter(|_| !reply.replayed) {
+                    booking.keep();
                 }
-                (Some(address), None) => {
-                    let recipient = Recipient::appointed(now, caller.actor.clone());
-                    made_entry(&caller.handle, id, seed, address, Vec::new(), recipient, now)
+                Ok(reply)
+            }
+            Err(EmailError::NothingToChange) => {
+                let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+                let present = owner_default(&snapshot).map(|entry| &entry.subscription);
+                self.unchanged(&caller, &OwnerDefault::of(present), &once).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn owner_change(
+        &self,
+        change: &mut Change<'_>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Decision, EmailError> {
+        let known = owner_default(snapshot);
+        let before = known.filter(|entry| is_named(entry));
+        let old = before.and_then(|entry| mailbox(&entry.subscription.endpoint_url));
+        if old == *change.address {
+            let entry = before.ok_or(EmailError::NothingToChange)?;
+            return self.same_address_again(change, entry, now);
+        }
+        if let Some(at) = change.not_before.filter(|at| now < *at) {
+            return Err(EmailError::TooManyChanges { retry_after: at.since(now) });
+        }
+        let Change { caller, address, id, seed, .. } = *change;
+        let told = before.filter(|entry| takes_mails(entry));
+        let entry = match (address, known) {
+            (Some(address), Some(entry)) => {
+                with(entry, now, |subscription| appoint(subscription, address, caller, now))
+            }
+            (Some(address), None) => {
+                let recipient = Recipient::appointed(now, caller.actor.clone());
+                made_entry(&caller.handle, id, seed, address, Vec::new(), recipient, now)
+            }
+            (None, Some(entry)) => with(entry, now, |subscription| {
+                if let Some(recipient) = &mut subscription.recipient {
+                    recipient.dismiss(now);
                 }
-                (None, Some(entry)) => with(entry, now, |subscription| {
-                    if let Some(recipient) = &mut subscription.recipient {
-                        recipient.withdraw(now);
-                    }
-                }),
-                (None, None) => return Err(EmailError::NotFound),
-            };
-            let payload = json!({
-                "subscriptionId": entry.subscription.id, "before": old, "now": address, "by": caller.actor,
-            });
-            let event = self.event(&caller, OWNER_DEFAULT_CHANGED, Origin::System, &payload, now);
-            let to_the_old = told.map(|entry| Again {
-                endpoint_override: Some(entry.subscription.endpoint_url.clone()),
-                ..Again::default()
-            });
-            let to_the_new = address.as_ref().map(|_| Again::default());
-            let mails = to_the_old.into_iter().chain(to_the_new).collect();
-            Ok(Decision { entry, told: Some((event, mails)), action: "email.owner_default_changed" })
-        })
-        .await
+            }),
+            (None, None) => return Err(EmailError::NotFound),
+        };
+        let payload = json!({
+            "subscriptionId": entry.subscription.id, "before": old, "now": address, "by": caller.actor,
+        });
+        let event = self.event(caller, OWNER_DEFAULT_CHANGED, Origin::System, &payload, now);
+        // Each names its address: the next change may come before the mail goes out.
+        let to = told.map(|entry| entry.subscription.endpoint_url.clone());
+        let to = to.into_iter().chain(address.as_ref().map(MailAddress::to_endpoint));
+        let mails =
+            to.map(|address| Again { endpoint_override: Some(address), ..Again::default() }).collect();
+        Ok(Decision::of(entry, "email.owner_default_changed").telling(event, mails))
+    }
+
+    fn same_address_again(
+        &self,
+        change: &mut Change<'_>,
+        entry: &Arc<Entry>,
+        now: Timestamp,
+    ) -> Result<Decision, EmailError> {
+        match standing(entry) {
+            Standing::Active | Standing::Degraded => Err(EmailError::NothingToChange),
+            Standing::Suppressed => Ok(Decision::of(lifted(entry, now), "email.suppression_lifted")),
+            Standing::PendingConfirmation if is_fresh(entry, now) => Err(EmailError::NothingToChange),
+            Standing::PendingConfirmation | Standing::Unsubscribed => {
+                // They ended it between the look before and this one.
+                let booking = change.booking.as_mut().ok_or(EmailError::OVERLOADED)?;
+                let due_at = booking.due_at(now)?;
+                let asked = Recipient::owner_asked(due_at, change.caller.actor.clone(), change.caller.ip);
+                let entry =
+                    with(entry, now, |subscription| subscription.recipient = Some(Box::new(asked.clone())));
+                self.question(change.caller, entry, due_at, now)
+            }
+        }
     }
 
     /// Queues a test mail to the owner's default address.
@@ -89,46 +158,47 @@ impl Emails {
         once: Once<MailTested>,
     ) -> Result<Reply, EmailError> {
         self.test_of(caller, once, |snapshot: &Snapshot| {
-            let entry = owner_default(snapshot).filter(|entry| standing(entry) != Standing::Unsubscribed);
+            let entry = owner_default(snapshot).filter(|entry| is_named(entry));
             entry.cloned().ok_or(EmailError::NoOwnerDefault)
         })
         .await
     }
 
-    /// Answers that all is as it was asked for, and remembers that under the key.
-    async fn unchanged(
-        &self,
-        caller: &Caller,
-        present: Option<Arc<Entry>>,
-        once: &Once<OwnerDefault>,
-    ) -> Result<Reply, EmailError> {
-        let now = self.desk.clock.now();
-        let shown = OwnerDefault::of(present.as_ref().map(|entry| &entry.subscription));
-        let (answer, idempotency) = once.answer_to(&shown, now);
-        let append = angarium_store::event_log::Append {
-            context: caller.context(idempotency, None),
-            ..Default::default()
-        };
-        let written = self.desk.store.append(append).await?;
-        Ok(once.reply(written, answer)?)
+    /// When the address may be changed again, if that is not now.
+    async fn changes_again_at(&self, caller: &Caller) -> Result<Option<Timestamp>, EmailError> {
+        let lately =
+            self.questions.lately(&caller.handle, OWNER_DEFAULT_CHANGED, Origin::System, CHANGES_MAX);
+        let lately = lately.await?;
+        let oldest = lately.last().filter(|_| lately.len() >= CHANGES_MAX);
+        Ok(oldest.map(|oldest| oldest.accepted_at + QUESTION_INTERVAL))
     }
+}
 
-    async fn require_patience(&self, caller: &Caller) -> Result<(), EmailError> {
-        let now = self.desk.clock.now();
-        let filter = EventFilter {
-            event_type: Some(OWNER_DEFAULT_CHANGED.parse().expect("a valid event type")),
-            since: Some(now.saturating_sub(QUESTION_INTERVAL)),
-            until: None,
-        };
-        let page = PageRequest { before: None, limit: CHANGES_MAX as u32 };
-        let lately = self.desk.store.events(&caller.handle, filter, page).await?.items;
-        match lately.last().filter(|_| lately.len() >= CHANGES_MAX) {
-            Some(oldest) => Err(EmailError::TooManyQuestions {
-                retry_after: (oldest.accepted_at + QUESTION_INTERVAL).since(now),
-            }),
-            None => Ok(()),
+/// An entry that is no longer on the suppression list.
+pub(super) fn lifted(entry: &Entry, now: Timestamp) -> Arc<Entry> {
+    with(entry, now, |subscription| {
+        if let Some(recipient) = &mut subscription.recipient {
+            recipient.suppressed = None;
         }
-    }
+    })
+}
+
+/// Whether it is the address that the owner named last, whatever whoever reads it says to that.
+fn is_named(entry: &Entry) -> bool {
+    entry.subscription.recipient.as_ref().is_some_and(|recipient| !recipient.is_dismissed())
+}
+
+fn takes_mails(entry: &Entry) -> bool {
+    matches!(standing(entry), Standing::Active | Standing::Degraded)
+}
+
+/// Whether this is the owner's default address, and whoever reads it said no, or was asked since.
+fn wants_no_mails(snapshot: &Snapshot, address: &MailAddress) -> bool {
+    let named = owner_default(snapshot).filter(|entry| is_named(entry));
+    named.is_some_and(|entry| {
+        mailbox(&entry.subscription.endpoint_url).is_some_and(|known| known.is_same_mailbox(address))
+            && matches!(standing(entry), Standing::Unsubscribed | Standing::PendingConfirmation)
+    })
 }
 
 /// Another address, of which nothing is known yet.

@@ -193,7 +193,7 @@ impl Inbox {
 }
 
 impl NewItem {
-    fn made(self, handle: &Handle, id: ItemId, now: Timestamp) -> Item {
+    pub(crate) fn made(self, handle: &Handle, id: ItemId, now: Timestamp) -> Item {
         let NewItem { item_type, title, body, data, action_url, expires_at } = self;
         Item {
             id,

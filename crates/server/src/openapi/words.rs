@@ -201,8 +201,10 @@ words! {
     Email = text().with_length_max(ADDRESS_BYTES_MAX).such_as("anna@example.com");
     /// How an e-mail subscription stands. Mails are sent where it is `active` or `degraded`.
     EmailStatus = choices!(EmailStanding: PendingConfirmation, Active, Degraded, Suppressed, Unsubscribed);
-    /// How the owner's default address stands.
-    OwnerEmailStatus = choice(&["unset", "active", "degraded", "suppressed"]);
+    /// How the owner's default address stands. Mails are sent where it is `active` or `degraded`; whoever reads it
+    /// may have ended them.
+    OwnerEmailStatus =
+        choice(&["unset", "pending_confirmation", "active", "degraded", "suppressed", "unsubscribed"]);
     /// Whether mails can be sent.
     SenderStatus = choice(&["unset", "configured"]);
     /// Hours of some days of the week, in the time zone of the settings. They end on the next day if `to` is not

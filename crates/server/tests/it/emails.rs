@@ -11,10 +11,10 @@ use crate::log::Pages;
 use crate::mail_server::{Arrived, End, MailServer, Manners};
 use crate::world::{World, eventually, id_of};
 
-const EMAILS: &str = "/notifications/email-subscriptions";
+pub(crate) const EMAILS: &str = "/notifications/email-subscriptions";
 
 /// A service that hands its mails to a server on loopback.
-async fn world(server: &MailServer) -> World {
+pub(crate) async fn world(server: &MailServer) -> World {
     let port = server.address.port();
     World::with(|settings| {
         settings.email.transport = EmailTransport::Smtp;
@@ -27,19 +27,19 @@ async fn world(server: &MailServer) -> World {
     .await
 }
 
-async fn both() -> (World, MailServer) {
+pub(crate) async fn both() -> (World, MailServer) {
     let server = MailServer::start(Manners::default()).await;
     (world(&server).await, server)
 }
 
 /// The mail as people read it, without what its transfer added.
-fn plain(mail: &Arrived) -> String {
+pub(crate) fn plain(mail: &Arrived) -> String {
     mail.text.replace("=\r\n", "").replace("=3D", "=")
 }
 
 /// The link to a page of this name in a mail.
 #[track_caller]
-fn link(mail: &Arrived, page: &str) -> String {
+pub(crate) fn link(mail: &Arrived, page: &str) -> String {
     let text = plain(mail);
     let start = format!("https://events.example.com/{page}/");
     let at = text.find(&start).unwrap_or_else(|| panic!("no link to {page} in\n{text}"));
@@ -49,29 +49,29 @@ fn link(mail: &Arrived, page: &str) -> String {
 }
 
 #[track_caller]
-fn header(mail: &Arrived, name: &str) -> String {
+pub(crate) fn header(mail: &Arrived, name: &str) -> String {
     let head = mail.text.split("\r\n\r\n").next().expect("a head").replace("\r\n ", " ");
     let line = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned));
     line.unwrap_or_else(|| panic!("no {name} in\n{}", mail.text))
 }
 
 impl Client {
-    async fn ask(&self, email: &str, event_types: &[&str]) -> Answer {
+    pub(crate) async fn ask(&self, email: &str, event_types: &[&str]) -> Answer {
         self.post(EMAILS, &json!({ "email": email, "eventTypes": event_types })).await
     }
 
-    async fn post_form(&self, path: &str, form: &str) -> Answer {
+    pub(crate) async fn post_form(&self, path: &str, form: &str) -> Answer {
         self.send(Method::POST, path, form.to_owned()).await
     }
 
-    async fn emails(&self) -> Vec<Value> {
+    pub(crate) async fn emails(&self) -> Vec<Value> {
         let answer = self.get("/notifications").await.expect(StatusCode::OK).json();
         answer["emailSubscriptions"].as_array().expect("a list").clone()
     }
 }
 
 /// Somebody who has confirmed, and the mail that asked them.
-async fn confirmed(
+pub(crate) async fn confirmed(
     world: &World,
     server: &MailServer,
     email: &str,
@@ -85,11 +85,11 @@ async fn confirmed(
 }
 
 /// The only e-mail subscription, once it stands like this.
-async fn standing_when(owner: &Client, status: &str) -> Value {
+pub(crate) async fn standing_when(owner: &Client, status: &str) -> Value {
     eventually(|| async { owner.emails().await.into_iter().find(|shown| shown["status"] == status) }).await
 }
 
-async fn delivery_when(owner: &Client, query: &str, status: &str) -> Value {
+pub(crate) async fn delivery_when(owner: &Client, query: &str, status: &str) -> Value {
     let query = format!("{query}&status={status}");
     owner.deliveries_when(&query, 1).await.remove(0)
 }

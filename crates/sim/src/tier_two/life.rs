@@ -87,8 +87,9 @@ impl Cast {
 
     async fn act(&self, clock: Arc<dyn Clock>, fate: &Fate) {
         self.stage.tell(clock.now(), format_args!("begins: {fate:?}"));
-        let engine =
-            Arc::new(Engine::start(self.parts(&clock), self.settings).await.expect("the store can be read"));
+        let engine = Arc::new(
+            Box::pin(Engine::start(self.parts(&clock), self.settings)).await.expect("the store can be read"),
+        );
         let concurrency_max = self.settings.concurrency_per_subscription_max;
         let people = People {
             stage: self.stage.clone(),

@@ -135,10 +135,24 @@ pub async fn events_are_filtered_by_type_and_time(store: &dyn Store) {
     };
     let paid = EventFilter { event_type: "order.paid".parse().ok(), ..EventFilter::default() };
     assert_eq!(listed(paid.clone()).await, [at(4), at(2), at(0)]);
-    let since = EventFilter { since: Some(at(2)), until: Some(at(4)), event_type: None };
+    let since = EventFilter { since: Some(at(2)), until: Some(at(4)), ..EventFilter::default() };
     assert_eq!(listed(since).await, [at(3), at(2)]);
     let both = EventFilter { until: Some(at(4)), ..paid };
     assert_eq!(listed(both).await, [at(2), at(0)]);
+}
+
+/// Our own events of a type are not mixed up with what somebody published under its name.
+pub async fn events_are_filtered_by_their_origin(store: &dyn Store) {
+    let origins = [Origin::Live, Origin::System, Origin::Test, Origin::Sandbox];
+    for (n, origin) in (0..).zip(origins) {
+        let made = Arc::new(Event { origin, ..(*event(&acme(), n)).clone() });
+        append(store, appending(vec![made], vec![])).await;
+    }
+    for origin in origins {
+        let filter = EventFilter { origin: Some(origin), since: Some(at(0)), ..EventFilter::default() };
+        let page = store.events(&acme(), filter, first_page(10)).await.expect("it reads");
+        assert_eq!(page.items.iter().map(|event| event.origin).collect::<Vec<_>>(), [origin]);
+    }
 }
 
 /// Nobody learns whether somebody else's event exists.

@@ -50,6 +50,7 @@ macro_rules! conformance_suite {
                     a_delivery_of_an_event_that_is_not_in_the_log_is_refused
                     pages_of_events_have_neither_gaps_nor_duplicates
                     events_are_filtered_by_type_and_time
+                    events_are_filtered_by_their_origin
                     events_of_another_handle_do_not_exist
                     a_replayed_dead_letter_leaves_the_list
                     a_delivery_that_is_born_finished_is_never_claimed

@@ -69,6 +69,7 @@ impl EventLog for MemoryStore {
 
 fn matches(filter: &EventFilter, event: &Event) -> bool {
     filter.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type)
+        && filter.origin.is_none_or(|wanted| wanted == event.origin)
         && filter.since.is_none_or(|since| event.id.made_at() >= since)
         && filter.until.is_none_or(|until| event.id.made_at() < until)
 }

@@ -7,7 +7,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::fault::Tried;
-use super::row::{CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED, WAITING};
+use super::row::{
+    CANCELLED, DEAD_AND_DONE, DEAD_LETTER, DELIVERED, IN_FLIGHT, SCHEDULED, WAITING, origin_text,
+};
 use crate::audit::AuditFilter;
 use crate::event_log::EventFilter;
 use crate::history::LogFilter;
@@ -30,6 +32,10 @@ impl Conditions {
     pub(super) fn events(mut self, filter: &EventFilter) -> Conditions {
         if let Some(event_type) = &filter.event_type {
             self = self.and("event_type =", event_type.as_str().to_owned());
+        }
+        if let Some(origin) = filter.origin {
+            // Written out, because the index of our own events is for these words and no parameter.
+            self = self.clause(&format!("origin = '{}'", origin_text(origin)));
         }
         if let Some(since) = filter.since {
             self = self.and("id >=", bytes(EventId::floor(since)));

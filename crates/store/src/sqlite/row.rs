@@ -198,7 +198,7 @@ pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Tried<T> {
     serde_json::from_slice(bytes).map_err(|error| Fault::corrupt("a record", error))
 }
 
-fn origin_text(origin: Origin) -> &'static str {
+pub(super) fn origin_text(origin: Origin) -> &'static str {
     match origin {
         Origin::Live => "live",
         Origin::Test => "test",

@@ -139,6 +139,7 @@ pub(super) async fn list(
     let mut query = read.query();
     let filter = EventFilter {
         event_type: query.optional("type"),
+        origin: None,
         since: query.optional("since"),
         until: query.optional("until"),
     };

@@ -18,7 +18,7 @@ use crate::openapi::words;
 use crate::problem::Problem;
 
 /// What a handle without such an address risks.
-const WARNING: &str =
+const UNSET: &str =
     "no owner default email is set: critical alerts that nobody subscribed to reach nobody by mail; set one";
 
 /// The address that is told when nobody else is.
@@ -72,7 +72,30 @@ impl OwnerDefaultEmailView {
         OwnerDefaultEmailView {
             email: owner.email.as_ref().map(ToString::to_string),
             status: owner.standing.map_or("unset", Standing::as_str),
-            warning: owner.email.is_none().then_some(WARNING),
+            warning: warning_of(owner.standing),
         }
+    }
+}
+
+/// What is missing for alerts to reach somebody.
+fn warning_of(standing: Option<Standing>) -> Option<&'static str> {
+    match standing {
+        None => Some(UNSET),
+        Some(Standing::Active) => None,
+        Some(Standing::Degraded) => Some(
+            "the last mail to the owner default email was refused: its delivery shows the mail server's words",
+        ),
+        Some(Standing::Suppressed) => Some(
+            "the owner default email does not receive, and alerts reach nobody by mail: name another, or the same \
+             one again once it receives",
+        ),
+        Some(Standing::Unsubscribed) => Some(
+            "whoever reads the owner default email wants no more mails, and alerts reach nobody by mail: name \
+             another, or the same one again, and they are asked",
+        ),
+        Some(Standing::PendingConfirmation) => Some(
+            "whoever reads the owner default email was asked and has not confirmed: until then alerts reach nobody \
+             by mail",
+        ),
     }
 }

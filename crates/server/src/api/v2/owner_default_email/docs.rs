@@ -10,7 +10,10 @@ use crate::openapi::words::Email;
 pub(in crate::api::v2) fn put() -> Operation {
     let fields = object().required("email", word::<Email>().or_null());
     Operation::new("putOwnerDefaultEmail", "Name the address that is told when nobody else is")
-        .about("The address of before and the new one are told by mail. `null` names none.")
+        .about(
+            "The address of before and the new one are told by mail. `null` names none. Naming the same one again takes \
+             it off the suppression list; whoever reads it and ended the mails is asked, and must confirm.",
+        )
         .body("OwnerDefaultEmailChange", fields)
         .answer::<OwnerDefaultEmailView>(200, "As it is now.")
         .problem(409, "email_not_configured", NOT_CONFIGURED)
@@ -21,6 +24,11 @@ pub(in crate::api::v2) fn test() -> Operation {
         .answer::<TestedEmailView>(202, "Accepted for dispatch; nothing was sent yet.")
         .showing_as("status", "pending")
         .problem(409, "owner_default_email_unset", "no address is named")
+        .problem(
+            409,
+            "subscription_not_confirmed",
+            "whoever reads it wants no mails, or was asked and has not confirmed",
+        )
         .problem(409, "email_not_configured", NOT_CONFIGURED)
         .problem(409, "address_suppressed", SUPPRESSED)
 }

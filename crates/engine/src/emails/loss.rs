@@ -1,0 +1,43 @@
+//! What the inbox says when the owner's default address receives nothing any more: those who would be
+//! told of it by mail are those who are not.
+
+use angarium_domain::payload::Payload;
+use angarium_domain::recipient::{OWNER_DEFAULT_CHANGED, Purpose, Standing};
+use angarium_domain::subscription::Subscription;
+use serde_json::json;
+
+use crate::inbox::NewItem;
+
+/// The item to be written with a subscription that is as it is now; none if it is no owner's default
+/// address, or receives mails.
+pub(crate) fn lost(subscription: &Subscription) -> Option<NewItem> {
+    let recipient =
+        subscription.recipient.as_ref().filter(|recipient| recipient.purpose == Purpose::OwnerDefault)?;
+    let (title, body) = match recipient.standing() {
+        Standing::Unsubscribed if !recipient.is_dismissed() => (
+            "The owner default e-mail was unsubscribed",
+            "Whoever reads it wants no more mails, so alerts reach nobody by mail. Name another address, or the same \
+             one again, and they are asked.",
+        ),
+        Standing::Suppressed => (
+            "The owner default e-mail does not receive",
+            "A mail to it bounced, or was reported as unwanted, so alerts reach nobody by mail. Name another address, \
+             or the same one again once it receives.",
+        ),
+        Standing::Degraded => (
+            "A mail to the owner default e-mail was refused",
+            "The last mail was refused for another reason than its address. Its delivery shows the words of the mail \
+             server.",
+        ),
+        Standing::Unsubscribed | Standing::Active | Standing::PendingConfirmation => return None,
+    };
+    let data = json!({ "email": subscription.endpoint_url.mail_address(), "status": recipient.standing() });
+    Some(NewItem {
+        item_type: OWNER_DEFAULT_CHANGED.parse().expect("a valid event type"),
+        title: title.to_owned(),
+        body: Some(body.to_owned()),
+        data: Some(Payload::of_our_own(&data)),
+        action_url: None,
+        expires_at: None,
+    })
+}

@@ -1,0 +1,140 @@
+//! Mails to those who did not ask for them: how few there are, whoever tries (security, row 79).
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::emails::{EMAILS, both, confirmed, delivery_when, link};
+use crate::world::{eventually, id_of};
+
+const ONE_CLICK: &str = "List-Unsubscribe=One-Click";
+
+#[tokio::test]
+async fn a_question_is_not_replayed_one_by_one_or_by_the_hundred() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    owner.ask("anna@example.com", &["*"]).await.expect(StatusCode::CREATED);
+    let asked = delivery_when(&owner, "?eventType=email.confirmation", "delivered").await;
+    let id = asked["deliveryId"].as_str().expect("an id");
+    let replayed = owner.post(&format!("/deliveries/{id}/replay"), &json!({})).await;
+    replayed.expect_problem(409, "conflict");
+    assert!(replayed.text.contains("email.confirmation"), "{}", replayed.text);
+    let wish = json!({ "filter": { "eventType": "email.confirmation", "status": ["delivered"] } });
+    let job = owner.post("/replays", &wish).await;
+    let path =
+        format!("/replays/{}", job.expect(StatusCode::ACCEPTED).json()["replayId"].as_str().expect("an id"));
+    let done = eventually(|| async {
+        let job = owner.get(&path).await.json();
+        (job["status"] == "completed").then_some(job)
+    })
+    .await;
+    assert_eq!((&done["replayed"], &done["skipped"]), (&json!(0), &json!(1)));
+    assert_eq!(server.arrived().len(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_is_replayed_to_the_address_that_confirmed() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    let (_, question) = confirmed(&world, &server, "anna@example.com", &["order.paid"]).await;
+    owner.publish("order.paid").await;
+    let sent = delivery_when(&owner, "?eventType=order.paid", "delivered").await;
+    let way_out = link(&server.arrived_when(2).await[1], "unsubscribe");
+    let replay = format!("/deliveries/{}/replay", sent["deliveryId"].as_str().expect("an id"));
+    owner.post(&replay, &json!({ "to": "original" })).await.expect(StatusCode::ACCEPTED);
+    assert_eq!(server.arrived_when(3).await[2].to, question.to);
+
+    world.nobody().post_form(&way_out, ONE_CLICK).await.expect(StatusCode::OK);
+    for to in ["original", "current"] {
+        owner.post(&replay, &json!({ "to": to })).await.expect_problem(409, "conflict");
+    }
+}
+
+#[tokio::test]
+async fn test_mails_to_one_mailbox_are_few_in_an_hour() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    let (id, _) = confirmed(&world, &server, "anna@example.com", &["order.paid"]).await;
+    let default = "/notifications/owner-default-email";
+    owner.put(default, &json!({ "email": "anna@example.com" })).await.expect(StatusCode::OK);
+    server.arrived_when(2).await;
+    // Both of the ways to it are counted together.
+    let ways = [format!("{EMAILS}/{id}/test"), format!("{default}/test")];
+    for n in 0..5 {
+        owner.post(&ways[n % 2], &json!({})).await.expect(StatusCode::ACCEPTED);
+    }
+    for way in &ways {
+        let refused = owner.post(way, &json!({})).await;
+        refused.expect_problem(429, "rate_limited");
+        let wait: u64 = refused.header("retry-after").expect("a wait").parse().expect("seconds");
+        assert!((3000..=3600).contains(&wait), "{wait}");
+    }
+    server.arrived_when(7).await;
+    let (other, _) = confirmed(&world, &server, "bob@example.com", &["order.paid"]).await;
+    owner.post(&format!("{EMAILS}/{other}/test"), &json!({})).await.expect(StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn a_question_that_was_taken_back_keeps_nobody_else_s_from_arriving() {
+    let (world, _server) = both().await;
+    let owner = world.owner();
+    for _ in 0..6 {
+        let asked = owner.ask("anna@example.com", &["*"]).await;
+        let path = format!("{EMAILS}/{}", id_of(&asked.expect(StatusCode::CREATED).json()));
+        owner.delete(&path).await.expect(StatusCode::NO_CONTENT);
+    }
+    let other = world.person("globex", "OWNER");
+    let asked = other.ask("anna@example.com", &["*"]).await.expect(StatusCode::CREATED).json();
+    let waits = other.deliveries_when("?eventType=email.confirmation&status=pending", 1).await.remove(0);
+    let instant = |text: &serde_json::Value| -> angarium_domain::time::Timestamp {
+        text.as_str().expect("a time").parse().expect("a time")
+    };
+    let (put_at, until) = (instant(&waits["nextAttemptAt"]), instant(&asked["confirmUntil"]));
+    let created_at = instant(&asked["createdAt"]);
+    assert!(put_at.since(created_at).as_secs() <= 3600, "{waits}");
+    assert_eq!(until.since(put_at).as_secs(), 72 * 3600, "{asked}");
+}
+
+#[tokio::test]
+async fn whoever_reads_mails_of_a_suspended_handle_ends_them_all_the_same() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    confirmed(&world, &server, "anna@example.com", &["order.paid"]).await;
+    owner.publish("order.paid").await;
+    let way_out = link(&server.arrived_when(2).await[1], "unsubscribe");
+    let suspended = json!({ "suspended": true, "reason": "unpaid since March" });
+    world.admin().patch("/handles/acme", &suspended).await.expect(StatusCode::OK);
+    world.nobody().post_form(&way_out, ONE_CLICK).await.expect(StatusCode::OK);
+    world.admin().patch("/handles/acme", &json!({ "suspended": false })).await.expect(StatusCode::OK);
+    assert_eq!(owner.emails().await[0]["status"], "unsubscribed");
+}
+
+#[tokio::test]
+async fn nobody_publishes_what_angarium_says_of_itself() {
+    let (world, _server) = both().await;
+    let owner = world.owner();
+    let key = world.key_holder("acme", "live", &["events:manage"]).await;
+    for event_type in
+        ["email.confirmation", "email.owner_default_changed", "webhook.delivery.terminal_failure"]
+    {
+        let event = json!({ "type": event_type, "payload": { "email": "anna@example.com" } });
+        let refused = owner.post("/events", &event).await;
+        refused.expect_problem(400, "invalid_type");
+        assert_eq!(refused.fields_at_fault(), ["type"]);
+        assert!(refused.text.contains(event_type) && refused.text.contains("built in"), "{}", refused.text);
+        let batch = owner.post("/events/batch", &json!({ "events": [event] })).await;
+        assert_eq!(batch.expect(StatusCode::ACCEPTED).json()["events"][0]["error"], "invalid_type");
+        key.post("/events", &event).await.expect_refusal(400, "BAD_REQUEST");
+    }
+    owner.ask("anna@example.com", &["*"]).await.expect(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn what_is_not_suppressed_is_not_taken_off_the_list() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    let (id, _) = confirmed(&world, &server, "anna@example.com", &["order.paid"]).await;
+    let lifted = owner.delete(&format!("{EMAILS}/{id}/suppression")).await;
+    assert_eq!(lifted.expect(StatusCode::OK).json()["status"], "active");
+    let acts = owner.get("/audit").await.items();
+    assert!(acts.iter().all(|act| act["action"] != "email.suppression_lifted"), "{acts:?}");
+}
