@@ -23,6 +23,7 @@ ALWAYS = [
         "inbox {0} says that its last item is {1}, and it is {2} of {3}",
         """SELECT i.handle, i.last, COALESCE(MAX(x.number), 0), COUNT(x.number)
            FROM inboxes AS i LEFT JOIN inbox_items AS x ON x.handle = i.handle
+           WHERE i.handle <> 'fading' -- where items end
            GROUP BY i.handle, i.last HAVING i.last <> COALESCE(MAX(x.number), 0) OR i.last <> COUNT(x.number)""",
     ),
     (
@@ -113,11 +114,19 @@ ALWAYS = [
            WHERE dead <> told + gathered""",
     ),
     (
+        "{0} attempts belong to no delivery",
+        """SELECT COUNT(*) AS found FROM attempts
+           WHERE delivery_id NOT IN (SELECT id FROM deliveries) HAVING found > 0""",
+    ),
+    (
         "attempts of {0} have numbers that are not 1 to {1}",
         """SELECT hex(delivery_id), COUNT(*) FROM attempts GROUP BY delivery_id
            HAVING MIN(number) <> 1 OR MAX(number) <> COUNT(*)""",
     ),
 ]
+
+# What handles that were deleted leave: their names, and what was done by whom.
+REMAINS = ("accounts", "audit")
 
 QUIET = [
     ("voice note {0} is still listened to", "SELECT hex(id) FROM voice_notes WHERE state = 1"),
@@ -152,11 +161,27 @@ def main() -> None:
 
 def faults(store: sqlite3.Connection, interval: int, checks: list) -> list:
     found = [sentence.format(*row) for sentence, question in checks for row in store.execute(question)]
+    if checks != ALWAYS:
+        found += remains(store)
     for about, gap in store.execute(TELLINGS):
         if gap is not None and gap < interval * 1000:
             found.append(f"the owner was told of {about} again after {gap} ms")
     found += [row[0] for row in store.execute("PRAGMA integrity_check") if row[0] != "ok"]
     return found
+
+
+def remains(store: sqlite3.Connection) -> list:
+    """Rows of handles that were deleted."""
+    tables = store.execute(
+        """SELECT t.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
+           WHERE t.type = 'table' AND c.name = 'handle' AND t.sql NOT LIKE '%VIRTUAL%'"""
+    )
+    counted = [
+        (table, store.execute(f"SELECT COUNT(*) FROM {table} WHERE handle LIKE 'leaving-%'").fetchone()[0])
+        for (table,) in tables.fetchall()
+        if table not in REMAINS
+    ]
+    return [f"{count} rows of deleted handles are left in {table}" for table, count in counted if count > 0]
 
 
 main()

@@ -92,7 +92,12 @@ impl Asker {
     }
 
     async fn with_key(&mut self, method: Method, path: &str, body: String, key: &str) -> Result<Answer> {
-        let mut request = self.api.request(method, path, body);
+        let request = self.api.request(method, path, body);
+        self.keyed(request, key).await
+    }
+
+    /// Sends a request of any kind under a key, until it is answered.
+    pub(crate) async fn keyed(&mut self, mut request: Request<Full<Bytes>>, key: &str) -> Result<Answer> {
         request.headers_mut().insert("idempotency-key", HeaderValue::try_from(key)?);
         self.insist(&request).await
     }

@@ -116,6 +116,12 @@ impl MailPeer {
         self.order(&json!("up")).await
     }
 
+    /// Says nothing more, though connections are taken; or goes on as if nothing had been.
+    pub(crate) fn fall_silent(&self, silent: bool) -> Result<()> {
+        let signal = if silent { "-STOP" } else { "-CONT" };
+        workspace::run(Command::new("kill").args([signal, &self.child.id().to_string()]))
+    }
+
     /// Refuses recipients from now on whose address begins so.
     pub(crate) async fn refuse(&self, prefix: &str, reply: &str) -> Result<()> {
         self.order(&json!({ "refuse": prefix, "reply": reply })).await

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
-use hyper::{Method, StatusCode, header::HeaderValue};
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::stage::{Findings, Stage};
@@ -39,15 +39,17 @@ pub(super) async fn prepare(stage: &Stage) -> Result<()> {
 
 /// Sends signals and asks for decisions until it is enough; odd workers are nobody in particular.
 pub(super) async fn work(stage: Arc<Stage>, worker: u32) -> Result<Vec<Session>> {
-    let api = stage.owner(HANDLE)?;
-    let mut sender = Sender { asker: stage.asker(&api), api, is_known: worker.is_multiple_of(2) };
+    let (mut sender, mut rival) = (Sender::of(&stage, worker, "")?, Sender::of(&stage, worker, "-rival")?);
     let mut sessions = Vec::new();
     while stage.goes_on_after(PAUSE).await {
         let id = format!("session-{worker}-{}", sessions.len());
         let mut session = Session { id, sequence: 0, decisions: Vec::new() };
         for append in 1..=APPENDS {
             sender.append(&mut session, append).await?;
-            sender.resolve(&mut session, append).await?;
+            // Of two who ask at once, one gets it.
+            let (one, other) =
+                tokio::try_join!(sender.resolve(&session.id, append), rival.resolve(&session.id, append))?;
+            session.decisions.extend(one.into_iter().chain(other));
         }
         sessions.push(session);
     }
@@ -58,9 +60,16 @@ struct Sender {
     asker: Asker,
     api: Api,
     is_known: bool,
+    /// What its keys end with.
+    mark: &'static str,
 }
 
 impl Sender {
+    fn of(stage: &Stage, worker: u32, mark: &'static str) -> Result<Sender> {
+        let api = stage.owner(HANDLE)?;
+        Ok(Sender { asker: stage.asker(&api), api, is_known: worker.is_multiple_of(2), mark })
+    }
+
     async fn append(&mut self, session: &mut Session, append: u64) -> Result<()> {
         let signals: Vec<Value> =
             (0..append).map(|at| json!({ "signalKey": "cart.add", "signalValue": at })).collect();
@@ -77,17 +86,14 @@ impl Sender {
         Ok(())
     }
 
-    /// Asks twice by one key: both get the same.
-    async fn resolve(&mut self, session: &mut Session, append: u64) -> Result<()> {
-        let body = json!({ "sessionId": session.id, "trigger": "checkout" });
-        let key = format!("{}-resolve-{append}", session.id);
+    /// The decision of the rule, if it falls to this one. Asks twice by one key: both get the same.
+    async fn resolve(&mut self, session: &str, append: u64) -> Result<Option<String>> {
+        let body = json!({ "sessionId": session, "trigger": "checkout" });
+        let key = format!("{session}-resolve-{append}{}", self.mark);
         let first = self.ask("resolve", body.clone(), &key).await?.expect(StatusCode::OK)?;
         let second = self.ask("resolve", body, &key).await?.expect(StatusCode::OK)?;
         ensure!(first["decisionId"] == second["decisionId"], "one key, two decisions: {first} and {second}");
-        if first["ruleId"] == "offer" {
-            session.decisions.push(text_of(&first, "decisionId")?);
-        }
-        Ok(())
+        if first["ruleId"] == "offer" { Ok(Some(text_of(&first, "decisionId")?)) } else { Ok(None) }
     }
 
     async fn ask(&mut self, what: &str, mut body: Value, key: &str) -> Result<Answer> {
@@ -96,9 +102,8 @@ impl Sender {
         }
         body["handle"] = Value::from(self.api.handle());
         let path = format!("/v2/public/chain/{what}");
-        let mut request = by_nobody(Method::POST, &path, "application/json", body.to_string())?;
-        request.headers_mut().insert("idempotency-key", HeaderValue::try_from(key)?);
-        self.asker.insist(&request).await
+        let request = by_nobody(Method::POST, &path, "application/json", body.to_string())?;
+        self.asker.keyed(request, key).await
     }
 }
 

@@ -5,7 +5,9 @@
 //! what the API shows, what arrived, and what is on disk.
 
 mod chains;
+mod fading;
 mod failures;
+mod handles;
 mod inbox;
 mod mails;
 mod notes;
@@ -85,8 +87,8 @@ pub(crate) async fn run(args: BesideArgs) -> Result<()> {
 async fn conduct(installation: &Installation, stage: &Arc<Stage>, kills: u32, seed: u64) -> Result<Findings> {
     let mut running = installation.start(None)?;
     running.ready().await?;
-    prepare(stage).await?;
-    let mut crowd = Crowd::gather(stage, seed);
+    let last = prepare(stage).await?;
+    let mut crowd = Crowd::gather(stage, seed, last);
     let (mut random, mut findings, mut first_answers) =
         (Random::seeded(seed), Findings::default(), Vec::new());
     for _ in 0..kills {
@@ -116,13 +118,15 @@ fn last_words(running: &Running) -> String {
     format!("the end of the log is {:?}", running.last_words())
 }
 
-/// Who listens, what is decided, and who is told, before anybody asks for anything.
-async fn prepare(stage: &Stage) -> Result<()> {
+/// Who listens, what is decided, and who is told, before anybody asks for anything. Answers when the last item
+/// of the long inbox was made.
+async fn prepare(stage: &Stage) -> Result<String> {
     let types = ["voice_note.*", "context_store.*", "inbox.*", "chain.*"];
     stage.owner(HANDLE)?.subscribe(&stage.receiver.url("/ear"), &types, json!({})).await?;
     chains::prepare(stage).await?;
     Owner::Told.prepare(stage).await?;
-    Owner::Untold.prepare(stage).await
+    Owner::Untold.prepare(stage).await?;
+    fading::prepare(stage).await
 }
 
 /// Stops the process in peace, and counts once more: nothing may be unfinished now.
@@ -153,6 +157,9 @@ enum Book {
     Sources(Vec<sources::Source>),
     Mails(Vec<mails::Audience>),
     Posts,
+    Ending(fading::Ending),
+    Skimmers(usize),
+    Tenants(Vec<handles::Tenant>),
     Reader(Box<inbox::Reader>),
     Sessions(Vec<chains::Session>),
     Failures(Owner, BTreeSet<String>),
@@ -168,10 +175,13 @@ struct Books {
     sessions: Vec<chains::Session>,
     failures: Vec<(Owner, BTreeSet<String>)>,
     posted: Posted,
+    ending: fading::Ending,
+    skimmers: usize,
+    tenants: Vec<handles::Tenant>,
 }
 
 impl Crowd {
-    fn gather(stage: &Arc<Stage>, seed: u64) -> Crowd {
+    fn gather(stage: &Arc<Stage>, seed: u64, last: String) -> Crowd {
         let mut crowd = Crowd { tasks: JoinSet::new(), posted: Posted::default() };
         let all = || Arc::clone(stage);
         for worker in 0..2 {
@@ -186,6 +196,9 @@ impl Crowd {
             let reader = inbox::read(all(), Arc::clone(&posted), number, seed);
             crowd.add(reader, |reader| Book::Reader(Box::new(reader)));
         }
+        crowd.add(fading::work(all(), seed), Book::Ending);
+        crowd.add(fading::skim(all(), last), Book::Skimmers);
+        crowd.add(handles::work(all()), Book::Tenants);
         for owner in [Owner::Told, Owner::Untold] {
             crowd.add(owner.work(all()), move |events| Book::Failures(owner, events));
         }
@@ -220,6 +233,9 @@ impl Crowd {
                 Book::Sources(sources) => books.sources.extend(sources),
                 Book::Mails(audiences) => books.audiences.extend(audiences),
                 Book::Posts => {}
+                Book::Ending(ending) => books.ending = ending,
+                Book::Skimmers(skimmers) => books.skimmers = skimmers,
+                Book::Tenants(tenants) => books.tenants.extend(tenants),
                 Book::Reader(reader) => books.readers.push(*reader),
                 Book::Sessions(sessions) => books.sessions.extend(sessions),
                 Book::Failures(owner, events) => books.failures.push((owner, events)),
@@ -231,12 +247,14 @@ impl Crowd {
 
 impl Books {
     async fn judge(self, stage: &Stage) -> Result<Findings> {
-        // What ends in the background ends first, since it is told of.
-        let mut findings = notes::judge(stage, self.notes).await.context("voice notes")?;
+        // What ends in the background ends first: it leaves files behind, or is told of.
+        let mut findings = handles::judge(stage, self.tenants).await.context("handles")?;
+        findings.absorb(notes::judge(stage, self.notes).await.context("voice notes")?);
         findings.absorb(sources::judge(stage, self.sources).await.context("sources")?);
         stage.heard().await?;
         findings.absorb(mails::judge(stage, self.audiences).await.context("mails")?);
         findings.absorb(inbox::judge(stage, self.readers, self.posted).await.context("the inbox")?);
+        findings.absorb(fading::judge(stage, self.ending, self.skimmers).await.context("other inboxes")?);
         findings.absorb(chains::judge(stage, self.sessions).await.context("chains")?);
         for (owner, events) in self.failures {
             findings.absorb(owner.judge(stage, events).await.context("owners' alerts")?);

@@ -89,8 +89,8 @@ async fn send(asker: &mut Asker, worker: u32, n: u32) -> Result<Note> {
     Ok(Note { id, name, fate })
 }
 
-/// A file that was uploaded although nobody heard the answer is there already.
-async fn upload(asker: &mut Asker, announced: &Value, file: Vec<u8>) -> Result<()> {
+/// Sends a file to where its announcement says. One that was uploaded although nobody heard the answer is there already.
+pub(super) async fn upload(asker: &mut Asker, announced: &Value, file: Vec<u8>) -> Result<()> {
     let url = text_of(&announced["upload"], "url")?;
     let path = &url[url.find("/v2/").with_context(|| format!("{url} is no address of ours"))?..];
     let answer = asker.insist(&by_nobody(Method::PUT, path, "audio/wav", file)?).await?;
@@ -183,7 +183,7 @@ fn no_recording() -> Vec<u8> {
 }
 
 /// A recording of a square wave, 8 kHz in 16 bits.
-fn wav(millis: u32) -> Vec<u8> {
+pub(super) fn wav(millis: u32) -> Vec<u8> {
     let samples = 8 * millis;
     let mut file = b"RIFF".to_vec();
     file.extend((36 + 2 * samples).to_le_bytes());

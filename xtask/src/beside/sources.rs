@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
-use hyper::{Method, StatusCode, header::HeaderValue};
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::stage::{Findings, QUIET_WITHIN, Stage};
@@ -106,9 +106,8 @@ fn text(word: &str, at: usize) -> String {
 
 async fn ask_for_sync(asker: &mut Asker, agent: &Api, id: &str, key: &str) -> Result<()> {
     let path = format!("/v2/mcp/{HANDLE}/context-store/sources/{id}/sync");
-    let mut request = agent.request_to(Method::POST, &path, "{}");
-    request.headers_mut().insert("idempotency-key", HeaderValue::try_from(key)?);
-    asker.insist(&request).await?.expect(StatusCode::ACCEPTED)?;
+    let request = agent.request_to(Method::POST, &path, "{}");
+    asker.keyed(request, key).await?.expect(StatusCode::ACCEPTED)?;
     Ok(())
 }
 
