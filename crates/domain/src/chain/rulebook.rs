@@ -26,6 +26,8 @@ pub struct Rulebook {
     pub origins: Origins,
     /// What is told to subscribers.
     pub publish: Publish,
+    /// Whether nobody may ask or send without a credential.
+    pub is_closed: bool,
     /// When it last changed; none if there never was one.
     pub updated_at: Option<Timestamp>,
 }
@@ -47,6 +49,8 @@ struct Written {
     rules: Vec<Rule>,
     origins: Origins,
     publish: Publish,
+    #[serde(default)]
+    is_closed: bool,
     updated_at: Option<Timestamp>,
 }
 
@@ -114,6 +118,12 @@ impl Rulebook {
         Rulebook { origins, updated_at: Some(now), ..self.clone() }
     }
 
+    /// The same rulebook of a handle that is closed to whoever has no credential, or open to them.
+    #[must_use]
+    pub fn closed(self, is_closed: bool) -> Rulebook {
+        Rulebook { is_closed, ..self }
+    }
+
     /// Every rule, in the order in which they are tried.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
@@ -126,14 +136,16 @@ impl Rulebook {
 
     /// What a store keeps.
     pub fn to_stored(&self) -> Vec<u8> {
-        let Rulebook { rules, origins, publish, updated_at, .. } = self.clone();
-        serde_json::to_vec(&Written { rules, origins, publish, updated_at }).expect("a rulebook is JSON")
+        let Rulebook { rules, origins, publish, is_closed, updated_at, .. } = self.clone();
+        serde_json::to_vec(&Written { rules, origins, publish, is_closed, updated_at })
+            .expect("a rulebook is JSON")
     }
 
     /// Takes back what [`Rulebook::to_stored`] gave.
     pub fn from_stored(version: u64, stored: &[u8]) -> Result<Rulebook, serde_json::Error> {
-        let Written { rules, origins, publish, updated_at } = serde_json::from_slice(stored)?;
-        Ok(Rulebook { version, origins, publish, updated_at, ..Rulebook::default() }.ordered(rules))
+        let Written { rules, origins, publish, is_closed, updated_at } = serde_json::from_slice(stored)?;
+        Ok(Rulebook { version, origins, publish, is_closed, updated_at, ..Rulebook::default() }
+            .ordered(rules))
     }
 
     fn ordered(self, mut rules: Vec<Rule>) -> Rulebook {

@@ -153,12 +153,16 @@ fn a_rulebook_is_stored_with_its_owners_words() {
     let origins = Origins::of(&["https://a.example".to_owned()]).expect("origins");
     let publish = Publish { signals: true, decisions: false };
     let written = Rulebook::default().with_rules(rules, publish, at(1)).expect("good rules");
-    let written = written.with_origins(origins, at(2));
+    let written = written.with_origins(origins, at(2)).closed(true);
     let read = Rulebook::from_stored(9, &written.to_stored()).expect("it reads");
     assert_eq!(read.rules(), written.rules());
     assert_eq!(read.rules()[0].decision.as_str(), decision);
     assert_eq!((read.version, &read.origins, read.publish), (9, &written.origins, publish));
-    assert_eq!(read.updated_at, Some(at(2)));
+    assert_eq!((read.updated_at, read.is_closed), (Some(at(2)), true));
+    // One of the days before handles could be closed is open.
+    let older =
+        br#"{"rules":[],"origins":[],"publish":{"signals":false,"decisions":false},"updatedAt":null}"#;
+    assert!(!Rulebook::from_stored(1, older).expect("it reads").is_closed);
 }
 
 /// The definition, without an index, an order of looking, or an early end.

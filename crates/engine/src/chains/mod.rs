@@ -153,8 +153,9 @@ impl Chains {
         Chains { desk, rulebooks, turns: Arc::default(), kept, room, metrics }
     }
 
-    /// Whether a stranger may ask for a handle: it must be there, and list the page's origin if a
-    /// browser names one. Nothing comes into being by asking.
+    /// Whether a stranger may ask for a handle: it must be there, and not be closed to strangers, who find
+    /// none then; and it must list the page's origin if a browser names one. Nothing comes into being by
+    /// asking.
     pub async fn admit(
         &self,
         handle: &Handle,
@@ -166,8 +167,11 @@ impl Chains {
         if snapshot.version == 0 && !self.desk.store.is_known(handle).await? {
             return Err(Closed::NotFound.into());
         }
-        let Some(origin) = origin else { return Ok(()) };
         let rulebook = self.rulebooks.of(handle, &snapshot).await?;
+        if rulebook.is_closed {
+            return Err(Closed::NotFound.into());
+        }
+        let Some(origin) = origin else { return Ok(()) };
         if rulebook.origins.admit(origin) { Ok(()) } else { Err(ChainError::Origin) }
     }
 

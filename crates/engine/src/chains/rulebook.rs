@@ -23,16 +23,19 @@ impl Chains {
         self.rulebooks.of(handle, &snapshot).await
     }
 
-    /// Replaces all rules of a handle, and what it publishes. Holds for what is decided from now on.
+    /// Replaces all rules of a handle, what it publishes, and whether it is closed to whoever has no
+    /// credential. Holds for what is decided from now on.
     pub async fn put_rules(
         &self,
         caller: Caller,
         rules: Vec<Rule>,
         publish: Publish,
+        is_closed: bool,
         once: Once<Rulebook>,
     ) -> Result<Reply, ChainError> {
         self.change(&caller, "chain.rules_replaced", once, |rulebook, now| {
-            rulebook.with_rules(rules.clone(), publish, now).map_err(ChainError::Invalid)
+            let replaced = rulebook.with_rules(rules.clone(), publish, now).map_err(ChainError::Invalid)?;
+            Ok(replaced.closed(is_closed))
         })
         .await
     }
@@ -91,6 +94,7 @@ fn told(before: &Rulebook, after: &Rulebook) -> Difference {
             "rules": rulebook.rules().len(),
             "rulesSha256": HEXLOWER.encode(digest(&SHA256, &rules).as_ref()),
             "publish": rulebook.publish,
+            "public": !rulebook.is_closed,
             "origins": rulebook.origins,
         })
     };

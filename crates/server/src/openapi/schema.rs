@@ -90,6 +90,11 @@ impl Schema {
         self.with("examples", [example])
     }
 
+    /// That nothing is twice in a list.
+    pub(crate) fn each_once(self) -> Schema {
+        self.with("uniqueItems", true)
+    }
+
     /// A regular expression that it matches.
     pub(crate) fn matching(self, pattern: &str) -> Schema {
         self.with("pattern", pattern)

@@ -202,7 +202,8 @@ async fn rules_are_taken_as_a_whole_or_not_at_all() {
     let owner = world.owner();
     assert_eq!(
         owner.get("/chain/rules").await.expect(StatusCode::OK).json(),
-        json!({ "rules": [], "publish": { "signals": false, "decisions": false }, "updatedAt": null })
+        json!({ "rules": [], "publish": { "signals": false, "decisions": false }, "public": true,
+            "updatedAt": null })
     );
     let full = json!({ "signalKey": "view", "value": 1.5, "minCount": 2, "minConfidence": 0.5, "withinSeconds": 60 });
     let rules = json!([
@@ -473,6 +474,33 @@ async fn where_handles_are_declared_strangers_find_no_others() {
     world.owner().post("/chain/signals", &views("s", 1)).await.expect_problem(403, "handle_suspended");
     world.admin().delete("/handles/acme").await.expect(StatusCode::ACCEPTED);
     anybody.post("/resolve", &question("s")).await.expect_problem(404, "handle_not_found");
+}
+
+#[tokio::test]
+async fn strangers_find_no_handle_that_is_closed_to_them() {
+    let (world, anybody) = ruled_by(json!([rule("a", &json!({}))]), |_| {}).await;
+    anybody.post("/signals", &views("s", 1)).await.expect(StatusCode::ACCEPTED);
+    let owner = world.owner();
+    owner.put("/context-origins", &json!({ "origins": [SHOP] })).await.expect(StatusCode::OK);
+    let put = async |public: Value| {
+        let body = json!({ "rules": [rule("a", &json!({}))], "public": public });
+        owner.put("/chain/rules", &body).await
+    };
+    expect_fault(&put(json!("no")).await, "invalid_public", &["public"]);
+    assert_eq!(put(json!(false)).await.expect(StatusCode::OK).json()["public"], json!(false));
+    for stranger in [anybody.clone(), anybody.with("origin", SHOP)] {
+        for (path, body) in [("/signals", views("s", 1)), ("/resolve", question("s"))] {
+            stranger.post(path, &body).await.expect_problem(404, "handle_not_found");
+        }
+        let ahead = json!({ "handle": "acme", "sessionId": "s", "triggers": ["checkout"] });
+        stranger.post("/prefetch", &ahead).await.expect_problem(404, "handle_not_found");
+    }
+    owner.post("/chain/signals", &views("s", 1)).await.expect(StatusCode::ACCEPTED);
+    // Other pages of the rulebook leave the doors as they are.
+    owner.put("/context-origins", &json!({ "origins": [] })).await.expect(StatusCode::OK);
+    anybody.post("/resolve", &question("s")).await.expect_problem(404, "handle_not_found");
+    put(json!(true)).await.expect(StatusCode::OK);
+    assert_eq!(decided(&anybody, "s").await["ruleId"], "a");
 }
 
 #[tokio::test]

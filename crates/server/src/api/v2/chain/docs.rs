@@ -7,7 +7,7 @@ use angarium_domain::chain::{
 use super::rules::{OriginsView, RulesView};
 use super::{AcceptedView, DecisionView, DecisionsView, SessionView};
 use crate::openapi::Operation;
-use crate::openapi::schema::{Object, list, object, plain, text_of, word};
+use crate::openapi::schema::{Object, flag, list, object, plain, text_of, word};
 use crate::openapi::words::{
     ChainName, ChainPublish, ContextOrigin, Handle, NewChainRule, SessionId, SignalMetadata, SignalValue,
 };
@@ -19,7 +19,9 @@ const RESOLVE: &str = "The first rule of the trigger that holds decides. That no
                        null then. `explain` tells of every rule that was tried.";
 const PREFETCH: &str = "Nothing comes of it: no rule rests because of it, and nothing is published.";
 const REFUSED: &str = "the request comes from a page whose origin the handle does not list";
-const NOT_THERE: &str = "there is nothing under this handle";
+const NOT_THERE: &str = "there is nothing under this handle, or it is closed to whoever has no credential";
+const PUBLIC: &str =
+    "Whether anybody may send signals and ask without a credential; if not, they find no such handle.";
 
 pub(in crate::api::v2) fn append() -> Operation {
     Operation::new("appendChainSignals", "Append signals to a session")
@@ -81,7 +83,8 @@ pub(in crate::api::v2) fn get_rules() -> Operation {
 pub(in crate::api::v2) fn put_rules() -> Operation {
     let fields = object()
         .required("rules", list(word::<NewChainRule>(), 0..=RULES_MAX))
-        .optional("publish", word::<ChainPublish>().about("Nothing, if it is left out."));
+        .optional("publish", word::<ChainPublish>().about("Nothing, if it is left out."))
+        .optional("public", flag().or(true).about(PUBLIC));
     Operation::new("putChainRules", "Replace all rules")
         .about("What is decided from then on is decided by these. They are taken as a whole, or not at all.")
         .body("NewChainRules", fields)
@@ -136,5 +139,5 @@ fn question(whose: Object) -> Object {
 fn questions(whose: Object) -> Object {
     whose
         .required("sessionId", word::<SessionId>())
-        .required("triggers", list(word::<ChainName>(), 1..=TRIGGERS_MAX))
+        .required("triggers", list(word::<ChainName>(), 1..=TRIGGERS_MAX).each_once())
 }

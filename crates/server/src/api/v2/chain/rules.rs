@@ -28,6 +28,8 @@ pub(in crate::api::v2) struct RulesView {
     rules: Vec<Rule>,
     #[schema(value_type = words::ChainPublish)]
     publish: Publish,
+    /// Whether anybody may send signals and ask without a credential; if not, they find no such handle.
+    public: bool,
     /// When rules, publishing or origins last changed; null if they never did.
     #[schema(value_type = Option<words::Time>)]
     updated_at: Option<Timestamp>,
@@ -50,9 +52,9 @@ pub(in crate::api::v2) async fn get(
 }
 
 pub(in crate::api::v2) async fn put(State(chains): State<Chains>, write: Write) -> Result<Answered, Problem> {
-    let (rules, publish) = new_rules(write.form()?)?;
+    let (rules, publish, public) = new_rules(write.form()?)?;
     let (caller, once) = write.into_parts(|made| json(StatusCode::OK, &RulesView::of(made)));
-    carried_out(async move { chains.put_rules(caller, rules, publish, once).await }).await
+    carried_out(async move { chains.put_rules(caller, rules, publish, !public, once).await }).await
 }
 
 pub(in crate::api::v2) async fn get_origins(
@@ -71,7 +73,7 @@ pub(in crate::api::v2) async fn put_origins(
     carried_out(async move { chains.put_origins(caller, origins, once).await }).await
 }
 
-fn new_rules(mut form: Form<'_>) -> Result<(Vec<Rule>, Publish), Problem> {
+fn new_rules(mut form: Form<'_>) -> Result<(Vec<Rule>, Publish, bool), Problem> {
     let items = form.objects("rules", 0..=RULES_MAX);
     let mut rules = Vec::new();
     for (at, mut inner) in items.into_iter().flatten().enumerate() {
@@ -79,7 +81,8 @@ fn new_rules(mut form: Form<'_>) -> Result<(Vec<Rule>, Publish), Problem> {
         form.close(&format!("rules[{at}]"), inner);
     }
     let publish = publish(&mut form);
-    form.finish(Some((rules, publish)))
+    let public = form.optional("public").unwrap_or(true);
+    form.finish(Some((rules, publish, public)))
 }
 
 fn publish(form: &mut Form<'_>) -> Publish {
@@ -168,6 +171,7 @@ impl RulesView {
         RulesView {
             rules: rulebook.rules().to_vec(),
             publish: rulebook.publish,
+            public: !rulebook.is_closed,
             updated_at: rulebook.updated_at,
         }
     }
