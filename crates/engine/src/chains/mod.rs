@@ -4,6 +4,7 @@
 //! is decided again if its session has moved on meanwhile. A decision that nobody has to remember is not
 //! written at all.
 
+mod room;
 mod rulebook;
 mod rulebooks;
 mod turns;
@@ -13,15 +14,15 @@ use std::time::Duration;
 
 use angarium_domain::account::{Closed, Handles};
 use angarium_domain::chain::{
-    Board, Cooldown, Decision, Explained, HandleFull, Holdings, InvalidRulebook, Match, Name, Progress,
-    Recorded, Room, Rulebook, SessionFull, SessionId, Signal,
+    Board, Decision, Explained, HandleFull, InvalidRulebook, Match, Name, Room, Rulebook, SessionFull,
+    SessionId, Signal,
 };
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::DecisionId;
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
-use angarium_store::chains::{RuleRests, Session, SignalsCome, Standing};
+use angarium_store::chains::{Session, SignalsCome, Standing};
 use angarium_store::directory::Snapshot;
 use angarium_store::event_log::{Append, Beside};
 use angarium_store::write::{Context, Written};
@@ -33,9 +34,6 @@ use crate::once::{Once, RepeatError, Reply};
 use crate::{Caller, DECISIONS_MAX, Desk};
 use rulebooks::Rulebooks;
 use turns::Turns;
-
-/// When signals expire that should have expired already: the chore that forgets them comes so often.
-const SWEPT_WITHIN: Duration = Duration::from_mins(1);
 
 /// Who asks for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,25 +254,6 @@ impl Chains {
         self.append(caller, snapshot, events, Some(Beside::Signals(come)), &made, once).await
     }
 
-    /// Signals with their numbers, if there is room for them.
-    async fn numbered(
-        &self,
-        handle: &Handle,
-        id: &SessionId,
-        signals: Vec<Signal>,
-        now: Timestamp,
-    ) -> Result<SignalsCome, ChainError> {
-        let (after, held): (Progress, Holdings) = self.desk.store.progress(handle, id).await?;
-        let (next, signals): (Progress, Vec<Recorded>) = match after.record(signals, now) {
-            Ok(recorded) => recorded,
-            Err(full) => return Err(self.full(handle, id, full, now).await?),
-        };
-        let (handle, session_id, room) = (handle.clone(), id.clone(), self.room);
-        let come = SignalsCome { handle, session_id, after, next, signals, room };
-        room.take(held, come.adds()).map_err(handle_full)?;
-        Ok(come)
-    }
-
     /// Decides upon a session. Writes only what must be remembered: a rule that rests, an event that
     /// tells of it, an answer that may be asked for again.
     pub async fn resolve(
@@ -348,32 +327,6 @@ impl Chains {
             self.metrics.decided(decided.decision.is_some());
         }
         Ok(reply)
-    }
-
-    /// That a rule rests after what it decided, if it does and there is room to remember it.
-    async fn rest(
-        &self,
-        handle: &Handle,
-        id: &SessionId,
-        standing: &Standing,
-        decided: &Decided,
-    ) -> Result<Option<RuleRests>, ChainError> {
-        let Some((until, rule_id)) = decided.rests_until.zip(decided.rule_id.clone()) else {
-            return Ok(None);
-        };
-        let Decided { decision_id, resolved_at: decided_at, .. } = *decided;
-        let rests = RuleRests {
-            handle: handle.clone(),
-            session_id: id.clone(),
-            after: standing.cooldowns.iter().find(|it| it.rule_id == rule_id).map(|it| it.decision_id),
-            cooldown: Cooldown { rule_id, decision_id, decided_at, until },
-            room: self.room,
-        };
-        if rests.after.is_none() {
-            let (_, held) = self.desk.store.progress(handle, id).await?;
-            self.room.take(held, rests.adds()).map_err(handle_full)?;
-        }
-        Ok(Some(rests))
     }
 
     /// Says what would be decided upon several triggers, in their order. Nothing comes of it: no rule
@@ -469,29 +422,9 @@ impl Chains {
         Ok(once.reply(written, answer)?)
     }
 
-    /// When a session without room has some again.
-    async fn full(
-        &self,
-        handle: &Handle,
-        id: &SessionId,
-        full: SessionFull,
-        now: Timestamp,
-    ) -> Result<ChainError, StoreError> {
-        let standing = self.desk.store.standing(handle, id, Timestamp::default()).await?;
-        let last_to_go = standing.evidence.get(full.to_go().saturating_sub(1));
-        let gone_at = last_to_go.map_or(now, |signal| signal.at + self.kept);
-        let retry_after = if gone_at > now { gone_at.since(now) } else { SWEPT_WITHIN };
-        Ok(ChainError::Full { full, retry_after: retry_after.max(Duration::from_secs(1)) })
-    }
-
     fn event_id(&self, now: Timestamp) -> angarium_domain::ids::EventId {
         new_id(&*self.desk.ids, now)
     }
-}
-
-/// Signals go as they expire, all the time.
-fn handle_full(full: HandleFull) -> ChainError {
-    ChainError::HandleFull { full, retry_after: SWEPT_WITHIN }
 }
 
 impl ChainError {

@@ -15,6 +15,7 @@ mod audit;
 mod backup;
 mod batches;
 mod chain;
+mod chain_limits;
 mod cli_commands;
 mod cli_demo;
 mod context_store;
