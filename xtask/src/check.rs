@@ -22,6 +22,7 @@ use crate::{
     ordered::{self, OrderedArgs},
     product,
     replays::{self, ReplaysArgs},
+    s3::{self, S3Args},
     schemathesis::{self, SchemathesisArgs},
     ses::{self, SesArgs},
     tidy,
@@ -88,6 +89,8 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("e-mail", email::run(mails)).await?;
     let amazon: SesArgs = with_defaults(&[], &binary)?;
     steps.own("Amazon SES", async { ses::run(&amazon) }).await?;
+    let bucket: S3Args = with_defaults(&[], &binary)?;
+    steps.own("S3", s3::run(bucket)).await?;
     let libraries: VerifyArgs = with_defaults(&[], &binary)?;
     steps.own("official libraries", verify_libraries::run(libraries)).await?;
     let inputs = FuzzArgs { target: None, seconds: 0, inputs: Some(400_000) };

@@ -15,6 +15,7 @@ mod measure;
 mod ordered;
 mod paced;
 mod replays;
+mod s3;
 mod schemathesis;
 mod ses;
 mod sim;
@@ -157,6 +158,12 @@ enum Command {
     /// sender that is not verified.
     Ses(ses::SesArgs),
 
+    /// Voice notes in an S3-compatible store as others built it, with addresses that botocore signs alike
+    ///
+    /// Installs moto with pip under target/ses. A note from its announcement to its removal, one that is no
+    /// recording, and one of another size.
+    S3(s3::S3Args),
+
     /// Worlds with virtual time, a seed each, in which everything goes wrong
     ///
     /// Tier one drives the dispatcher alone, tier two the whole engine; both end with the promises as
@@ -210,6 +217,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Paced(args) => paced::run(args).await,
         Command::Replays(args) => replays::run(args).await,
         Command::Schemathesis(args) => schemathesis::run(args).await,
+        Command::S3(args) => s3::run(args).await,
         Command::Ses(args) => ses::run(&args),
         Command::Sim(args) => sim::run(args).await,
         Command::VerifyLibraries(args) => verify_libraries::run(args).await,

@@ -23,6 +23,7 @@ use async_trait::async_trait;
 pub use folder::FolderMailer;
 pub use message::{InvalidSender, Sender};
 pub use ses::{AwsCredentials, InvalidSesSettings, SesMailer, SesSettings};
+pub(crate) use ses::{aws_context, signer};
 pub use smtp::{Encryption, InvalidSettings, SmtpMailer, SmtpSettings};
 
 /// One mail to one address, ready to go out.

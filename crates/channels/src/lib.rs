@@ -10,6 +10,7 @@ use angarium_domain::subscription::EndpointUrl;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub mod bucket;
 pub mod egress;
 pub mod email;
 pub mod http;

@@ -62,7 +62,6 @@ use angarium_domain::retention::Retention;
 use angarium_domain::time::Timestamp;
 use angarium_domain::trace_context::TraceContext;
 use angarium_domain::voice_note::LinkKey;
-use angarium_store::blobs::Blobs;
 use angarium_store::{Store, StoreError};
 
 pub use audit::AuditTrail;
@@ -91,7 +90,8 @@ pub use subscriptions::{
 pub use support::{NewReport, ReportError, Support};
 pub use tokens::{NewToken, TOKENS_PER_HANDLE_MAX, TokenError, TokenMade, TokenRefused, Tokens};
 pub use voice_notes::{
-    Announced, FileError, Readable, UploadError, UploadHead, VoiceNoteError, VoiceNoteLimits, VoiceNotes,
+    Address, Announced, FileError, Files, Readable, UploadError, UploadHead, VoiceNoteError, VoiceNoteLimits,
+    VoiceNotes,
 };
 
 use alerts::{Alerts, Failures};
@@ -134,7 +134,7 @@ pub struct Parts {
     /// Where spans go.
     pub traces: Traces,
     /// The files of voice notes.
-    pub blobs: Blobs,
+    pub files: Files,
     /// What their addresses are made with.
     pub link_key: LinkKey,
 }
@@ -349,9 +349,9 @@ impl Engine {
         let replays = ReplayJobs::new(desk.clone(), settings.retention);
         let context_store =
             ContextStore::new(desk.clone(), parts.library.clone(), settings.retry_waits_percent);
-        let handles = Handles::new(desk.clone(), lanes.clone(), parts.blobs.clone());
+        let handles = Handles::new(desk.clone(), lanes.clone(), parts.files.clone());
         let voice_notes =
-            VoiceNotes::new(desk.clone(), parts.blobs.clone(), parts.link_key.clone(), settings.voice_notes);
+            VoiceNotes::new(desk.clone(), parts.files.clone(), parts.link_key.clone(), settings.voice_notes);
         let inbox_items = Inbox::new(desk.clone(), inbox_live.clone(), metrics.clone());
         let engine = Engine {
             intake: Intake::new(desk.clone(), metrics.clone(), parts.traces.clone()),

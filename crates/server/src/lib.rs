@@ -5,6 +5,7 @@
 
 mod api;
 pub mod auth;
+mod aws;
 pub mod cli;
 mod exchange;
 mod health;
@@ -27,3 +28,4 @@ pub mod service;
 pub mod settings;
 mod state;
 pub mod telemetry;
+pub mod voice_files;

@@ -34,6 +34,7 @@ use crate::rate::RateLimits;
 use crate::settings::{EgressSettings, Settings};
 use crate::state::{App, AppSchemes, Callers, PublicUrl, Sources};
 use crate::telemetry::{Telemetry, TelemetryError};
+use crate::voice_files::{self, VoiceFilesError};
 
 /// The part of the grace that is kept for attempts when connections linger.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
@@ -82,6 +83,9 @@ pub enum StartError {
     /// Mails cannot be sent.
     #[error(transparent)]
     Mailing(#[from] MailingError),
+    /// The files of voice notes have no place.
+    #[error(transparent)]
+    VoiceFiles(#[from] VoiceFilesError),
     /// Spans cannot be sent.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -175,13 +179,13 @@ impl Service {
         let (socket, address) = listening.map_err(|source| StartError::Listen { address: wanted, source })?;
         let jwt = Arc::new(verifier(&settings.auth, jwt_secret, sources.clock.clone()).await?);
         let extra_roots = extra_roots(&settings.egress)?;
-        let mailing = mailing(settings, extra_roots, sources.clock.clone())?;
+        let mailing = mailing(settings, extra_roots.clone(), sources.clock.clone())?;
         let mailing = Mailing { sns: sns.unwrap_or(mailing.sns), ..mailing };
         let channel = channel(&settings.egress, address, sources.clock.clone())?;
         let library = library(settings, address, sources.clock.clone())?;
         let Sources { clock, ids, traces } = sources.clone();
-        let blobs = settings.blobs();
-        let parts = Parts { store, channel, mailing, library, clock, ids, metrics, traces, blobs, link_key };
+        let files = voice_files::files(settings, extra_roots.clone(), clock.clone())?;
+        let parts = Parts { store, channel, mailing, library, clock, ids, metrics, traces, files, link_key };
         let engine = Arc::new(Box::pin(Engine::start(parts, settings.engine())).await?);
         let authority = Authority::new(jwt, engine.tokens.clone());
         let callers = Callers {

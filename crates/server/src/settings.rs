@@ -22,7 +22,6 @@ use angarium_domain::sns::TopicArn;
 use angarium_domain::voice_note::Quota;
 use angarium_engine::VoiceNoteLimits;
 use angarium_engine::inbox_live::StreamLimits;
-use angarium_store::blobs::Blobs;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
@@ -50,6 +49,7 @@ const RATE_MAX: u32 = 10_000_000;
 
 const DNS_NAME: Shape = Shape { words: "a DNS name such as events.example.com", fits: is_dns_name };
 const REGION: Shape = Shape { words: "a region such as eu-central-1", fits: is_region };
+const BUCKET: Shape = Shape { words: "the name of a bucket such as voice-notes", fits: is_bucket };
 const ADDRESS: Shape = Shape { words: "an address such as http://127.0.0.1:4318", fits: is_address };
 
 sections! {
@@ -254,6 +254,8 @@ sections! {
 
     /// Voice notes, and where their files are; [voice-notes.md](voice-notes.md) tells of them.
     [voice] VoiceSettings {
+        /// Where the files are: in a folder, or in a bucket of an S3-compatible store (see `[s3]`), which senders and readers reach by themselves.
+        store: VoiceStore = VoiceStore::Folder;
         /// The folder of the files, on a disk of this machine.
         /// None: `voice-notes` beside the database.
         path: Option<PathBuf> = None;
@@ -263,6 +265,26 @@ sections! {
         per_handle_max: u64 = of_the_engine().voice_notes.quota.notes_max, within 0..=100_000;
         /// How many bytes the notes of a handle may have together.
         bytes_per_handle_max: u64 = of_the_engine().voice_notes.quota.bytes_max, within 0..=1_u64 << 50;
+    }
+
+    /// A bucket of Amazon S3 or of a store that speaks its language, for `voice.store = "s3"`.
+    /// Without keys, credentials are found as the tools of AWS find them: `AWS_…` variables, the shared files, web identity, the role of the container or the machine.
+    [s3] S3Settings {
+        /// The name of the bucket, which must be there.
+        bucket: Option<String> = None, being BUCKET;
+        /// The region, such as `eu-central-1`; a store of your own usually takes `us-east-1`.
+        region: Option<String> = None, being REGION;
+        /// Another address than Amazon's, such as `https://minio.example.com`; senders and readers must reach it, too.
+        endpoint: Option<String> = None, being ADDRESS;
+        /// What the names of all objects begin with, such as `angarium/`.
+        /// Two services must not share it.
+        prefix: String = String::new();
+        /// The id of an access key.
+        access_key_id: Option<String> = None;
+        /// The secret that belongs to it.
+        secret_access_key: Option<Secret> = None;
+        /// A file with the secret.
+        secret_access_key_file: Option<PathBuf> = None;
     }
 
     /// How much a caller may send, and how often.
@@ -333,6 +355,25 @@ sections! {
         sampling_ratio: f64 = 1.0, within 0.0..=1.0;
         /// What this service is called in traces.
         service_name: String = "angarium".to_owned();
+    }
+}
+
+/// Where the files of voice notes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VoiceStore {
+    /// In a folder on a disk of this machine.
+    Folder,
+    /// In a bucket.
+    S3,
+}
+
+impl VoiceStore {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            VoiceStore::Folder => "folder",
+            VoiceStore::S3 => "s3",
+        }
     }
 }
 
@@ -538,10 +579,10 @@ impl Settings {
         (self.listen.connections_max * self.inbox.streams_percent as usize / 100).max(1)
     }
 
-    /// Where the files of voice notes are.
-    pub(crate) fn blobs(&self) -> Blobs {
+    /// The folder that the files of voice notes are in, unless they are in a bucket.
+    pub(crate) fn voice_folder(&self) -> PathBuf {
         let beside = || keyring::beside(&self.store.path, VOICE_NOTES_FOLDER);
-        Blobs::at(&self.voice.path.clone().unwrap_or_else(beside))
+        self.voice.path.clone().unwrap_or_else(beside)
     }
 
     /// What the types cannot say.
@@ -570,6 +611,11 @@ fn is_dns_name(text: &str) -> bool {
 fn is_region(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (3..=32).contains(&text.len()) && text.bytes().all(plain)
+}
+
+fn is_bucket(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    (3..=63).contains(&text.len()) && text.bytes().all(plain)
 }
 
 /// Whether it names a scheme and a host, and neither a person nor a query.

@@ -34,6 +34,7 @@ use crate::egress::{AddressPolicy, Guard, NoResolver, SystemResolver};
 use crate::http::{Client, Clock, InvalidRoots, Limits};
 
 pub use credentials::AwsCredentials;
+pub(crate) use credentials::{aws_context, signer};
 
 /// The service's name in signatures.
 const SERVICE: &str = "ses";

@@ -11,12 +11,12 @@ use angarium_domain::handle::Handle;
 use angarium_domain::quota::{Day, Plan};
 use angarium_store::StoreError;
 use angarium_store::accounts::Known;
-use angarium_store::blobs::Blobs;
 use angarium_store::directory::{Change, Snapshot};
 use angarium_store::write::Context;
 
 use crate::lanes::Lanes;
 use crate::once::{Once, RepeatError, Reply};
+use crate::voice_notes::Files;
 use crate::{Caller, DECISIONS_MAX, Desk};
 
 /// A handle as it is asked for.
@@ -88,12 +88,12 @@ pub struct Handles {
     desk: Desk,
     lanes: Lanes,
     /// The files that go with a handle.
-    blobs: Blobs,
+    files: Files,
 }
 
 impl Handles {
-    pub(crate) fn new(desk: Desk, lanes: Lanes, blobs: Blobs) -> Handles {
-        Handles { desk, lanes, blobs }
+    pub(crate) fn new(desk: Desk, lanes: Lanes, files: Files) -> Handles {
+        Handles { desk, lanes, files }
     }
 
     /// What the operator says of a handle, a moment ago.

@@ -73,7 +73,7 @@ impl Handles {
         loop {
             let Page { items, next } = self.desk.store.voice_notes(handle, None, page).await?;
             for note in items {
-                if let Err(error) = self.blobs.remove(note.id).await {
+                if let Err(error) = self.files.remove(note.id).await {
                     tracing::warn!(%error, note = %note.id, "the file of a deleted handle's voice note stays for some days");
                 }
             }

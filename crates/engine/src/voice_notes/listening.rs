@@ -32,7 +32,7 @@ impl VoiceNotes {
     /// Goes on with what the process before us listened to.
     pub(crate) async fn go_on(&self) -> Result<(), StoreError> {
         // Before anybody uploads: a draft that is there now is a dead process's, unless the folder is somebody else's.
-        let removed = if self.owns_files().await? { self.blobs.remove_drafts().await } else { Ok(()) };
+        let removed = if self.owns_files().await? { self.files.remove_drafts().await } else { Ok(()) };
         if let Err(error) = removed {
             let error = source_of(&error);
             tracing::warn!(error, "unfinished uploads of the process before were not removed");
@@ -121,24 +121,29 @@ impl VoiceNotes {
 
     /// Reads the file and says what it is.
     async fn listen(&self, note: &VoiceNote) -> Result<Result<Measured, Failure>, BlobError> {
-        let Some(blob) = self.blobs.open(note.id).await? else { return Ok(Err(Failure::Lost)) };
+        let Some(size) = self.files.size(note.id).await? else { return Ok(Err(Failure::Lost)) };
         // Before it is read: nothing larger than was declared comes into memory.
-        if blob.bytes() != note.declared.size_bytes {
+        if size != note.declared.size_bytes {
             return Ok(Err(Failure::SizeMismatch));
         }
-        let bytes = blob.piece(0, note.declared.size_bytes as usize).await?;
-        let declared = note.declared.clone();
+        let read = self.files.read(note.id, note.declared.size_bytes).await?;
+        let Some(bytes) = read else { return Ok(Err(Failure::Lost)) };
+        let (declared, whole) = (note.declared.clone(), bytes.clone());
         let heard = tokio::task::spawn_blocking(move || {
-            let sha256 = declared.judge(&bytes)?;
-            let sound = sound::listen(bytes.into(), declared.audio_type, BOUNDS)?;
+            let sha256 = declared.judge(&whole)?;
+            let sound = sound::listen(whole.into(), declared.audio_type, BOUNDS)?;
             Ok(Measured { sha256, duration_ms: sound.duration.as_millis() as u64, waveform: sound.waveform })
         });
-        Ok(match timeout(GIVE_UP_AFTER, heard).await {
+        let verdict = match timeout(GIVE_UP_AFTER, heard).await {
             Ok(Ok(verdict)) => verdict,
             // The decoder panicked: the file is hostile, or the decoder has a bug. The process lives.
             Ok(Err(_)) => Err(Failure::Undecodable),
             Err(_) => Err(Failure::TooSlow),
-        })
+        };
+        if verdict.is_ok() {
+            self.files.keep(note.id, note.declared.audio_type, bytes).await?;
+        }
+        Ok(verdict)
     }
 
     /// Writes what was heard with the event that tells of it. A note that was removed meanwhile is told nothing of.

@@ -3,6 +3,7 @@
 //! The row of a note decides what becomes of its file. A file is written before its note moves on and removed after
 //! it, so a crash leaves at most a file that no note holds; the sweeper removes those.
 
+mod files;
 mod listening;
 mod sound;
 mod sweep;
@@ -19,7 +20,7 @@ use angarium_domain::voice_note::{
     Declared, Full, Link, LinkKey, Purpose, Quota, READ_WITHIN, RefusedLink, State, Status, VoiceNote,
 };
 use angarium_store::StoreError;
-use angarium_store::blobs::{Blob, BlobError, Blobs};
+use angarium_store::blobs::{Blob, BlobError};
 use angarium_store::page::{Page, PageRequest};
 use angarium_store::write::Written;
 use serde_json::json;
@@ -29,6 +30,7 @@ use crate::once::{Once, RepeatError, Reply};
 use crate::turns::Turns;
 use crate::{Caller, DECISIONS_MAX, Desk};
 
+pub use files::Files;
 pub use upload::{UploadError, UploadHead};
 
 /// Files listened to at a time: each is in memory, and keeps a core busy.
@@ -58,8 +60,8 @@ impl Default for VoiceNoteLimits {
 pub struct Announced {
     /// The note.
     pub note: VoiceNote,
-    /// The secret part of the address. Whoever has it may upload.
-    pub token: String,
+    /// Where its file goes. Whoever has it may upload.
+    pub address: Address,
     /// Until when.
     pub upload_until: Timestamp,
 }
@@ -69,8 +71,17 @@ pub struct Announced {
 pub struct Readable {
     /// The note.
     pub note: VoiceNote,
-    /// The secret part of the address that its file is read at, and until when. None if there is nothing to read.
-    pub link: Option<(String, Timestamp)>,
+    /// Where its file is read, and until when. None if there is nothing to read.
+    pub link: Option<(Address, Timestamp)>,
+}
+
+/// Where a file goes, or is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// At this service: the secret part of the address.
+    Ours(String),
+    /// Elsewhere: the whole address.
+    Theirs(String),
 }
 
 /// Why nothing was done about a note.
@@ -114,7 +125,7 @@ pub enum VoiceNoteError {
 #[derive(Clone)]
 pub struct VoiceNotes {
     desk: Desk,
-    blobs: Blobs,
+    files: Files,
     key: LinkKey,
     limits: VoiceNoteLimits,
     /// Places for those who listen.
@@ -122,9 +133,9 @@ pub struct VoiceNotes {
 }
 
 impl VoiceNotes {
-    pub(crate) fn new(desk: Desk, blobs: Blobs, key: LinkKey, limits: VoiceNoteLimits) -> VoiceNotes {
+    pub(crate) fn new(desk: Desk, files: Files, key: LinkKey, limits: VoiceNoteLimits) -> VoiceNotes {
         let ears = Arc::new(Turns::new(LISTENING_MAX, LISTENING_PER_HANDLE_MAX));
-        VoiceNotes { desk, blobs, key, limits, ears }
+        VoiceNotes { desk, files, key, limits, ears }
     }
 
     /// Announces a note. The answer may hold the address that its file is uploaded to.
@@ -146,7 +157,8 @@ impl VoiceNotes {
         self.admit(&caller.handle).await?;
         let id = new_id(&*self.desk.ids, now);
         let note = VoiceNote::announced(id, caller.handle.clone(), declared, caller.actor.clone(), now);
-        let (answer, idempotency) = once.answer_to(&self.announced(note.clone()), now);
+        let announced = self.announced(note.clone(), now).await?;
+        let (answer, idempotency) = once.answer_to(&announced, now);
         let told = json!({ "contentType": note.declared.audio_type, "sizeBytes": note.declared.size_bytes,
             "fileName": note.declared.file_name });
         let audit = caller.audit_of(now, "voice_note.created", id.to_string(), changed(None, Some(&told)));
@@ -165,9 +177,9 @@ impl VoiceNotes {
     }
 
     /// One note of a handle, with a fresh address to read it at if there is something to read.
-    pub async fn get(&self, handle: &Handle, id: VoiceNoteId) -> Result<Option<Readable>, StoreError> {
-        let note = self.desk.store.voice_note(handle, id).await?;
-        Ok(note.map(|note| Readable { link: self.link_to_read(&note), note }))
+    pub async fn get(&self, handle: &Handle, id: VoiceNoteId) -> Result<Option<Readable>, VoiceNoteError> {
+        let Some(note) = self.desk.store.voice_note(handle, id).await? else { return Ok(None) };
+        Ok(Some(Readable { link: self.link_to_read(&note).await?, note }))
     }
 
     /// A handle's notes, newest first; those in one state, if one is named.
@@ -203,7 +215,7 @@ impl VoiceNotes {
                 }
                 return Ok(Reply { answer: once.answer_to(&note, now).0, replayed: false });
             };
-            self.blobs.open(id).await?.ok_or(VoiceNoteError::UploadMissing)?;
+            self.files.size(id).await?.ok_or(VoiceNoteError::UploadMissing)?;
             let (answer, idempotency) = once.answer_to(&begun, now);
             let audit = caller.audit(now, "voice_note.uploaded", id.to_string());
             let context = caller.context(idempotency, Some(audit));
@@ -248,23 +260,36 @@ impl VoiceNotes {
 
     /// The file behind an address that it is read at, and the note that it belongs to.
     pub async fn file(&self, token: &str) -> Result<(VoiceNote, Blob), FileError> {
+        // Files elsewhere have no addresses of ours.
+        let Files::Folder(blobs) = &self.files else { return Err(RefusedLink::Unknown.into()) };
         let link = Link::read(token, Purpose::Read, &self.key, self.desk.clock.now())?;
         let note = self.desk.store.voice_note(&link.handle, link.note_id).await?;
         let note = note.filter(|note| note.status() == Status::Ready).ok_or(FileError::Removed)?;
-        let blob = self.blobs.open(note.id).await?.ok_or(FileError::Removed)?;
+        let blob = blobs.open(note.id).await?.ok_or(FileError::Removed)?;
         Ok((note, blob))
     }
 
-    fn announced(&self, note: VoiceNote) -> Announced {
+    async fn announced(&self, note: VoiceNote, now: Timestamp) -> Result<Announced, BlobError> {
         let State::PendingUpload { upload_until, .. } = note.state else {
             unreachable!("it was just announced")
         };
-        Announced { token: self.link(&note, Purpose::Upload, upload_until), upload_until, note }
+        let address = match self.files.upload_address(&note, upload_until.since(now)).await? {
+            Some(address) => Address::Theirs(address),
+            None => Address::Ours(self.link(&note, Purpose::Upload, upload_until)),
+        };
+        Ok(Announced { note, address, upload_until })
     }
 
-    fn link_to_read(&self, note: &VoiceNote) -> Option<(String, Timestamp)> {
+    async fn link_to_read(&self, note: &VoiceNote) -> Result<Option<(Address, Timestamp)>, BlobError> {
+        if note.status() != Status::Ready {
+            return Ok(None);
+        }
         let until = self.desk.clock.now() + READ_WITHIN;
-        (note.status() == Status::Ready).then(|| (self.link(note, Purpose::Read, until), until))
+        let address = match self.files.read_address(note, READ_WITHIN).await? {
+            Some(address) => address.map(Address::Theirs),
+            None => Some(Address::Ours(self.link(note, Purpose::Read, until))),
+        };
+        Ok(address.map(|address| (address, until)))
     }
 
     fn link(&self, note: &VoiceNote, purpose: Purpose, until: Timestamp) -> String {
@@ -278,7 +303,7 @@ impl VoiceNotes {
 
     /// Removes a file that no note holds. What cannot be removed now is rubbish, and swept later.
     async fn remove_file(&self, id: VoiceNoteId) {
-        if let Err(error) = self.blobs.remove(id).await {
+        if let Err(error) = self.files.remove(id).await {
             tracing::warn!(error = %source_of(&error), note = %id, "the file of a voice note was not removed; it is soon");
         }
     }

@@ -71,14 +71,17 @@ impl VoiceNotes {
     pub(super) async fn owns_files(&self) -> Result<bool, StoreError> {
         let fresh: VoiceNoteId = new_id(&*self.desk.ids, self.desk.clock.now());
         let mark = self.desk.store.mark_of_files(fresh.digits()).await?;
-        match self.blobs.claim_for(&mark).await {
+        match self.files.claim_for(&mark).await {
             Ok(true) => return Ok(true),
             Ok(false) => tracing::error!(
-                "voice.path belongs to another store, so nothing in it is removed; give this one a folder of its own"
+                "the place of the files of voice notes belongs to another store, so nothing in it is removed; give this one a folder or a prefix of its own"
             ),
             Err(error) => {
                 let error = source_of(&error);
-                tracing::warn!(error, "the folder of voice notes cannot be read or made, so it is not swept");
+                tracing::warn!(
+                    error,
+                    "the place of the files of voice notes cannot be used, so it is not swept"
+                );
             }
         }
         Ok(false)
@@ -90,10 +93,10 @@ impl VoiceNotes {
             return Ok(());
         }
         let today = (self.desk.clock.now().as_millis() / DAY_MILLIS) as u32;
-        if let Err(error) = self.blobs.remove_put_away(today.saturating_sub(KEPT_AWAY_DAYS)).await {
+        if let Err(error) = self.files.remove_put_away(today.saturating_sub(KEPT_AWAY_DAYS)).await {
             tracing::warn!(error = source_of(&error), "files that were put away are not removed yet");
         }
-        let names = match self.blobs.names().await {
+        let names = match self.files.names().await {
             Ok(names) => names,
             Err(error) => {
                 tracing::warn!(%error, "the files of voice notes cannot be listed");
@@ -105,7 +108,7 @@ impl VoiceNotes {
             let holding = self.desk.store.holding_files(names.to_vec()).await?;
             let rubbish: Vec<&VoiceNoteId> = names.iter().filter(|name| !holding.contains(name)).collect();
             for id in &rubbish {
-                if let Err(error) = self.blobs.put_away(**id, today).await {
+                if let Err(error) = self.files.put_away(**id, today).await {
                     tracing::warn!(error = source_of(&error), note = %id, "a file that no note holds stays");
                 }
             }

@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{self, SHA256};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::{VoiceNoteError, VoiceNotes};
+use super::{Files, VoiceNoteError, VoiceNotes};
 
 /// What an upload says before its body.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +90,8 @@ impl VoiceNotes {
         head: UploadHead,
         body: impl Stream<Item = Result<Bytes, E>>,
     ) -> Result<(), UploadError> {
+        // Files elsewhere have no addresses of ours.
+        let Files::Folder(blobs) = &self.files else { return Err(RefusedLink::Unknown.into()) };
         let now = self.desk.clock.now();
         let link = Link::read(token, Purpose::Upload, &self.key, now)?;
         let note = self.awaited(&link).await?;
@@ -97,7 +99,7 @@ impl VoiceNotes {
             return Err(UploadError::Finished);
         }
         judge_head(&note.declared, head)?;
-        let draft = self.blobs.begin(note.id).await?;
+        let draft = blobs.begin(note.id).await?;
         // Who takes longer than the address is good finds it gone.
         let whole = receive(draft, &note.declared, head.patience, body);
         let draft =

@@ -1,15 +1,14 @@
 //! Mails through Amazon SES, and what it tells of them, from the settings.
 
-use std::fs;
 use std::sync::Arc;
 
 use angarium_channels::email::{AwsCredentials, Mailer, Sender, SesMailer, SesSettings as Wanted};
 use angarium_channels::http::Clock;
 use angarium_channels::sns::{GuardedFetch, SnsVerifier};
 use rustls::pki_types::CertificateDer;
-use secrecy::SecretString;
 
 use super::MailingError;
+use crate::aws::AwsKeys;
 use crate::settings::SesSettings;
 
 fn unusable(setting: &'static str, reason: impl Into<String>) -> MailingError {
@@ -51,27 +50,11 @@ pub(super) fn verifier(settings: &SesSettings, now: Clock) -> Result<SnsVerifier
 }
 
 fn credentials(settings: &SesSettings) -> Result<AwsCredentials, MailingError> {
-    let secret: Option<SecretString> = match (&settings.secret_access_key, &settings.secret_access_key_file) {
-        (Some(secret), _) => Some(secret.0.clone()),
-        (None, Some(path)) => {
-            let text = fs::read_to_string(path).map_err(|error| {
-                unusable("secret_access_key_file", format!("{} cannot be read: {error}", path.display()))
-            })?;
-            Some(text.trim().to_owned().into())
-        }
-        (None, None) => None,
+    let keys = AwsKeys {
+        section: "ses",
+        id: settings.access_key_id.as_ref(),
+        secret: settings.secret_access_key.as_ref(),
+        file: settings.secret_access_key_file.as_deref(),
     };
-    match (&settings.access_key_id, secret) {
-        (Some(id), Some(secret)) => Ok(AwsCredentials::Keys {
-            access_key_id: id.clone(),
-            secret_access_key: secret,
-            session_token: None,
-        }),
-        (None, None) => Ok(AwsCredentials::Surroundings),
-        (Some(_), None) => Err(unusable(
-            "access_key_id",
-            "is set, and neither secret_access_key nor secret_access_key_file is",
-        )),
-        (None, Some(_)) => Err(unusable("secret_access_key", "is set, and ses.access_key_id is not")),
-    }
+    keys.credentials().map_err(|(setting, reason)| unusable(setting, reason))
 }

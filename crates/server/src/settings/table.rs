@@ -11,7 +11,9 @@ use angarium_domain::inbox::AppScheme;
 use angarium_domain::sns::TopicArn;
 use ipnet::IpNet;
 
-use super::{EmailEncryption, EmailTransport, HandlesRule, LogFormat, PublicKeySettings, Secret, Settings};
+use super::{
+    EmailEncryption, EmailTransport, HandlesRule, LogFormat, PublicKeySettings, Secret, Settings, VoiceStore,
+};
 
 /// A part of the settings, `[name]` in the file.
 pub(crate) struct Section {
@@ -170,6 +172,7 @@ kinds! {
     SocketAddr => "address and port", |value| value.to_string();
     Secret => "secret text", |_value| "(secret)".to_owned();
     LogFormat => "`text` or `json`", |value| value.as_str().to_owned();
+    VoiceStore => "`folder` or `s3`", |value| value.as_str().to_owned();
     EmailTransport => "`none`, `smtp`, `ses` or `folder`", |value| value.as_str().to_owned();
     EmailEncryption => "`starttls`, `implicit` or `none`", |value| value.as_str().to_owned();
     HandlesRule => "`credentials` or `declared`", |value| value.as_str().to_owned();

@@ -57,6 +57,9 @@ async fn a_backup_of_a_running_service_is_restored_elsewhere_and_delivers() {
     let copy = copy.to_str().expect("text");
     let made = prints(here.path(), &["backup", copy]).await;
     assert!(made.contains("The master key is not in it"), "{made}");
+    // The copy knows of these files, and does not hold them.
+    let notes = here.path().join("voice-notes");
+    assert!(made.contains(&format!("copy the folder {} now", notes.display())), "{made}");
     assert!(complains(here.path(), &["backup", copy]).await.contains("is there already"));
     assert!(complains(here.path(), &["migrate"]).await.contains("another process has it open"));
     world.service.stop().await;

@@ -9,7 +9,7 @@ use angarium_domain::handle::Handle;
 use angarium_domain::time::Timestamp;
 use angarium_domain::voice_note::LinkKey;
 use angarium_engine::traces::Traces;
-use angarium_engine::{Clock, Drained, Engine, Mailing, Metrics, Parts, Settings};
+use angarium_engine::{Clock, Drained, Engine, Files, Mailing, Metrics, Parts, Settings};
 use angarium_store::blobs::Blobs;
 use angarium_store::memory::MemoryStore;
 use angarium_store::{Replays, Upkeep};
@@ -149,7 +149,7 @@ impl Cast {
             metrics: Arc::new(Metrics::new()),
             traces: Traces::off(),
             // The simulator's people write events and no files.
-            blobs: Blobs::none(),
+            files: Files::Folder(Blobs::none()),
             link_key: LinkKey::from_bytes(&[0; 32]),
         }
     }

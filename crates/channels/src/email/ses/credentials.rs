@@ -25,6 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// Who signs.
+#[derive(Clone)]
 pub enum AwsCredentials {
     /// Keys from the settings.
     Keys {
@@ -41,7 +42,7 @@ pub enum AwsCredentials {
 }
 
 /// A signer for one service in one region.
-pub(super) fn signer(
+pub(crate) fn signer(
     credentials: AwsCredentials,
     service: &str,
     region: &str,
@@ -68,11 +69,21 @@ fn surroundings(
     resolver: Arc<dyn Resolve>,
     now: Clock,
 ) -> Result<Signer<Credential>, InvalidRoots> {
+    let (context, provider) = aws_context(env, resolver, now)?;
+    Ok(Signer::new(context, provider, request_signer))
+}
+
+/// Who the machine says that it may be, and what that is found out with.
+pub(crate) fn aws_context(
+    env: impl Env,
+    resolver: Arc<dyn Resolve>,
+    now: Clock,
+) -> Result<(Context, DefaultCredentialProvider), InvalidRoots> {
     let metadata = Metadata::new(resolver, now)?;
     let context = Context::new().with_env(env).with_file_read(Files).with_http_send(metadata);
     // No programs are run.
     let provider = DefaultCredentialProvider::builder().no_process().build();
-    Ok(Signer::new(context, provider, request_signer))
+    Ok((context, provider))
 }
 
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use angarium_domain::voice_note::{
     AudioType, Declared, Failure, FileName, Measured, State as Stands, Status,
 };
 use angarium_domain::voice_note::{Sha256, VoiceNote};
-use angarium_engine::{Announced, Readable, VoiceNotes};
+use angarium_engine::{Address, Announced, Readable, VoiceNotes};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -146,8 +146,8 @@ pub(super) async fn get(
 ) -> Result<Json<VoiceNoteView>, Problem> {
     let readable = notes.get(&read.handle, id).await?;
     found(readable.map(|Readable { note, link }| {
-        let audio = link.map(|(token, expires_at)| {
-            let url = public_url.to(&Door::Read.path(&token));
+        let audio = link.map(|(address, expires_at)| {
+            let url = url_of(&address, Door::Read, &public_url);
             AddressView { url, expires_at }
         });
         VoiceNoteView { audio, ..VoiceNoteView::of(&note) }
@@ -234,12 +234,20 @@ impl VoiceNoteView {
     }
 }
 
+/// What is given out of an address.
+fn url_of(address: &Address, door: Door, public_url: &PublicUrl) -> String {
+    match address {
+        Address::Ours(token) => public_url.to(&door.path(token)),
+        Address::Theirs(url) => url.clone(),
+    }
+}
+
 impl AnnouncedView {
     fn of(announced: &Announced, public_url: &PublicUrl) -> AnnouncedView {
-        let Announced { note, token, upload_until } = announced;
+        let Announced { note, address, upload_until } = announced;
         let upload = UploadView {
             method: "PUT",
-            url: public_url.to(&Door::Upload.path(token)),
+            url: url_of(address, Door::Upload, public_url),
             headers: UploadHeaders { content_type: note.declared.audio_type },
             expires_at: *upload_until,
         };
