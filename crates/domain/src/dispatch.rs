@@ -20,7 +20,7 @@ use crate::handle::Handle;
 use crate::health::Breaker;
 use crate::ids::SubscriptionId;
 use crate::outcome::Outcome;
-use crate::subscription::Subscription;
+use crate::subscription::{ChannelKind, Subscription};
 use crate::time::Timestamp;
 use crate::verification::Verification;
 
@@ -39,8 +39,21 @@ pub struct Settings {
     pub held_max: usize,
     /// Attempts under way at a time in one lane, where its owner names no smaller number.
     pub concurrency_max: u32,
+    /// Attempts of mails under way at a time, over all lanes: there are so many connections to whoever takes
+    /// mails. One that would wait for a connection would wait in the place of a webhook.
+    pub mails_in_flight_max: usize,
     /// How long before the end of its lease an attempt must be over.
     pub lease_margin: Duration,
+}
+
+/// Leased mails in memory, for each that may be under way.
+const MAILS_HELD_EACH: usize = 4;
+
+impl Settings {
+    /// Leased mails in memory, under way or waiting for their turn.
+    pub fn mails_held_max(&self) -> usize {
+        self.mails_in_flight_max * MAILS_HELD_EACH
+    }
 }
 
 /// What a lane must know of its subscription.
@@ -56,6 +69,8 @@ pub struct LaneRules {
     pub paused: bool,
     /// The deadline of an attempt.
     pub timeout: Duration,
+    /// Whether it sends mails, which go out over few connections.
+    pub mails: bool,
 }
 
 impl LaneRules {
@@ -70,6 +85,7 @@ impl LaneRules {
                 .and_then(Verification::allowed_rate_per_minute),
             paused: subscription.holds() || account.holds_deliveries(),
             timeout: subscription.timeout(),
+            mails: subscription.channel() == ChannelKind::Email,
         }
     }
 
@@ -81,6 +97,7 @@ impl LaneRules {
             allowed_per_minute: None,
             paused: false,
             timeout: Duration::from_secs(1),
+            mails: false,
         }
     }
 }
@@ -245,17 +262,39 @@ pub struct Dispatcher<W> {
     lanes: HashMap<SubscriptionId, Lane<W>>,
     /// Lanes with a ticket that may start.
     ready: Turns,
+    /// Those of them that send mails.
+    ready_mails: Turns,
+    /// Whether it is a mail's turn, if there is one.
+    mails_next: bool,
     /// Lanes with due work in the store and room for it.
     hungry: Turns,
+    /// Those of them that send mails.
+    hungry_mails: Turns,
     /// One time for each lane that waits for one.
     wakes: BTreeSet<(Timestamp, SubscriptionId)>,
     /// Lanes whose room may have changed since it was last asked for.
     touched: Vec<SubscriptionId>,
+    /// Of all lanes.
+    all: Load,
+    /// Of those that send mails.
+    mails: Load,
+    draining: bool,
+}
+
+/// What is under way.
+#[derive(Debug, Default)]
+struct Load {
     in_flight: usize,
+    /// Under way, or waiting for their turn.
     held: usize,
     /// Room promised to claims that are under way.
     promised: usize,
-    draining: bool,
+}
+
+impl Load {
+    fn room(&self, held_max: usize) -> usize {
+        held_max.saturating_sub(self.held + self.promised)
+    }
 }
 
 impl<W> Dispatcher<W> {
@@ -265,12 +304,14 @@ impl<W> Dispatcher<W> {
             settings,
             lanes: HashMap::new(),
             ready: Turns::default(),
+            ready_mails: Turns::default(),
+            mails_next: false,
             hungry: Turns::default(),
+            hungry_mails: Turns::default(),
             wakes: BTreeSet::new(),
             touched: Vec::new(),
-            in_flight: 0,
-            held: 0,
-            promised: 0,
+            all: Load::default(),
+            mails: Load::default(),
             draining: false,
         }
     }
@@ -292,12 +333,12 @@ impl<W> Dispatcher<W> {
 
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.promised == 0
+        self.all.in_flight == 0 && self.all.promised == 0
     }
 
     /// Attempts under way.
     pub fn in_flight(&self) -> usize {
-        self.in_flight
+        self.all.in_flight
     }
 
     /// For each lane whose room may have changed since the last call: how many deliveries may be
@@ -306,8 +347,8 @@ impl<W> Dispatcher<W> {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
-        let left = self.settings.held_max.saturating_sub(self.held + self.promised) as u32;
-        let room = |lane: &Lane<W>| if self.draining { 0 } else { lane.room_for_births(now).min(left) };
+        let left = |lane: &Lane<W>| self.room(lane.mails) as u32;
+        let room = |lane: &Lane<W>| if self.draining { 0 } else { lane.room_for_births(now).min(left(lane)) };
         touched.into_iter().filter_map(|id| Some((id, room(self.lanes.get(&id)?)))).collect()
     }
 
@@ -362,8 +403,9 @@ impl<W> Dispatcher<W> {
 
     fn hold(&mut self, rules: LaneRules, ticket: Ticket<W>, now: Timestamp, commands: &mut Vec<Command<W>>) {
         let id = ticket.lane;
-        let full = self.draining || self.held + self.promised >= self.settings.held_max;
+        let (full, full_of_mails) = (self.draining || self.room(false) == 0, self.room(true) == 0);
         let lane = self.lane(&ticket.handle, id, rules);
+        let (mails, full) = (lane.mails, full || lane.mails && full_of_mails);
         if lane.removed {
             commands.push(Command::Withdraw(vec![ticket]));
         } else if full || lane.rules.paused || !lane.breaker.is_closed() {
@@ -371,7 +413,7 @@ impl<W> Dispatcher<W> {
             commands.push(Command::Release(vec![ticket]));
         } else {
             lane.held.push_back(ticket);
-            self.held += 1;
+            self.change_load(mails, |load| load.held += 1);
         }
         self.consider(id, now);
     }
@@ -381,23 +423,26 @@ impl<W> Dispatcher<W> {
             // Removed while the claim was under way.
             return push_unless_empty(commands, Command::Withdraw, claimed.tickets);
         };
-        self.promised -= lane.end_claim(claimed.next_due_at) as usize;
+        let (mails, promised) = (lane.mails, lane.end_claim(claimed.next_due_at) as usize);
         let mut tickets = claimed.tickets;
         if lane.removed {
             push_unless_empty(commands, Command::Withdraw, tickets);
         } else {
             let kept = if self.draining { 0 } else { lane.keeps(now).min(tickets.len()) };
             let rest = tickets.split_off(kept);
-            self.held += tickets.len();
+            let held = tickets.len();
             lane.held.extend(tickets);
+            self.change_load(mails, |load| load.held += held);
             push_unless_empty(commands, Command::Release, rest);
         }
+        self.change_load(mails, |load| load.promised -= promised);
         self.consider(claimed.lane, now);
     }
 
     fn claim_failed(&mut self, id: SubscriptionId, now: Timestamp) {
         if let Some(lane) = self.lanes.get_mut(&id) {
-            self.promised -= lane.end_claim(Some(now + CLAIM_AGAIN_AFTER)) as usize;
+            let (mails, promised) = (lane.mails, lane.end_claim(Some(now + CLAIM_AGAIN_AFTER)) as usize);
+            self.change_load(mails, |load| load.promised -= promised);
             self.consider(id, now);
         }
     }
@@ -409,8 +454,11 @@ impl<W> Dispatcher<W> {
         now: Timestamp,
         commands: &mut Vec<Command<W>>,
     ) {
-        self.in_flight -= 1;
-        self.held -= 1;
+        let mails = self.lanes.get(&id).is_some_and(|lane| lane.mails);
+        self.change_load(mails, |load| {
+            load.in_flight -= 1;
+            load.held -= 1;
+        });
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let opened = lane.finished(outcome, now);
         if lane.removed && lane.in_flight == 0 {
@@ -447,14 +495,18 @@ impl<W> Dispatcher<W> {
     fn removed(&mut self, id: SubscriptionId, commands: &mut Vec<Command<W>>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let held: Vec<_> = lane.held.drain(..).collect();
-        self.held -= held.len();
         // What a claim under way brings will be withdrawn when it comes.
-        self.promised -= std::mem::take(&mut lane.promised) as usize;
+        let (mails, promised) = (lane.mails, std::mem::take(&mut lane.promised) as usize);
+        let in_flight = lane.in_flight;
+        self.change_load(mails, |load| {
+            load.held -= held.len();
+            load.promised -= promised;
+        });
         self.wakes.retain(|(_, waiting)| *waiting != id);
         self.touched.push(id);
-        if lane.in_flight == 0 {
+        if in_flight == 0 {
             self.lanes.remove(&id);
-        } else {
+        } else if let Some(lane) = self.lanes.get_mut(&id) {
             lane.removed = true;
             // The store has cancelled whatever was scheduled.
             lane.next_due_at = None;
@@ -476,7 +528,8 @@ impl<W> Dispatcher<W> {
     fn release_held(&mut self, id: SubscriptionId, commands: &mut Vec<Command<W>>) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         let held: Vec<_> = lane.held.drain(..).collect();
-        self.held -= held.len();
+        let mails = lane.mails;
+        self.change_load(mails, |load| load.held -= held.len());
         push_unless_empty(commands, Command::Release, held);
     }
 
@@ -488,10 +541,12 @@ impl<W> Dispatcher<W> {
             return;
         }
         if lane.gate(now) == Gate::Open && !lane.held.is_empty() {
-            self.ready.push(&lane.handle, id);
+            let ready = if lane.mails { &mut self.ready_mails } else { &mut self.ready };
+            ready.push(&lane.handle, id);
         }
         if lane.wants(now) > 0 {
-            self.hungry.push(&lane.handle, id);
+            let hungry = if lane.mails { &mut self.hungry_mails } else { &mut self.hungry };
+            hungry.push(&lane.handle, id);
         }
         let wake_at = lane.waits_until(now);
         if let Some(before) = std::mem::replace(&mut lane.wake_at, wake_at) {
@@ -513,21 +568,22 @@ impl<W> Dispatcher<W> {
     }
 
     fn start_attempts(&mut self, now: Timestamp, commands: &mut Vec<Command<W>>) {
-        while !self.draining && self.in_flight < self.settings.in_flight_max {
-            let Some(id) = self.ready.pop() else { return };
+        while !self.draining && self.all.in_flight < self.settings.in_flight_max {
+            let Some(id) = self.next_ready() else { return };
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             if lane.gate(now) == Gate::Open
                 && let Some(ticket) = lane.held.pop_front()
             {
+                let mails = lane.mails;
                 let over_by = now + lane.rules.timeout + self.settings.lease_margin;
                 if over_by <= ticket.lease_until {
                     let out_since = lane.breaker.out_since();
                     lane.start(now);
-                    self.in_flight += 1;
+                    self.change_load(mails, |load| load.in_flight += 1);
                     commands.push(Command::Attempt { ticket, out_since });
                 } else {
                     // It waited too long: a new lease, rather than an attempt that someone else may repeat.
-                    self.held -= 1;
+                    self.change_load(mails, |load| load.held -= 1);
                     commands.push(Command::Release(vec![ticket]));
                 }
             }
@@ -535,20 +591,46 @@ impl<W> Dispatcher<W> {
         }
     }
 
+    /// The lane that starts the next attempt. Mails and the rest take turns, as long as both may start.
+    fn next_ready(&mut self) -> Option<SubscriptionId> {
+        self.mails_next = !self.mails_next;
+        let mails_may = self.mails.in_flight < self.settings.mails_in_flight_max;
+        if self.mails_next && mails_may {
+            return self.ready_mails.pop().or_else(|| self.ready.pop());
+        }
+        let other = self.ready.pop();
+        if mails_may { other.or_else(|| self.ready_mails.pop()) } else { other }
+    }
+
+    /// How many more deliveries may be held: mails, or any.
+    fn room(&self, mails: bool) -> usize {
+        let room = self.all.room(self.settings.held_max);
+        if mails { room.min(self.mails.room(self.settings.mails_held_max())) } else { room }
+    }
+
+    fn change_load(&mut self, mails: bool, change: impl Fn(&mut Load)) {
+        change(&mut self.all);
+        if mails {
+            change(&mut self.mails);
+        }
+    }
+
     fn plan_claim(&mut self, now: Timestamp, commands: &mut Vec<Command<W>>) {
         let mut wants = Vec::new();
         while !self.draining && wants.len() < LANES_PER_CLAIM {
-            let left = self.settings.held_max.saturating_sub(self.held + self.promised) as u32;
+            let (left, left_for_mails) = (self.room(false) as u32, self.room(true) as u32);
             if left == 0 {
                 break;
             }
-            let Some(id) = self.hungry.pop() else { break };
+            let mail = if left_for_mails > 0 { self.hungry_mails.pop() } else { None };
+            let Some(id) = mail.or_else(|| self.hungry.pop()) else { break };
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
-            let limit = lane.wants(now).min(left);
+            let limit = lane.wants(now).min(if lane.mails { left_for_mails } else { left });
             if limit > 0 {
                 lane.begin_claim(limit);
-                self.promised += limit as usize;
-                wants.push(Want { handle: lane.handle.clone(), lane: id, limit });
+                let (mails, handle) = (lane.mails, lane.handle.clone());
+                self.change_load(mails, |load| load.promised += limit as usize);
+                wants.push(Want { handle, lane: id, limit });
             }
         }
         push_unless_empty(commands, Command::Claim, wants);

@@ -149,6 +149,8 @@ pub struct Mailing {
     pub public_url: Option<Arc<str>>,
     /// The domain that mails come from; none if none are sent.
     pub sender_domain: Option<Arc<str>>,
+    /// Mails that may be handed in at a time.
+    pub connections_max: usize,
     /// Who verifies what is told of mails by Amazon SNS.
     pub sns: Arc<SnsVerifier>,
 }

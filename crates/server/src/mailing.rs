@@ -60,13 +60,15 @@ pub(crate) fn mailing(
 ) -> Result<Mailing, MailingError> {
     let settings = &all.email;
     let now: http::Clock = Arc::new(move || clock.now());
+    let connections_max = settings.connections_max;
     let sns = Arc::new(amazon::verifier(&all.ses, now.clone())?);
     let transport = settings.transport.as_str();
     let needed =
         |value: &Option<String>, setting| value.clone().ok_or(MailingError::Missing { transport, setting });
     let public_url = all.listen.public_url.as_deref().map(|url| Arc::from(url.trim_end_matches('/')));
     if settings.transport == EmailTransport::None {
-        return Ok(Mailing { mailer: Arc::new(NoMailer), public_url, sender_domain: None, sns });
+        let mailer = Arc::new(NoMailer);
+        return Ok(Mailing { mailer, public_url, sender_domain: None, connections_max, sns });
     }
     needed(&all.listen.public_url, "listen.public_url")?;
     let sender = Sender::parse(&needed(&settings.from, "email.from")?)
@@ -95,7 +97,7 @@ pub(crate) fn mailing(
             Arc::new(made.map_err(|error| unusable("host", format!("cannot be used: {error}")))?)
         }
     };
-    Ok(Mailing { mailer, public_url, sender_domain, sns })
+    Ok(Mailing { mailer, public_url, sender_domain, connections_max, sns })
 }
 
 /// Passwords and mails go in the clear to this machine only.

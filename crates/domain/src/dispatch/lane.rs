@@ -29,6 +29,8 @@ pub(super) enum Gate {
 pub(super) struct Lane<W> {
     pub(super) handle: Handle,
     pub(super) rules: LaneRules,
+    /// Whether it counts among the mails, as long as anything of it is held or promised.
+    pub(super) mails: bool,
     limit: AdaptiveLimit,
     pub(super) breaker: Breaker,
     pace: Option<Pace>,
@@ -55,6 +57,7 @@ impl<W> Lane<W> {
         Lane {
             handle,
             rules,
+            mails: rules.mails,
             limit: AdaptiveLimit::new(concurrency_of(rules, concurrency_max)),
             breaker: Breaker::new(),
             pace: rules.rate_per_second.map(Pace::per_second),
@@ -78,6 +81,9 @@ impl<W> Lane<W> {
         self.limit.set_max(concurrency_of(rules, concurrency_max));
         let resumed = self.rules.paused && !rules.paused;
         self.rules = rules;
+        if self.in_flight == 0 && self.held.is_empty() && self.promised == 0 {
+            self.mails = rules.mails;
+        }
         if resumed {
             // While it was paused nobody looked how the receiver was: begin without a judgement,
             // lest the pause count as time for which the receiver was out.

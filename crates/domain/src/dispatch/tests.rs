@@ -26,14 +26,23 @@ const RULES: LaneRules = LaneRules {
     allowed_per_minute: None,
     paused: false,
     timeout: Duration::from_secs(10),
+    mails: false,
 };
+
+const MAILS: LaneRules = LaneRules { mails: true, ..RULES };
 
 const OK: Outcome = Outcome::Answered { status: 200, retry_after_seconds: None };
 const DOWN: Outcome = Outcome::Answered { status: 500, retry_after_seconds: None };
 const SILENT: Outcome = Outcome::Failed { failure: Failure::Timeout };
 
 fn settings() -> Settings {
-    Settings { in_flight_max: 100, held_max: 1000, concurrency_max: 64, lease_margin: Duration::from_secs(5) }
+    Settings {
+        in_flight_max: 100,
+        held_max: 1000,
+        concurrency_max: 64,
+        mails_in_flight_max: 2,
+        lease_margin: Duration::from_secs(5),
+    }
 }
 
 /// A dispatcher with the commands that it gave and nobody has carried out.
@@ -462,4 +471,60 @@ fn memory_is_bounded_over_all_lanes() {
         world.born("beta", 9, RULES, work);
     }
     assert_eq!((world.attempts().len(), world.released().len()), (0, 50));
+}
+
+#[test]
+fn mails_that_wait_for_a_connection_take_no_place_of_a_webhook() {
+    let mut world = World::new(Settings { in_flight_max: 10, held_max: 100, ..settings() });
+    for n in 1..=20 {
+        world.born("acme", n, MAILS, u32::from(n));
+    }
+    assert_eq!(world.attempts(), [(lane(1), 1), (lane(2), 2)]);
+    for n in 101..=108 {
+        world.born("acme", n, RULES, u32::from(n));
+    }
+    let started: Vec<_> = world.attempts().into_iter().map(|(_, work)| work).collect();
+    assert_eq!(started, (101..=108).collect::<Vec<_>>());
+    // The next mail begins when one is over, and not before.
+    world.finished(101, OK);
+    assert_eq!(world.attempts(), []);
+    world.finished(1, OK);
+    assert_eq!(world.attempts(), [(lane(3), 3)]);
+}
+
+#[test]
+fn no_more_mails_are_leased_than_can_go_out_soon_and_the_rest_is_claimed_when_there_is_room() {
+    let mut world = World::new(settings());
+    for n in 1..=20 {
+        world.born("acme", n, MAILS, u32::from(n));
+    }
+    let released: usize = world
+        .commands
+        .drain(..)
+        .map(|command| if let Command::Release(tickets) = command { tickets.len() } else { 0 })
+        .sum();
+    assert_eq!(released, 20 - settings().mails_held_max());
+    world.scheduled(30, MAILS, NOON);
+    assert_eq!(world.commands.len(), 0, "there is no room to claim");
+    world.finished(1, OK);
+    let claims = |command: &Command<u32>| matches!(command, Command::Claim(wants) if wants.len() == 1 && wants[0].lane == lane(30) && wants[0].limit == 1);
+    assert!(world.commands.iter().any(claims), "{:?}", world.commands);
+}
+
+#[test]
+fn mails_and_webhooks_take_turns_where_there_is_little_room() {
+    let mut world = World::new(Settings { in_flight_max: 1, mails_in_flight_max: 4, ..settings() });
+    world.born("acme", 200, RULES, 200);
+    for n in 1..=3 {
+        world.born("acme", n, MAILS, u32::from(n));
+        world.born("acme", n + 100, RULES, u32::from(n) + 100);
+    }
+    let mut order = Vec::new();
+    while let Some((lane, work)) = world.attempts().pop() {
+        order.push(work < 100);
+        world.tell(Input::Finished { lane, outcome: Some(OK) });
+    }
+    assert_eq!(order.len(), 7);
+    assert!(!order.windows(3).any(|three| three == [true, true, true]), "{order:?}");
+    assert!(order[1..4].contains(&true), "{order:?}");
 }

@@ -74,6 +74,7 @@ impl DispatcherLoop {
             in_flight_max: settings.attempts_in_flight_max,
             held_max: settings.held_max,
             concurrency_max: settings.concurrency_per_subscription_max,
+            mails_in_flight_max: parts.mailing.connections_max,
             lease_margin: LEASE_MARGIN,
         };
         let Parts { store, clock, metrics, .. } = parts.clone();

@@ -28,6 +28,7 @@ pub(super) fn world(seed: u64, whole_story: bool, lie: Option<Lie>) -> World {
         in_flight_max,
         held_max: in_flight_max * chance.within(1..=4) as usize,
         concurrency_max: chance.within(1..=16) as u32,
+        mails_in_flight_max: in_flight_max.div_ceil(4),
         lease_margin: Duration::from_secs(5),
     };
     let mut plans = chance.branch();
@@ -44,7 +45,8 @@ pub(super) fn world(seed: u64, whole_story: bool, lie: Option<Lie>) -> World {
 
 fn add_lane(world: &mut World, chance: &mut Chance, number: u64, concurrency_max: u32) {
     let id: SubscriptionId = Id::new(DAWN, chance.bytes());
-    let rules = rules(chance);
+    // No lot is drawn for it: the stories of the seeds stay what they are but for this.
+    let rules = LaneRules { mails: number % 4 == 3, ..rules(chance) };
     let handle: Handle = format!("handle-{}", number % 3).parse().expect("a handle");
     let behaviour = Behaviour::any(chance, DAWN);
     let facts = Lane {
@@ -62,6 +64,9 @@ fn add_lane(world: &mut World, chance: &mut Chance, number: u64, concurrency_max
         secrets: Vec::new(),
     };
     world.tell_of(id, behaviour, rules);
+    if rules.mails {
+        world.watch.sends_mails(id);
+    }
     world.sites.insert(id, Site { facts, rules, behaviour, room: None });
     plan_owner(world, chance, id);
 }
@@ -74,6 +79,7 @@ pub(crate) fn rules(chance: &mut Chance) -> LaneRules {
         allowed_per_minute: None,
         paused: false,
         timeout: Duration::from_secs(chance.within(1..=10)),
+        mails: false,
     }
 }
 

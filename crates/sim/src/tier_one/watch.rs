@@ -24,6 +24,8 @@ pub(super) struct Watch {
     /// Room asked for by claims under way.
     claiming: BTreeMap<SubscriptionId, u32>,
     idle_since: BTreeMap<SubscriptionId, Timestamp>,
+    /// Lanes that send mails.
+    mails: BTreeSet<SubscriptionId>,
     looked_at: Timestamp,
     woken_at: (Timestamp, u32),
     /// Lanes claimed from.
@@ -41,6 +43,7 @@ impl Watch {
             in_flight: 0,
             claiming: BTreeMap::new(),
             idle_since: BTreeMap::new(),
+            mails: BTreeSet::new(),
             looked_at: Timestamp::default(),
             woken_at: (Timestamp::default(), 0),
             claims: 0,
@@ -104,6 +107,10 @@ impl Watch {
                 format!("{promised} are claimed while {held} are held, the limit is {limit}"),
             );
         }
+        let (mails, limit) = (self.mails_held(), self.settings.mails_held_max());
+        if mails > limit {
+            self.broken("mails held", format!("{mails} mails are held or claimed, the limit is {limit}"));
+        }
     }
 
     pub(super) fn claims_ended(&mut self, lanes: &[SubscriptionId]) {
@@ -122,6 +129,23 @@ impl Watch {
         !in_circles
     }
 
+    /// A lane of mails was made.
+    pub(super) fn sends_mails(&mut self, lane: SubscriptionId) {
+        self.mails.insert(lane);
+    }
+
+    /// A lane is gone, and what is left of it is not sent.
+    pub(super) fn sends_nothing(&mut self, lane: SubscriptionId) {
+        self.mails.remove(&lane);
+    }
+
+    /// Mails that are leased or promised.
+    fn mails_held(&self) -> usize {
+        let held = self.held.values().filter(|lane| self.mails.contains(lane)).count();
+        let promised = self.claiming.iter().filter(|(lane, _)| self.mails.contains(lane));
+        held + promised.map(|(_, limit)| *limit as usize).sum::<usize>()
+    }
+
     /// Whether it is time to look for lanes that were forgotten: that takes a walk through all of them.
     pub(super) fn has_a_look(&mut self, now: Timestamp) -> bool {
         let long_ago = now.since(self.looked_at) >= LOOK_INTERVAL;
@@ -138,11 +162,14 @@ impl Watch {
             || self.held.len() + promised >= self.settings.held_max;
         let busy: BTreeSet<SubscriptionId> =
             self.held.values().chain(self.claiming.keys()).copied().collect();
-        self.idle_since.retain(|lane, _| !full && due.contains(lane) && !busy.contains(lane));
+        let full_of_mails = self.mails_held() >= self.settings.mails_in_flight_max;
+        let mails = &self.mails;
+        let waits = |lane: &SubscriptionId| full || full_of_mails && mails.contains(lane);
+        self.idle_since.retain(|lane, _| !waits(lane) && due.contains(lane) && !busy.contains(lane));
         if full {
             return;
         }
-        for lane in due.difference(&busy) {
+        for lane in due.difference(&busy).filter(|lane| !waits(lane)) {
             self.idle_since.entry(*lane).or_insert(now);
         }
         let forgotten: Vec<_> = self

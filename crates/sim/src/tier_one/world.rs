@@ -79,7 +79,7 @@ pub(super) struct World {
     sends: Vec<Send>,
     leased: BTreeMap<DeliveryId, Vec<Timestamp>>,
     appended: BTreeMap<DeliveryId, Appended>,
-    watch: Watch,
+    pub(super) watch: Watch,
     lie: Option<Lie>,
 }
 
@@ -267,6 +267,7 @@ impl World {
         self.tell(format_args!("{lane} removed"));
         let site = self.sites.get_mut(&lane).expect("only made lanes are removed");
         site.facts.removed = Some(Span::at(self.now));
+        self.watch.sends_nothing(lane);
         self.queue.cancel(lane, self.now);
         // What a claim under way brings is withdrawn when it comes: no room is kept for it.
         self.watch.claims_ended(&[lane]);
