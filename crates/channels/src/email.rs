@@ -42,11 +42,20 @@ pub struct Mail {
     pub date: Timestamp,
 }
 
+/// None of the connections was free until the deadline: nothing was tried, and it says nothing of anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no connection to whoever takes the mails was free in time")]
+pub struct NoConnection;
+
 /// A way to send mails.
 #[async_trait]
 pub trait Mailer: Send + Sync {
-    /// Makes one attempt, within one deadline over all of it. Never fails: a refusal is data.
-    async fn send(&self, mail: Mail, deadline: Duration) -> Exchange;
+    /// Makes one attempt, within one deadline over all of it. A refusal is data.
+    ///
+    /// # Errors
+    ///
+    /// [`NoConnection`] if nothing was tried.
+    async fn send(&self, mail: Mail, deadline: Duration) -> Result<Exchange, NoConnection>;
 
     /// Whether mails can be sent at all. What asks for mails is refused where they cannot.
     fn is_configured(&self) -> bool;
@@ -57,8 +66,8 @@ pub struct NoMailer;
 
 #[async_trait]
 impl Mailer for NoMailer {
-    async fn send(&self, mail: Mail, _deadline: Duration) -> Exchange {
-        Exchange::failed(Failure::NotConfigured, mail.to.as_str(), "email.transport is none")
+    async fn send(&self, mail: Mail, _deadline: Duration) -> Result<Exchange, NoConnection> {
+        Ok(Exchange::failed(Failure::NotConfigured, mail.to.as_str(), "email.transport is none"))
     }
 
     fn is_configured(&self) -> bool {

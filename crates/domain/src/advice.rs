@@ -127,6 +127,11 @@ fn for_failure(failure: Failure) -> &'static str {
             "the mail server refused this service before it heard of the mail: the operator should check the \
              user name, the password and the sender's address in the settings"
         }
+        Failure::StaleProviderReference => {
+            "the mail provider knows the sender or the configuration set of this service no longer: its operator \
+             should make it again there, or name another in email.from or ses.configuration_set; the mail is tried \
+             again meanwhile"
+        }
         Failure::NotConfigured => {
             "this service is not set up to send e-mail: its operator should set email.transport, and the mail is \
              tried again meanwhile"
@@ -185,7 +190,7 @@ fn retried(retry_on: RetryOn) -> &'static str {
 mod tests {
     use super::*;
 
-    const FAILURES: [Failure; 13] = [
+    const FAILURES: [Failure; 14] = [
         Failure::Timeout,
         Failure::DnsError,
         Failure::ConnectError,
@@ -197,6 +202,7 @@ mod tests {
         Failure::Interrupted,
         Failure::OutcomeUnknown,
         Failure::RelayRefused,
+        Failure::StaleProviderReference,
         Failure::NotConfigured,
         Failure::Suppressed,
     ];

@@ -60,6 +60,8 @@ pub enum Failure {
     OutcomeUnknown,
     /// The mail server refused us before it heard of the mail: the greeting, the log-in, the sender.
     RelayRefused,
+    /// Whoever takes the mails knows this service's sender, or its configuration set, no longer.
+    StaleProviderReference,
     /// No way is set up to send what this subscription receives.
     NotConfigured,
     /// The address takes no mail, as an earlier bounce or complaint said. Nothing was sent.
@@ -145,6 +147,7 @@ impl Outcome {
                     | Failure::Interrupted
                     | Failure::OutcomeUnknown
                     | Failure::NotConfigured
+                    | Failure::StaleProviderReference
                     | Failure::Suppressed,
             } => None,
         }
@@ -184,7 +187,7 @@ impl Outcome {
                 | Failure::ProtocolError
                 | Failure::ConnectionLost
                 | Failure::OutcomeUnknown => Sign::Silent,
-                Failure::RelayRefused => Sign::Failing,
+                Failure::RelayRefused | Failure::StaleProviderReference => Sign::Failing,
                 Failure::BlockedAddress
                 | Failure::InternalError
                 | Failure::Interrupted
@@ -232,6 +235,7 @@ impl Failure {
             Failure::Interrupted => "interrupted",
             Failure::OutcomeUnknown => "outcome_unknown",
             Failure::RelayRefused => "relay_refused",
+            Failure::StaleProviderReference => "stale_provider_reference",
             Failure::NotConfigured => "not_configured",
             Failure::Suppressed => "suppressed",
         }
@@ -328,7 +332,8 @@ mod tests {
     fn silence_is_worth_another_attempt_and_a_blocked_address_is_not() {
         use Failure::{
             BlockedAddress, ConnectError, ConnectionLost, DnsError, InternalError, Interrupted,
-            NotConfigured, OutcomeUnknown, ProtocolError, RelayRefused, Suppressed, Timeout, TlsError,
+            NotConfigured, OutcomeUnknown, ProtocolError, RelayRefused, StaleProviderReference, Suppressed,
+            Timeout, TlsError,
         };
         for retry_on in [RetryOn::Transient, RetryOn::AnyFailure, RetryOn::AnyFailureButGone] {
             for failure in [
@@ -342,6 +347,7 @@ mod tests {
                 Interrupted,
                 OutcomeUnknown,
                 RelayRefused,
+                StaleProviderReference,
                 NotConfigured,
             ] {
                 assert_eq!(Outcome::Failed { failure }.class(retry_on), Class::Retry);

@@ -38,6 +38,11 @@ pub const OWNER_ALERT: &str = "email.owner_alert";
 /// One delivery that was given up. People are told by alerts.
 const FAILURE: &str = "webhook.delivery.terminal_failure";
 
+/// What is to be done where whoever takes the mails knows this service no longer.
+pub const STALE_REMEDY: &str = "the mail provider knows the sender or the configuration set of this service no longer: \
+    ask whoever runs it to make it again there, or to name another in email.from or ses.configuration_set; mails are \
+    tried again meanwhile, for a day";
+
 /// Whether an event is for one recipient alone, whoever else asks for its type.
 pub fn is_private(event_type: &EventType) -> bool {
     [CONFIRMATION, TEST, OWNER_DEFAULT_CHANGED, OWNER_ALERT].contains(&event_type.as_str())
@@ -57,6 +62,9 @@ pub struct Recipient {
     /// That the last mail was refused for another reason. Ends with a mail that is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refusal>,
+    /// Since when whoever takes the mails knows this service no longer. Ends with a mail that is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<Timestamp>,
 }
 
 /// Why mails are sent.
@@ -161,7 +169,8 @@ pub enum Standing {
     PendingConfirmation,
     /// Mails are sent.
     Active,
-    /// Mails are sent, and the last one was refused for good.
+    /// Mails are sent, and the last one was refused: for good, or because the provider knows this service no
+    /// longer.
     Degraded,
     /// The mailbox takes no mail, and none is sent.
     Suppressed,
@@ -180,6 +189,8 @@ pub enum Mark {
     Refused(u16),
     /// It took one after all.
     Accepted,
+    /// Whoever takes the mails knows this service no longer.
+    Stale,
 }
 
 impl Recipient {
@@ -190,6 +201,7 @@ impl Recipient {
             consent: Consent::Asked { at, by, ip },
             suppressed: None,
             refused: None,
+            stale_since: None,
         }
     }
 
@@ -200,6 +212,7 @@ impl Recipient {
             consent: Consent::Appointed { at, by },
             suppressed: None,
             refused: None,
+            stale_since: None,
         }
     }
 
@@ -214,7 +227,7 @@ impl Recipient {
             Consent::Withdrawn { .. } => Standing::Unsubscribed,
             _ if self.suppressed.is_some() => Standing::Suppressed,
             Consent::Asked { .. } => Standing::PendingConfirmation,
-            _ if self.refused.is_some() => Standing::Degraded,
+            _ if self.refused.is_some() || self.stale_since.is_some() => Standing::Degraded,
             Consent::Given { .. } | Consent::Appointed { .. } => Standing::Active,
         }
     }
@@ -229,6 +242,7 @@ impl Recipient {
             Standing::PendingConfirmation => Some(
                 "the link in the mail has expired after 72 hours: subscribe the address again, and another is sent",
             ),
+            Standing::Degraded if self.stale_since.is_some() => Some(STALE_REMEDY),
             Standing::Degraded => Some(
                 "the last mail was refused, but not because of the address: its delivery shows the mail server's \
                  words; a refusal by policy is cured by SPF, DKIM and DMARC of the sender's domain",
@@ -342,10 +356,15 @@ impl Recipient {
                 self.suppressed.is_none().then_some(Mark::Bounced(code))
             }
             Outcome::Replied { code, bounced: false } => match outcome.class(RetryOn::Transient) {
-                Class::Delivered => self.refused.is_some().then_some(Mark::Accepted),
+                Class::Delivered => {
+                    (self.refused.is_some() || self.stale_since.is_some()).then_some(Mark::Accepted)
+                }
                 Class::Terminal => self.refused.is_none().then_some(Mark::Refused(code)),
                 Class::Retry => None,
             },
+            Outcome::Failed { failure: Failure::StaleProviderReference } => {
+                self.stale_since.is_none().then_some(Mark::Stale)
+            }
             Outcome::Answered { .. } | Outcome::Stored | Outcome::Failed { .. } => None,
         }
     }
@@ -356,7 +375,11 @@ impl Recipient {
             Mark::Bounced(code) => self.suppressed = Some(Suppression { at, code: Some(code) }),
             Mark::Complained => self.suppressed = Some(Suppression { at, code: None }),
             Mark::Refused(code) => self.refused = Some(Refusal { at, code }),
-            Mark::Accepted => self.refused = None,
+            Mark::Accepted => {
+                self.refused = None;
+                self.stale_since = None;
+            }
+            Mark::Stale => self.stale_since = Some(at),
         }
     }
 
@@ -478,6 +501,19 @@ mod tests {
         recipient.take(bounced, NOON);
         assert_eq!(recipient.standing(), Standing::Suppressed);
         assert_eq!(recipient.instead_of_sending(), Some(Failure::Suppressed));
+    }
+
+    #[test]
+    fn a_provider_that_knows_us_no_longer_degrades_until_it_takes_a_mail() {
+        let mut recipient = active();
+        let stale = Outcome::Failed { failure: Failure::StaleProviderReference };
+        assert_eq!(recipient.mark(stale), Some(Mark::Stale));
+        recipient.take(Mark::Stale, NOON);
+        assert_eq!((recipient.mark(stale), recipient.standing()), (None, Standing::Degraded));
+        assert_eq!(recipient.remedy(NOON), Some(STALE_REMEDY));
+        assert_eq!(recipient.instead_of_sending(), None);
+        recipient.take(recipient.mark(Outcome::Replied { code: 250, bounced: false }).expect("a mark"), NOON);
+        assert_eq!(recipient.standing(), Standing::Active);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use angarium_channels::email::NoConnection;
 use angarium_channels::{Channel, Request};
 use angarium_domain::account::Account;
 use angarium_domain::attempt::{AttemptRecord, Exchange};
@@ -167,9 +168,11 @@ impl Attempts {
         let sending = AssertUnwindSafe(self.send(leased, entry, now)).catch_unwind();
         let exchange = tokio::select! {
             biased;
-            exchange = sending => exchange.unwrap_or_else(|_| panicked(entry)),
+            exchange = sending => exchange.unwrap_or_else(|_| Ok(panicked(entry))),
             () = cutoff.cancelled() => return self.release(leased, entry, &snapshot.account).await,
         };
+        // Nothing was tried, so nothing is counted.
+        let Ok(exchange) = exchange else { return self.release(leased, entry, &snapshot.account).await };
         crash_point::reach(CrashPoint::AfterAnswerBeforeSettle);
         self.conclude(leased, entry, now, exchange, (span, None)).await
     }
@@ -193,14 +196,18 @@ impl Attempts {
         Ok(ended)
     }
 
-    async fn send(&self, leased: &Leased, entry: &Entry, now: Timestamp) -> Exchange {
+    async fn send(&self, leased: &Leased, entry: &Entry, now: Timestamp) -> Result<Exchange, NoConnection> {
         match entry.subscription.channel() {
-            ChannelKind::Webhook => self.send_webhook(leased, entry, now).await,
-            ChannelKind::Email => self.post.send(leased, entry).await,
+            ChannelKind::Webhook => Ok(self.send_webhook(leased, entry, now).await),
+            ChannelKind::Email => {
+                let exchange = self.post.send(leased, entry).await?;
+                self.post.observe(exchange.outcome, self.clock.now());
+                Ok(exchange)
+            }
             // Its items are put into it above, with their settlements, and nothing is sent.
             ChannelKind::Inbox => {
                 let endpoint = entry.subscription.endpoint_url.without_query();
-                Exchange::failed(Failure::NotConfigured, endpoint, "there is no inbox")
+                Ok(Exchange::failed(Failure::NotConfigured, endpoint, "there is no inbox"))
             }
         }
     }

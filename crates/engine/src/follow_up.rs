@@ -108,8 +108,8 @@ impl Decider<'_> {
             Some(entry) => {
                 let changed = Arc::new(changed(entry, aftermath, self.now));
                 follow_up.changed = Some(changed.clone());
-                if aftermath.mailbox.is_some_and(|mark| mark != recipient::Mark::Accepted) {
-                    self.tell_of_a_lost_address(&changed.subscription, &mut follow_up);
+                if let Some(mark) = aftermath.mailbox {
+                    self.tell_of_a_mailbox(snapshot, &changed.subscription, mark, &mut follow_up);
                 }
                 follow_up.audit = Some(audit(aftermath, &settled.leased.delivery, self.now));
                 &with(snapshot, &changed)
@@ -125,9 +125,23 @@ impl Decider<'_> {
         follow_up
     }
 
-    /// Who reads the owner's default address can be told of everything by mail but of its end.
-    fn tell_of_a_lost_address(&self, subscription: &Subscription, follow_up: &mut FollowUp) {
-        if let Some(item) = emails::lost(subscription) {
+    /// Who reads the owner's default address can be told of everything by mail but of its end, and nobody
+    /// by mail that no mails go out.
+    fn tell_of_a_mailbox(
+        &self,
+        before: &Snapshot,
+        subscription: &Subscription,
+        mark: recipient::Mark,
+        follow_up: &mut FollowUp,
+    ) {
+        let item = match mark {
+            recipient::Mark::Accepted => None,
+            recipient::Mark::Stale => emails::stale(before),
+            recipient::Mark::Bounced(_) | recipient::Mark::Complained | recipient::Mark::Refused(_) => {
+                emails::lost(subscription)
+            }
+        };
+        if let Some(item) = item {
             let item = item.made(&subscription.handle, new_id(self.ids, self.now), self.now);
             follow_up.beside.push(Beside::Item(Arc::new(item)));
         }
@@ -234,7 +248,7 @@ fn audit(aftermath: Aftermath, delivery: &Delivery, now: Timestamp) -> AuditEntr
         (None, Some(recipient::Mark::Bounced(_) | recipient::Mark::Complained), _) => {
             "subscription.suppressed"
         }
-        (None, Some(recipient::Mark::Refused(_)), _) => "subscription.degraded",
+        (None, Some(recipient::Mark::Refused(_) | recipient::Mark::Stale), _) => "subscription.degraded",
         (None, Some(recipient::Mark::Accepted), _) | (None, None, Some(Mark::Cleared)) => "subscription.back",
         (None, None, Some(Mark::Set) | None) => "subscription.gone",
     };

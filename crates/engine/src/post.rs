@@ -1,9 +1,10 @@
 //! Mails: what one says, and whom it goes to.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use angarium_channels::email::{Mail, Mailer};
+use angarium_channels::email::{Mail, Mailer, NoConnection};
 use angarium_domain::attempt::Exchange;
 use angarium_domain::catalog::built_in;
 use angarium_domain::delivery::Delivery;
@@ -32,17 +33,57 @@ pub(crate) struct Post {
     snapshots: Snapshots,
     /// Whether the mail server took no mails when it was last asked, for the log alone.
     is_away: Arc<AtomicBool>,
+    /// When whoever takes the mails said last that they know this service no longer; none since they took one.
+    stale_at: Arc<Mutex<Option<Timestamp>>>,
 }
+
+/// For so long no test is sent after such an answer: it would end the same way. What is retried shows when it is
+/// over.
+const STALE_FOR: Duration = Duration::from_mins(5);
 
 impl Post {
     pub(crate) fn new(mailing: Mailing, catalogs: Catalogs, snapshots: Snapshots) -> Post {
         let Mailing { mailer, public_url, sender_domain, .. } = mailing;
-        Post { mailer, public_url, sender_domain, catalogs, snapshots, is_away: Arc::default() }
+        Post {
+            mailer,
+            public_url,
+            sender_domain,
+            catalogs,
+            snapshots,
+            is_away: Arc::default(),
+            stale_at: Arc::default(),
+        }
     }
 
     /// Whether mails can be sent with links that lead here.
     pub(crate) fn is_configured(&self) -> bool {
         self.mailer.is_configured() && self.public_url.is_some()
+    }
+
+    /// Whether whoever takes the mails said lately that they know this service no longer.
+    pub(crate) fn is_stale(&self, now: Timestamp) -> bool {
+        let stale_at = self.stale_at.lock().unwrap_or_else(PoisonError::into_inner);
+        stale_at.is_some_and(|at| now < at + STALE_FOR)
+    }
+
+    /// Takes note of what an attempt says about us, and tells the operator of the first of them.
+    pub(crate) fn observe(&self, outcome: Outcome, now: Timestamp) {
+        let mut stale_at = self.stale_at.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Outcome::Failed { failure: Failure::StaleProviderReference } => {
+                if stale_at.replace(now).is_none() {
+                    tracing::error!(
+                        "the mail provider knows the sender or the configuration set no longer: make it again there, or \
+                         name another in email.from or ses.configuration_set"
+                    );
+                }
+            }
+            Outcome::Replied { .. } if stale_at.take().is_some() => {
+                tracing::info!("the mail provider knows the sender and the configuration set again");
+            }
+            Outcome::Replied { .. } | Outcome::Answered { .. } | Outcome::Stored | Outcome::Failed { .. } => {
+            }
+        }
     }
 
     /// The domain that mails come from; none if none are sent.
@@ -70,9 +111,14 @@ impl Post {
     }
 
     /// One attempt to send one delivery.
-    pub(crate) async fn send(&self, leased: &Leased, entry: &Entry) -> Exchange {
+    ///
+    /// # Errors
+    ///
+    /// [`NoConnection`] if nothing was tried.
+    pub(crate) async fn send(&self, leased: &Leased, entry: &Entry) -> Result<Exchange, NoConnection> {
         let endpoint = address(leased, entry);
-        let failed = |failure, detail: String| Exchange::failed(failure, endpoint.without_query(), detail);
+        let failed =
+            |failure, detail: String| Ok(Exchange::failed(failure, endpoint.without_query(), detail));
         // What is known of the present mailbox says nothing about another one.
         let elsewhere = *endpoint != entry.subscription.endpoint_url;
         let recipient = entry.subscription.recipient.as_ref().filter(|_| !elsewhere);
@@ -93,9 +139,9 @@ impl Post {
         let letter = letter(event, about.as_deref(), links);
         let handle = Some(delivery.handle.clone());
         let mail = Mail { id: delivery.id.to_string(), handle, to, letter, date: event.accepted_at };
-        let exchange = self.mailer.send(mail, entry.subscription.timeout()).await;
+        let exchange = self.mailer.send(mail, entry.subscription.timeout()).await?;
         self.log_turn(exchange.outcome, exchange.detail.as_deref());
-        exchange
+        Ok(exchange)
     }
 
     /// Says once that the mail server is away, and once that it is back: each mail has a record of its own.

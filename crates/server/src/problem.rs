@@ -437,6 +437,7 @@ impl From<EmailError> for Problem {
                 ))
             }
             EmailError::Suppressed => conflict("address_suppressed"),
+            EmailError::StaleProviderReference => conflict("stale_provider_reference"),
             EmailError::NotConfirmed => conflict("subscription_not_confirmed"),
             EmailError::NoOwnerDefault => conflict("owner_default_email_unset"),
             EmailError::TooManyQuestions { retry_after }

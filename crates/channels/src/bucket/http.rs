@@ -105,6 +105,7 @@ fn kind_of(failure: Failure) -> HttpErrorKind {
         | Failure::OutcomeUnknown
         | Failure::RelayRefused
         | Failure::NotConfigured
+        | Failure::StaleProviderReference
         | Failure::Suppressed => HttpErrorKind::Unknown,
     }
 }

@@ -10,8 +10,6 @@ use lettre::transport::smtp::Error;
 /// How far an exchange with a mail server has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    /// Waiting for a connection that is free.
-    Queueing,
     /// Looking the server's name up.
     Resolving,
     /// Connecting, and the TLS handshake of an encrypted port.
@@ -47,10 +45,6 @@ impl Fault {
     pub(super) fn late(stage: Stage, limit: Duration) -> Fault {
         let ms = limit.as_millis();
         match stage {
-            Stage::Queueing => Fault::new(
-                Failure::Timeout,
-                format!("no connection to the mail server was free within {ms} ms"),
-            ),
             Stage::Body => Fault::new(
                 Failure::OutcomeUnknown,
                 format!("the mail was sent, and no reply came within {ms} ms"),
@@ -88,7 +82,7 @@ impl Fault {
             Stage::Recipient | Stage::Data | Stage::Body => true,
             // A throttled sender is to come later; a refused one is for the operator to look at.
             Stage::Sender => code < 500,
-            Stage::Queueing | Stage::Resolving | Stage::Connecting | Stage::Greeting => false,
+            Stage::Resolving | Stage::Connecting | Stage::Greeting => false,
         };
         let detail = format!("{code} {words}").trim_end().to_owned();
         let outcome = if about_the_mail {
@@ -106,6 +100,8 @@ impl Fault {
 fn is_bounce(code: u16, words: &str) -> bool {
     let enhanced = words.split_whitespace().next().filter(|word| word.split('.').count() == 3);
     match enhanced.filter(|word| word.starts_with("5.")) {
+        // Those two of the addresses are about the sender's.
+        Some("5.1.7" | "5.1.8") => false,
         Some(enhanced) => enhanced.starts_with("5.1.") || enhanced == "5.2.1",
         None => matches!(code, 550 | 551 | 553),
     }
@@ -139,6 +135,8 @@ mod tests {
             (550, "5.1.10 null MX", true),
             (553, "5.1.3 bad address", true),
             (550, "5.2.1 mailbox disabled", true),
+            (550, "5.1.7 bad sender's mailbox address", false),
+            (550, "5.1.8 sender's domain does not exist", false),
             (550, "no such user", true),
             (551, "user not local", true),
             (552, "5.2.2 mailbox full", false),

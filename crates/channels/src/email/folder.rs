@@ -9,7 +9,7 @@ use angarium_domain::outcome::{Failure, Outcome};
 use async_trait::async_trait;
 
 use super::message::{Sender, outgoing};
-use super::{Mail, Mailer};
+use super::{Mail, Mailer, NoConnection};
 
 /// Writes each mail to a file `<id>.eml`. A mail that is sent again replaces its first copy.
 pub struct FolderMailer {
@@ -37,7 +37,7 @@ impl FolderMailer {
 
 #[async_trait]
 impl Mailer for FolderMailer {
-    async fn send(&self, mail: Mail, _deadline: Duration) -> Exchange {
+    async fn send(&self, mail: Mail, _deadline: Duration) -> Result<Exchange, NoConnection> {
         let began_at = tokio::time::Instant::now();
         let (outcome, detail) = match self.write(&mail) {
             Ok(()) => (Outcome::Replied { code: 250, bounced: false }, None),
@@ -45,7 +45,8 @@ impl Mailer for FolderMailer {
         };
         let total_us = began_at.elapsed().as_micros() as u64;
         let timing = Timing { total_us, ..Timing::default() };
-        Exchange { outcome, timing, detail, ..Exchange::failed(Failure::InternalError, mail.to.as_str(), "") }
+        let failed = Exchange::failed(Failure::InternalError, mail.to.as_str(), "");
+        Ok(Exchange { outcome, timing, detail, ..failed })
     }
 
     fn is_configured(&self) -> bool {

@@ -37,6 +37,11 @@ impl Sender {
         (plain && ascii).then_some(Sender(mailbox)).ok_or_else(invalid)
     }
 
+    /// The address that mails come from, without a name.
+    pub fn address(&self) -> String {
+        self.0.email.to_string()
+    }
+
     /// The domain that mails come from: what SPF, DKIM and DMARC are about.
     pub fn domain(&self) -> &str {
         self.0.email.domain()

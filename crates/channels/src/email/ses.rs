@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::message::{Sender, outgoing};
-use super::{Mail, Mailer};
+use super::{Mail, Mailer, NoConnection};
 use crate::egress::{AddressPolicy, Guard, NoResolver, SystemResolver};
 use crate::http::{Client, Clock, InvalidRoots, Limits};
 
@@ -159,27 +159,25 @@ impl SesMailer {
 
 #[async_trait]
 impl Mailer for SesMailer {
-    async fn send(&self, mail: Mail, deadline: Duration) -> Exchange {
+    async fn send(&self, mail: Mail, deadline: Duration) -> Result<Exchange, NoConnection> {
         let began_at = Instant::now();
         let to = mail.to.as_str();
         let failed = |failure, detail: String| Exchange::failed(failure, to, detail);
-        let signing = async {
-            let seat = self.seats.acquire().await.expect("the seats are never closed");
-            self.signed(&mail).await.map(|request| (seat, request))
-        };
-        let mut exchange = match timeout_at(began_at + deadline, signing).await {
+        let seat = timeout_at(began_at + deadline, self.seats.acquire()).await.map_err(|_| NoConnection)?;
+        let _seat = seat.expect("the seats are never closed");
+        let mut exchange = match timeout_at(began_at + deadline, self.signed(&mail)).await {
             Err(_) => failed(
                 Failure::Timeout,
                 format!("the mail was not signed within {} ms", deadline.as_millis()),
             ),
             Ok(Err((failure, detail))) => failed(failure, detail),
-            Ok(Ok((_seat, request))) => {
+            Ok(Ok(request)) => {
                 let left = deadline.saturating_sub(began_at.elapsed());
-                answer::judged(self.client.send(request, to, left).await, &self.host)
+                answer::judged(self.client.send(request, to, left).await, &self.host, &self.sender.address())
             }
         };
         exchange.timing.total_us = u64::try_from(began_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        exchange
+        Ok(exchange)
     }
 
     fn is_configured(&self) -> bool {

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use super::fault::{Fault, Stage};
 use super::message::{Outgoing, Sender, outgoing};
-use super::{Mail, Mailer};
+use super::{Mail, Mailer, NoConnection};
 
 /// How long a connection may idle before it is not used again. Servers wait five minutes (RFC 5321,
 /// 4.5.3.2.7), but relays in the cloud often one.
@@ -81,8 +81,7 @@ struct Idle {
 /// How far an attempt has come, for whoever gives up waiting for it.
 struct Progress(AtomicU8);
 
-const STAGES: [Stage; 8] = [
-    Stage::Queueing,
+const STAGES: [Stage; 7] = [
     Stage::Resolving,
     Stage::Connecting,
     Stage::Greeting,
@@ -129,7 +128,6 @@ impl SmtpMailer {
         progress: &Progress,
         timing: &Mutex<Timing>,
     ) -> Result<Outcome, Fault> {
-        let _seat = self.seats.acquire().await.expect("the seats are never closed");
         let outgoing = outgoing(&self.settings.sender, mail)
             .map_err(|unsendable| Fault::new(Failure::InternalError, unsendable.to_string()))?;
         if let Some(connection) = self.take_idle() {
@@ -228,12 +226,15 @@ impl SmtpMailer {
 
 #[async_trait]
 impl Mailer for SmtpMailer {
-    async fn send(&self, mail: Mail, deadline: Duration) -> Exchange {
+    async fn send(&self, mail: Mail, deadline: Duration) -> Result<Exchange, NoConnection> {
         let began_at = Instant::now();
-        let progress = Progress(AtomicU8::new(Stage::Queueing as u8));
+        let seat = timeout(deadline, self.seats.acquire()).await.map_err(|_| NoConnection)?;
+        let _seat = seat.expect("the seats are never closed");
+        let progress = Progress(AtomicU8::new(Stage::Resolving as u8));
         let timing = Mutex::new(Timing::default());
         // Whoever gives up drops the connection with the future: nobody can say what comes over it next.
-        let handed_in = timeout(deadline, self.hand_in(&mail, &progress, &timing)).await;
+        let left = deadline.saturating_sub(began_at.elapsed());
+        let handed_in = timeout(left, self.hand_in(&mail, &progress, &timing)).await;
         let handed_in = handed_in.unwrap_or_else(|_| Err(Fault::late(progress.stage(), deadline)));
         let mut timing = timing.into_inner().unwrap_or_else(PoisonError::into_inner);
         timing.total_us = micros(began_at);
@@ -243,13 +244,13 @@ impl Mailer for SmtpMailer {
         };
         let reached = progress.stage() > Stage::Connecting;
         let server = format!("{}:{}", self.settings.host, self.settings.port);
-        Exchange {
+        Ok(Exchange {
             outcome,
             timing,
             remote_address: reached.then_some(server),
             detail,
             ..Exchange::failed(Failure::InternalError, mail.to.as_str(), "")
-        }
+        })
     }
 
     fn is_configured(&self) -> bool {

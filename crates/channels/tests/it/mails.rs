@@ -58,7 +58,7 @@ fn mailer(server: &MailServer) -> SmtpMailer {
 }
 
 async fn send(server: &MailServer) -> Exchange {
-    mailer(server).send(mail(), PATIENCE).await
+    mailer(server).send(mail(), PATIENCE).await.expect("a connection")
 }
 
 fn replied(code: u16, bounced: bool) -> Outcome {
@@ -90,7 +90,7 @@ async fn one_connection_serves_one_mail_after_another() {
     let server = MailServer::start(Manners::default()).await;
     let mailer = mailer(&server);
     for _ in 0..3 {
-        assert_eq!(mailer.send(mail(), PATIENCE).await.outcome, replied(250, false));
+        assert_eq!(mailer.send(mail(), PATIENCE).await.expect("a connection").outcome, replied(250, false));
     }
     assert_eq!((server.arrived().len(), server.connections()), (3, 1));
 }
@@ -101,7 +101,7 @@ async fn a_connection_that_the_server_closed_meanwhile_costs_no_attempt() {
     let server = MailServer::start(manners).await;
     let mailer = mailer(&server);
     for _ in 0..3 {
-        assert_eq!(mailer.send(mail(), PATIENCE).await.outcome, replied(250, false));
+        assert_eq!(mailer.send(mail(), PATIENCE).await.expect("a connection").outcome, replied(250, false));
     }
     assert_eq!((server.arrived().len(), server.connections()), (3, 3));
 }
@@ -114,7 +114,7 @@ async fn no_more_connections_are_made_than_the_operator_allows() {
     let mut sending = JoinSet::new();
     for _ in 0..20 {
         let mailer = mailer.clone();
-        sending.spawn(async move { mailer.send(mail(), PATIENCE).await });
+        sending.spawn(async move { mailer.send(mail(), PATIENCE).await.expect("a connection") });
     }
     for exchange in sending.join_all().await {
         assert_eq!(exchange.outcome, replied(250, false));
@@ -165,7 +165,7 @@ async fn the_password_opens_the_door() {
     for (password, outcome) in [("secret", replied(250, false)), ("wrong", failed(Failure::RelayRefused))] {
         let credentials = Some(("shop".to_owned(), password.to_owned().into()));
         let mailer = SmtpMailer::new(SmtpSettings { credentials, ..settings(&server) }).expect("settings");
-        let exchange = mailer.send(mail(), PATIENCE).await;
+        let exchange = mailer.send(mail(), PATIENCE).await.expect("a connection");
         assert_eq!(exchange.outcome, outcome);
         assert!(!format!("{exchange:?}").contains("wrong,"), "no password in the record");
     }
@@ -178,7 +178,7 @@ async fn a_mail_without_a_reply_may_have_arrived_and_that_is_said() {
     assert_eq!((server.arrived().len(), server.connections()), (1, 1), "it was not sent again by itself");
 
     let server = MailServer::start(Manners { end: End::Silent, ..Manners::default() }).await;
-    let exchange = mailer(&server).send(mail(), SHORT).await;
+    let exchange = mailer(&server).send(mail(), SHORT).await.expect("a connection");
     assert_eq!(exchange.outcome, failed(Failure::OutcomeUnknown));
     assert_eq!(server.arrived().len(), 1);
 }
@@ -187,9 +187,12 @@ async fn a_mail_without_a_reply_may_have_arrived_and_that_is_said() {
 async fn an_unknown_end_spoils_no_later_mail() {
     let server = MailServer::start(Manners { end: End::Silent, ..Manners::default() }).await;
     let mailer = mailer(&server);
-    assert_eq!(mailer.send(mail(), SHORT).await.outcome, failed(Failure::OutcomeUnknown));
+    assert_eq!(
+        mailer.send(mail(), SHORT).await.expect("a connection").outcome,
+        failed(Failure::OutcomeUnknown)
+    );
     server.behave(Manners::default());
-    assert_eq!(mailer.send(mail(), PATIENCE).await.outcome, replied(250, false));
+    assert_eq!(mailer.send(mail(), PATIENCE).await.expect("a connection").outcome, replied(250, false));
     assert_eq!(server.connections(), 2);
 }
 
@@ -199,7 +202,7 @@ async fn a_server_that_says_nothing_at_all_costs_one_deadline() {
     let port = listener.local_addr().expect("an address").port();
     let quiet = MailServer::start(Manners::default()).await;
     let mailer = SmtpMailer::new(SmtpSettings { port, ..settings(&quiet) }).expect("settings");
-    let exchange = mailer.send(mail(), SHORT).await;
+    let exchange = mailer.send(mail(), SHORT).await.expect("a connection");
     assert_eq!(exchange.outcome, failed(Failure::Timeout));
     assert!(exchange.timing.total_us >= SHORT.as_micros() as u64);
     assert!(exchange.timing.total_us < (SHORT + Duration::from_secs(10)).as_micros() as u64);
@@ -211,7 +214,10 @@ async fn a_server_that_is_not_there_is_a_failure_to_connect() {
     let settings = settings(&gone);
     drop(gone);
     let mailer = SmtpMailer::new(settings).expect("settings");
-    assert_eq!(mailer.send(mail(), PATIENCE).await.outcome, failed(Failure::ConnectError));
+    assert_eq!(
+        mailer.send(mail(), PATIENCE).await.expect("a connection").outcome,
+        failed(Failure::ConnectError)
+    );
 }
 
 fn identity(name: &str) -> (TlsAcceptor, CertificateDer<'static>) {
@@ -237,7 +243,7 @@ async fn sent_under_tls(encryption: Encryption, name: &str, trusted: bool) -> (O
     let extra_roots = if trusted { vec![certificate] } else { Vec::new() };
     let settings = SmtpSettings { encryption, extra_roots, ..settings(&server) };
     let mailer = SmtpMailer::new(settings).expect("settings");
-    let outcome = mailer.send(mail(), PATIENCE).await.outcome;
+    let outcome = mailer.send(mail(), PATIENCE).await.expect("a connection").outcome;
     (outcome, server.arrived().len())
 }
 
@@ -257,7 +263,10 @@ async fn a_server_without_starttls_is_given_nothing() {
     let server = MailServer::start(Manners::default()).await;
     let settings = SmtpSettings { encryption: Encryption::StartTls, ..settings(&server) };
     let mailer = SmtpMailer::new(settings).expect("settings");
-    assert_eq!(mailer.send(mail(), PATIENCE).await.outcome, failed(Failure::RelayRefused));
+    assert_eq!(
+        mailer.send(mail(), PATIENCE).await.expect("a connection").outcome,
+        failed(Failure::RelayRefused)
+    );
     assert_eq!(server.arrived(), []);
 }
 
@@ -266,7 +275,7 @@ async fn a_folder_takes_mails_as_files_and_a_second_copy_replaces_the_first() {
     let folder = std::env::temp_dir().join(format!("angarium-mails-{}", std::process::id()));
     let mailer = FolderMailer::new(folder.clone(), sender()).expect("a folder");
     for _ in 0..2 {
-        assert_eq!(mailer.send(mail(), PATIENCE).await.outcome, replied(250, false));
+        assert_eq!(mailer.send(mail(), PATIENCE).await.expect("a connection").outcome, replied(250, false));
     }
     let names: Vec<_> = std::fs::read_dir(&folder)
         .expect("the folder")
@@ -278,6 +287,9 @@ async fn a_folder_takes_mails_as_files_and_a_second_copy_replaces_the_first() {
 
 #[tokio::test]
 async fn a_service_without_a_mail_server_says_so() {
-    assert_eq!(NoMailer.send(mail(), PATIENCE).await.outcome, failed(Failure::NotConfigured));
+    assert_eq!(
+        NoMailer.send(mail(), PATIENCE).await.expect("a connection").outcome,
+        failed(Failure::NotConfigured)
+    );
     assert!(!NoMailer.is_configured());
 }

@@ -104,10 +104,11 @@ impl From<Failure> for Reason {
             Failure::TlsError => Reason::TlsError,
             Failure::ProtocolError => Reason::ProtocolError,
             Failure::BlockedAddress => Reason::BlockedAddress,
-            // The last four are of mails alone.
+            // The last five are of mails alone.
             Failure::InternalError
             | Failure::OutcomeUnknown
             | Failure::RelayRefused
+            | Failure::StaleProviderReference
             | Failure::NotConfigured
             | Failure::Suppressed => Reason::InternalError,
         }

@@ -7,7 +7,7 @@ use angarium_domain::event_type::EventPattern;
 use angarium_domain::ids::{DeliveryId, EventId, SubscriptionId};
 use angarium_domain::mail_address::MailAddress;
 use angarium_domain::notices::AlwaysQuiet;
-use angarium_domain::recipient::Standing;
+use angarium_domain::recipient::{STALE_REMEDY, Standing};
 use angarium_domain::subscription::Subscription;
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
@@ -103,6 +103,9 @@ pub enum EmailError {
     /// Mail to the address bounced.
     #[error("mail to this address bounced; take it off the suppression list once it receives again")]
     Suppressed,
+    /// Whoever takes the mails knows this service no longer.
+    #[error("{STALE_REMEDY}")]
+    StaleProviderReference,
     /// Nobody has confirmed, or they want no more.
     #[error("whoever reads this mailbox has not confirmed the subscription")]
     NotConfirmed,

@@ -2,10 +2,12 @@
 //! told of it by mail are those who are not.
 
 use angarium_domain::payload::Payload;
-use angarium_domain::recipient::{OWNER_DEFAULT_CHANGED, Purpose, Standing};
+use angarium_domain::recipient::{OWNER_ALERT, OWNER_DEFAULT_CHANGED, Purpose, STALE_REMEDY, Standing};
 use angarium_domain::subscription::Subscription;
+use angarium_store::directory::Snapshot;
 use serde_json::json;
 
+use super::is_stale;
 use crate::inbox::NewItem;
 
 /// The item to be written with a subscription that is as it is now; none if it is no owner's default
@@ -37,6 +39,19 @@ pub(crate) fn lost(subscription: &Subscription) -> Option<NewItem> {
         title: title.to_owned(),
         body: Some(body.to_owned()),
         data: Some(Payload::of_our_own(&data)),
+        action_url: None,
+        expires_at: None,
+    })
+}
+
+/// The item that says that whoever takes the mails knows this service no longer; none if another mailbox of the
+/// handle said so before.
+pub(crate) fn stale(before: &Snapshot) -> Option<NewItem> {
+    (!before.subscriptions.iter().any(|entry| is_stale(entry))).then(|| NewItem {
+        item_type: OWNER_ALERT.parse().expect("a valid event type"),
+        title: "No e-mail goes out at present".to_owned(),
+        body: Some(STALE_REMEDY.to_owned()),
+        data: Some(Payload::of_our_own(&json!({ "error": "stale_provider_reference" }))),
         action_url: None,
         expires_at: None,
     })

@@ -44,7 +44,7 @@ use crate::snapshots::find;
 use crate::{Caller, DECISIONS_MAX, Desk};
 
 pub use forms::{EmailError, MailTested, NewEmailSubscription, OwnerDefault, Recipients};
-pub(crate) use loss::lost;
+pub(crate) use loss::{lost, stale};
 use questions::Questions;
 pub use settings::NoticeSettings;
 
@@ -364,6 +364,9 @@ impl Emails {
             snapshot.account.admits_writes()?;
             let entry = of(&snapshot)?;
             match standing(&entry) {
+                Standing::Degraded if is_stale(&entry) && self.post.is_stale(self.desk.clock.now()) => {
+                    return Err(EmailError::StaleProviderReference);
+                }
                 Standing::Active | Standing::Degraded => {}
                 Standing::Suppressed => return Err(EmailError::Suppressed),
                 Standing::PendingConfirmation | Standing::Unsubscribed => {
@@ -672,6 +675,11 @@ fn asked_at(entry: &Entry) -> Option<Timestamp> {
 
 fn asked_purpose(entry: &Entry) -> Option<LinkPurpose> {
     asked_at(entry).map(LinkPurpose::Confirm)
+}
+
+/// Whether whoever takes the mails said of the last one that they know this service no longer.
+fn is_stale(entry: &Entry) -> bool {
+    entry.subscription.recipient.as_ref().is_some_and(|recipient| recipient.stale_since.is_some())
 }
 
 fn is_pending(entry: &Entry) -> bool {

@@ -196,6 +196,9 @@ fn remedy(code: &str) -> &'static str {
         "loop_detected" => "Give the webhook that leads here an address of a receiver.",
         "email_not_configured" => "Ask whoever runs the service to set `email.transport`.",
         "address_suppressed" => "Once the mailbox receives again, take it off the suppression list.",
+        "stale_provider_reference" => {
+            "Ask whoever runs the service: the mail provider knows its sender or its configuration set no longer."
+        }
         "subscription_not_confirmed" => "Ask whoever reads the mailbox to follow the link in the mail.",
         "owner_default_email_unset" => "Set an owner default email first.",
         "live_key_required" => "Use a live key.",

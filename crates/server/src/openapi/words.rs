@@ -278,7 +278,8 @@ words! {
     /// Where an attempt without an answer went wrong.
     Failure = choices!(
         DomainFailure: Timeout, DnsError, ConnectError, TlsError, ProtocolError, ConnectionLost,
-        BlockedAddress, InternalError, Interrupted, OutcomeUnknown, RelayRefused, NotConfigured, Suppressed
+        BlockedAddress, InternalError, Interrupted, OutcomeUnknown, RelayRefused, StaleProviderReference,
+        NotConfigured, Suppressed
     );
     /// What an attempt means for its delivery.
     AttemptClass = choices!(Class: Delivered, Retry, Terminal);

@@ -30,7 +30,7 @@ struct Body {
 }
 
 /// What an exchange with SES says about the mail.
-pub(super) fn judged(exchange: Exchange, host: &str) -> Exchange {
+pub(super) fn judged(exchange: Exchange, host: &str, sender: &str) -> Exchange {
     let was_connected = exchange.remote_address.is_some();
     let Outcome::Answered { status, .. } = exchange.outcome else {
         return unanswered(exchange, was_connected, host);
@@ -42,6 +42,9 @@ pub(super) fn judged(exchange: Exchange, host: &str) -> Exchange {
         (200..300, Some(_)) => Outcome::Replied { code: ACCEPTED, bounced: false },
         // Somebody else answered, or SES in words that we do not know: the mail may be on its way.
         (200..300, None) => Outcome::Failed { failure: Failure::OutcomeUnknown },
+        _ if is_stale(kind, body.message.as_deref().unwrap_or_default(), sender) => {
+            Outcome::Failed { failure: Failure::StaleProviderReference }
+        }
         _ => outcome_of(status, kind),
     };
     let words = body.message.unwrap_or_default();
@@ -84,16 +87,30 @@ fn kind_of(named: &str) -> &str {
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) { name } else { "" }
 }
 
+/// Whether SES knows the identity that mails come from, or the configuration set, no longer. Of an identity
+/// that was removed it says that the address is not verified, as it does of recipients in a sandbox.
+fn is_stale(kind: &str, words: &str, sender: &str) -> bool {
+    match kind {
+        "NotFoundException"
+        | "ConfigurationSetDoesNotExistException"
+        | "ConfigurationSetDoesNotExist"
+        | "MailFromDomainNotVerifiedException"
+        | "MailFromDomainNotVerified" => true,
+        "MessageRejected" => {
+            let words = words.to_ascii_lowercase();
+            words.contains("not verified") && words.contains(&sender.to_ascii_lowercase())
+        }
+        _ => false,
+    }
+}
+
 fn outcome_of(status: u16, kind: &str) -> Outcome {
     let replied = |code| Outcome::Replied { code, bounced: false };
     match kind {
         "TooManyRequestsException" | "Throttling" | "ThrottlingException" | "LimitExceededException" => {
             replied(THROTTLED)
         }
-        "MessageRejected"
-        | "MailFromDomainNotVerifiedException"
-        | "MailFromDomainNotVerified"
-        | "BadRequestException" => replied(REJECTED),
+        "MessageRejected" | "BadRequestException" => replied(REJECTED),
         _ if status == 429 => replied(THROTTLED),
         _ if status >= 500 => replied(BROKEN),
         // The account, its credentials, its permissions, or an identity that is not there: all of them
@@ -125,7 +142,7 @@ mod tests {
             detail: None,
             ..Exchange::failed(Failure::InternalError, "anna@example.com", "")
         };
-        judged(answer, "email.eu-west-1.amazonaws.com")
+        judged(answer, "email.eu-west-1.amazonaws.com", "events@mail.example")
     }
 
     const RELAY_REFUSED: Outcome = Outcome::Failed { failure: Failure::RelayRefused };
@@ -140,7 +157,6 @@ mod tests {
             (503, "ServiceUnavailable", Class::Retry),
             (500, "", Class::Retry),
             (400, "MessageRejected", Class::Terminal),
-            (400, "MailFromDomainNotVerifiedException", Class::Terminal),
             (400, "com.amazonaws.sesv2#BadRequestException", Class::Terminal),
         ] {
             let outcome = answered(status, kind, r#"{"message":"words"}"#).outcome;
@@ -150,11 +166,29 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_or_a_configuration_set_that_is_gone_is_told_apart_from_a_mail_that_is_refused() {
+        let stale = Outcome::Failed { failure: Failure::StaleProviderReference };
+        let not_verified =
+            |who: &str| format!(r#"{{"message":"Email address is not verified. The following: {who}"}}"#);
+        for (status, kind, body) in [
+            (404, "NotFoundException", "{}".to_owned()),
+            (400, "ConfigurationSetDoesNotExistException", "{}".to_owned()),
+            (400, "MailFromDomainNotVerifiedException", "{}".to_owned()),
+            (400, "MessageRejected", not_verified("Events@mail.example")),
+        ] {
+            let exchange = answered(status, kind, &body);
+            assert_eq!(exchange.outcome, stale, "{kind}");
+            assert!(exchange.detail.is_some_and(|detail| detail.contains(kind)));
+        }
+        let sandbox = answered(400, "MessageRejected", &not_verified("anna@example.com")).outcome;
+        assert_eq!(sandbox, Outcome::Replied { code: REJECTED, bounced: false });
+    }
+
+    #[test]
     fn what_the_operator_is_to_mend_is_tried_again_and_names_nobody() {
         for (status, kind) in [
             (400, "AccountSuspendedException"),
             (400, "SendingPausedException"),
-            (404, "NotFoundException"),
             (403, "AccessDeniedException"),
             (403, "SignatureDoesNotMatch"),
             (403, "ExpiredTokenException"),
@@ -192,7 +226,12 @@ mod tests {
     fn no_answer_is_an_unknown_outcome_from_when_there_was_a_connection() {
         let lost = |failure, remote: Option<&str>| {
             let exchange = Exchange::failed(failure, "anna@example.com", "words");
-            judged(Exchange { remote_address: remote.map(str::to_owned), ..exchange }, "ses").outcome
+            judged(
+                Exchange { remote_address: remote.map(str::to_owned), ..exchange },
+                "ses",
+                "events@mail.example",
+            )
+            .outcome
         };
         let failed = |failure| Outcome::Failed { failure };
         for failure in [Failure::Timeout, Failure::ConnectionLost, Failure::ProtocolError, Failure::TlsError]

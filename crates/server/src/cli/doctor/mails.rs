@@ -73,7 +73,7 @@ pub(super) async fn send(report: &mut Report, settings: &Settings, to: &MailAddr
         letter: letter(),
         date: now,
     };
-    let exchange = mailer.send(mail, DEADLINE).await;
+    let exchange = mailer.send(mail, DEADLINE).await.expect("nobody else has a connection");
     let outcome = exchange.outcome;
     if outcome.class(RetryOn::Transient) == Class::Delivered {
         let said = exchange.response_body.trim();

@@ -12,6 +12,9 @@ pub(in crate::api::v2) const NOT_CONFIGURED: &str = "the service is not set up t
 /// Said of every route that would send one to a mailbox that takes none.
 pub(in crate::api::v2) const SUPPRESSED: &str =
     "mail to the address bounced; take it off the suppression list";
+/// Said of every test.
+pub(in crate::api::v2) const STALE: &str =
+    "the mail provider knows the sender or the configuration set of the service no longer";
 
 pub(in crate::api::v2) fn create() -> Operation {
     let fields = object()
@@ -43,6 +46,7 @@ pub(in crate::api::v2) fn test() -> Operation {
         .of::<EmailSubscriptionId>("subscriptionId")
         .answer::<TestedEmailView>(202, "Accepted for dispatch; nothing was sent yet.")
         .showing_as("status", "pending")
+        .problem(409, "stale_provider_reference", STALE)
         .problem(409, "subscription_not_confirmed", "nobody has confirmed it, or they want no more mails")
         .problem(409, "email_not_configured", NOT_CONFIGURED)
         .problem(409, "address_suppressed", SUPPRESSED)

@@ -1,7 +1,7 @@
 //! What the routes of the owner's default address say of themselves.
 
 use crate::api::v2::email_subscriptions::TestedEmailView;
-use crate::api::v2::email_subscriptions::docs::{NOT_CONFIGURED, SUPPRESSED};
+use crate::api::v2::email_subscriptions::docs::{NOT_CONFIGURED, STALE, SUPPRESSED};
 use crate::api::v2::owner_default_email::OwnerDefaultEmailView;
 use crate::openapi::Operation;
 use crate::openapi::schema::{object, word};
@@ -23,6 +23,7 @@ pub(in crate::api::v2) fn test() -> Operation {
     Operation::new("testOwnerDefaultEmail", "Send a test mail to the owner's default address")
         .answer::<TestedEmailView>(202, "Accepted for dispatch; nothing was sent yet.")
         .showing_as("status", "pending")
+        .problem(409, "stale_provider_reference", STALE)
         .problem(409, "owner_default_email_unset", "no address is named")
         .problem(
             409,
