@@ -179,8 +179,8 @@ statements! {
     PUT_CATALOG = "INSERT INTO catalogs (handle, version) VALUES ($1, $2)
         ON CONFLICT (handle) DO UPDATE SET version = excluded.version";
 
-    // Accounts. Nothing of a handle outlives it but the row of its account and its audit log: a new
-    // table with a handle in it has its `CLEAR_…` here.
+    // Accounts. Nothing of a handle outlives it but the row of its account, the numbers of its inbox and
+    // its audit log: a new table with a handle in it has its `CLEAR_…` here.
     ACCOUNT = "SELECT account FROM accounts WHERE handle = $1";
     ACCOUNTS = "SELECT handle, version, account FROM accounts WHERE handle > $1 AND removal < 2
         ORDER BY handle LIMIT $2";
@@ -339,7 +339,7 @@ statements! {
     CHAIN_HOLDINGS = "SELECT sessions, bytes FROM chain_totals WHERE handle = $1";
     PUT_CHAIN_HOLDINGS = "INSERT INTO chain_totals (handle, sessions, bytes) VALUES ($1, $2, $3)
         ON CONFLICT (handle) DO UPDATE SET sessions = excluded.sessions, bytes = excluded.bytes";
-    END_CHAIN_HOLDINGS = "DELETE FROM chain_totals WHERE handle = $1";
+    CLEAR_CHAIN_TOTALS = "DELETE FROM chain_totals WHERE handle = $1";
     SESSIONS_HELD = "SELECT COALESCE(SUM(sessions), 0) FROM chain_totals";
     OLD_SIGNALS = "SELECT handle, session_id, sequence, ", signal_bytes!(), " FROM signals INDEXED BY signals_by_age
         WHERE at <= $1 ORDER BY at, handle, session_id, sequence LIMIT $2";

@@ -190,7 +190,12 @@ pub(super) fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<usize
     gone.add(handle.as_str(), Holdings { sessions: sessions as u64, bytes: 0 });
     gone.leave(db)?;
     let signals = delete_counted(db, statements::CLEAR_SIGNALS, of_it)?;
-    Ok(sessions + signals + delete_counted(db, statements::CLEAR_COOLDOWNS, of_it)?)
+    let cleared = sessions + signals + delete_counted(db, statements::CLEAR_COOLDOWNS, of_it)?;
+    if cleared == 0 {
+        // Nothing is left to be counted, whatever the count says.
+        db.prepare_cached(statements::CLEAR_CHAIN_TOTALS)?.execute([handle.as_str()])?;
+    }
+    Ok(cleared)
 }
 
 /// Deletes rows whose bytes are counted, and answers how many there were.
@@ -237,7 +242,7 @@ fn holdings(db: &Connection, handle: &str) -> Tried<Holdings> {
 
 fn put_holdings(db: &Connection, handle: &str, held: Holdings) -> Tried<()> {
     if held == Holdings::default() {
-        db.prepare_cached(statements::END_CHAIN_HOLDINGS)?.execute([handle])?;
+        db.prepare_cached(statements::CLEAR_CHAIN_TOTALS)?.execute([handle])?;
         return Ok(());
     }
     let row = params![handle, held.sessions as i64, held.bytes as i64];
