@@ -45,6 +45,8 @@ pub struct Link {
 pub struct Links {
     /// Where the delivery can be looked at.
     pub delivery: Option<String>,
+    /// The same without the delivery's id: another's follows a slash.
+    pub deliveries: Option<String>,
     /// Where consent is given.
     pub confirm: Option<String>,
     /// Where the subscription is ended.
@@ -54,12 +56,12 @@ pub struct Links {
 /// The letter about an event. `about` is what the catalogue says of its type.
 pub fn letter(event: &Event, about: Option<&str>, links: Links) -> Letter {
     let payload = event.payload.to_value();
-    let Links { delivery, confirm, unsubscribe } = links;
+    let Links { delivery, deliveries, confirm, unsubscribe } = links;
     let letter = match event.event_type.as_str() {
         recipient::CONFIRMATION => question(&event.handle, &payload, confirm),
         recipient::TEST => test(event, delivery),
         recipient::OWNER_DEFAULT_CHANGED => owner_default_changed(&event.handle, &payload),
-        recipient::OWNER_ALERT => alert(&event.handle, &payload, delivery),
+        recipient::OWNER_ALERT => alert(&event.handle, &payload, deliveries),
         _ => happening(event, about, delivery),
     };
     Letter { unsubscribe, ..letter }
@@ -125,7 +127,7 @@ fn owner_default_changed(handle: &Handle, payload: &Value) -> Letter {
     }
 }
 
-fn alert(handle: &Handle, payload: &Value, delivery: Option<String>) -> Letter {
+fn alert(handle: &Handle, payload: &Value, deliveries: Option<String>) -> Letter {
     let count = payload["count"].as_u64().unwrap_or(1);
     let host = payload["endpointHost"].as_str().unwrap_or("a subscription").to_owned();
     let what = if count == 1 { "A delivery was".to_owned() } else { format!("{count} deliveries were") };
@@ -134,7 +136,11 @@ fn alert(handle: &Handle, payload: &Value, delivery: Option<String>) -> Letter {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         (!value.is_null()).then(|| (name.to_owned(), text))
     };
+    // Of the last failure: the delivery of this mail is in nobody's way.
+    let failed = deliveries.zip(payload["deliveryId"].as_str()).map(|(url, id)| format!("{url}/{id}"));
     let facts = [
+        ("How many", "count"),
+        ("Since", "since"),
         ("Subscription", "subscriptionId"),
         ("Where to", "endpointHost"),
         ("Last delivery", "deliveryId"),
@@ -151,7 +157,7 @@ fn alert(handle: &Handle, payload: &Value, delivery: Option<String>) -> Letter {
              of {handle} can be replayed once the receiver works."
         )],
         facts: facts.iter().filter_map(|(name, field)| fact(name, field)).collect(),
-        link: seen_at(delivery),
+        link: failed.map(|url| Link { words: "See the last delivery that was given up".to_owned(), url }),
         closing: because_of(handle),
         ..Letter::default()
     }
@@ -269,9 +275,20 @@ mod tests {
 
     #[test]
     fn an_alert_counts_what_gathered() {
-        let payload =
-            json!({ "count": 3, "endpointHost": "hooks.example.com", "lastStatus": 500, "reason": null });
-        let letter = letter(&event(recipient::OWNER_ALERT, &payload), None, Links::default());
+        let payload = json!({
+            "count": 3, "since": "2026-01-01T00:00:00Z", "endpointHost": "hooks.example.com", "lastStatus": 500,
+            "reason": null, "deliveryId": "dlv_7",
+        });
+        let links = Links {
+            delivery: Some("https://a.example/deliveries/dlv_of_this_mail".to_owned()),
+            deliveries: Some("https://a.example/deliveries".to_owned()),
+            ..Links::default()
+        };
+        let letter = letter(&event(recipient::OWNER_ALERT, &payload), None, links);
+        for fact in [("How many", "3"), ("Since", "2026-01-01T00:00:00Z")] {
+            assert!(letter.facts.contains(&(fact.0.to_owned(), fact.1.to_owned())), "{fact:?}");
+        }
+        assert_eq!(letter.link.expect("a link").url, "https://a.example/deliveries/dlv_7");
         assert_eq!(letter.subject, "acme: 3 deliveries were given up (hooks.example.com)");
         assert!(letter.facts.contains(&("Last status".to_owned(), "500".to_owned())));
         assert!(!letter.facts.iter().any(|(name, _)| name == "Reason"));

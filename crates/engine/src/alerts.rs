@@ -72,33 +72,45 @@ impl Alerts {
         let store = &*self.desk.store;
         let now = self.desk.clock.now();
         let due = store.due_alerts(now, ROUND).await?;
+        let mut done = 0;
         for alert in due.iter().filter(|alert| alert.gathered > 0) {
             // One handle that cannot be told must not keep others waiting.
-            if let Err(error) = self.tell(alert, now).await {
-                tracing::warn!(%error, handle = %alert.handle, "an owner is not told of failures yet");
+            match self.tell(alert, now).await {
+                Ok(told) => done += u64::from(told),
+                Err(error) => {
+                    tracing::warn!(%error, handle = %alert.handle, "an owner is not told of failures yet");
+                }
             }
         }
-        store.forget_alerts(now, ROUND).await?;
+        // Each death wakes a round, and most of them find nothing to forget.
+        if due.iter().any(|alert| alert.gathered == 0) {
+            done += store.forget_alerts(now, ROUND).await?;
+        }
+        if due.len() == ROUND as usize && done > 0 {
+            // There may be more, and it goes well.
+            return Ok(Duration::ZERO);
+        }
         let Some(next) = store.next_alert().await? else { return Ok(ROUND_AFTER) };
         let wait = if next <= now { AGAIN_AFTER } else { next.since(now) };
         Ok(wait.min(ROUND_AFTER))
     }
 
-    async fn tell(&self, alert: &Alert, now: Timestamp) -> Result<(), StoreError> {
+    /// Answers whether the alert is told; if not, there is nobody to tell, or somebody else told.
+    async fn tell(&self, alert: &Alert, now: Timestamp) -> Result<bool, StoreError> {
         for _ in 0..DECISIONS_MAX {
             let snapshot = self.desk.snapshots.get(&alert.handle).await?;
             if snapshot.account.is_removed() {
-                return Ok(());
+                return Ok(false);
             }
             match self.try_tell(alert, &snapshot, now).await {
                 // Another version of the handle, or somebody else told: the next round looks again.
                 Err(StoreError::Conflict) => {
                     let fresh = self.desk.snapshots.refresh(&alert.handle).await?;
                     if fresh.version == snapshot.version {
-                        return Ok(());
+                        return Ok(false);
                     }
                 }
-                told => return told,
+                told => return told.map(|()| true),
             }
         }
         Err(StoreError::Conflict)

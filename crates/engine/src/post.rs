@@ -176,8 +176,10 @@ impl Post {
             Some(format!("{base}/{page}/{}", token(&entry.keys, handle, id, reader?, purpose)?))
         };
         let asked_at = entry.subscription.recipient.as_ref().and_then(|recipient| recipient.asked_at());
+        let deliveries = format!("{base}/v2/handles/{handle}/deliveries");
         Links {
-            delivery: Some(format!("{base}/v2/handles/{handle}/deliveries/{}", delivery.id)),
+            delivery: Some(format!("{deliveries}/{}", delivery.id)),
+            deliveries: Some(deliveries),
             confirm: asked_at.and_then(|asked_at| link("confirm", Purpose::Confirm(asked_at))),
             unsubscribe: link("unsubscribe", Purpose::Unsubscribe),
         }
