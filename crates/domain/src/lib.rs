@@ -32,6 +32,7 @@ pub mod letter;
 pub mod mail_address;
 pub mod mail_link;
 pub mod mail_notice;
+pub mod mailbox;
 pub mod notices;
 pub mod outcome;
 pub mod payload;

@@ -99,6 +99,9 @@ impl Place {
     }
 }
 
+/// What a mail server says of a mailbox that takes no mail, where nobody remembers what it said.
+const BOUNCED: u16 = 550;
+
 /// What a recipient said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case", rename_all_fields = "camelCase")]
@@ -185,6 +188,8 @@ pub enum Mark {
     Bounced(u16),
     /// Whoever reads it says that they do not want it.
     Complained,
+    /// It was found on the list of mailboxes that take no mail, where another subscription had put it.
+    Listed,
     /// It did not take this one.
     Refused(u16),
     /// It took one after all.
@@ -362,6 +367,9 @@ impl Recipient {
                 Class::Terminal => self.refused.is_none().then_some(Mark::Refused(code)),
                 Class::Retry => None,
             },
+            Outcome::Failed { failure: Failure::Suppressed } => {
+                self.suppressed.is_none().then_some(Mark::Listed)
+            }
             Outcome::Failed { failure: Failure::StaleProviderReference } => {
                 self.stale_since.is_none().then_some(Mark::Stale)
             }
@@ -379,6 +387,7 @@ impl Recipient {
                 self.refused = None;
                 self.stale_since = None;
             }
+            Mark::Listed => self.suppressed = Some(Suppression { at, code: Some(BOUNCED) }),
             Mark::Stale => self.stale_since = Some(at),
         }
     }

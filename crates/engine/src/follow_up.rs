@@ -137,10 +137,14 @@ impl Decider<'_> {
         let item = match mark {
             recipient::Mark::Accepted => None,
             recipient::Mark::Stale => emails::stale(before),
-            recipient::Mark::Bounced(_) | recipient::Mark::Complained | recipient::Mark::Refused(_) => {
-                emails::lost(subscription)
-            }
+            recipient::Mark::Bounced(_)
+            | recipient::Mark::Complained
+            | recipient::Mark::Listed
+            | recipient::Mark::Refused(_) => emails::lost(subscription),
         };
+        if matches!(mark, recipient::Mark::Bounced(_) | recipient::Mark::Complained) {
+            follow_up.beside.extend(emails::suppression(subscription));
+        }
         if let Some(item) = item {
             let item = item.made(&subscription.handle, new_id(self.ids, self.now), self.now);
             follow_up.beside.push(Beside::Item(Arc::new(item)));
@@ -245,9 +249,11 @@ fn with(snapshot: &Snapshot, changed: &Arc<Entry>) -> Snapshot {
 fn audit(aftermath: Aftermath, delivery: &Delivery, now: Timestamp) -> AuditEntry {
     let action = match (aftermath.disabled, aftermath.mailbox, aftermath.mark) {
         (Some(_), _, _) => "subscription.disabled",
-        (None, Some(recipient::Mark::Bounced(_) | recipient::Mark::Complained), _) => {
-            "subscription.suppressed"
-        }
+        (
+            None,
+            Some(recipient::Mark::Bounced(_) | recipient::Mark::Complained | recipient::Mark::Listed),
+            _,
+        ) => "subscription.suppressed",
         (None, Some(recipient::Mark::Refused(_) | recipient::Mark::Stale), _) => "subscription.degraded",
         (None, Some(recipient::Mark::Accepted), _) | (None, None, Some(Mark::Cleared)) => "subscription.back",
         (None, None, Some(Mark::Set) | None) => "subscription.gone",

@@ -70,7 +70,7 @@ pub use clock::Clock;
 pub use context_store::{ContextStore, Hit, NewSource, SourceError};
 pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
 pub use emails::{
-    EmailError, Emails, MailTested, NewEmailSubscription, NoticeSettings, OwnerDefault, Recipients,
+    Confirmed, EmailError, Emails, MailTested, NewEmailSubscription, NoticeSettings, OwnerDefault, Recipients,
 };
 pub use event_types::{EventTypeError, EventTypePut, EventTypes, NewEventType};
 pub use events::{EventLife, Events};
@@ -322,7 +322,7 @@ impl Engine {
         let counters = Arc::new(Counters::new(store.clone()));
         let failures = Failures::default();
         let catalogs = Catalogs::new(store.clone());
-        let post = Post::new(parts.mailing.clone(), catalogs.clone(), snapshots.clone());
+        let post = Post::new(store.clone(), parts.mailing.clone(), catalogs.clone(), snapshots.clone());
         let attempts = Attempts::new(
             &parts,
             settings,

@@ -142,10 +142,11 @@ impl MailNotices {
                 ..Context::default()
             };
             let lost = emails::lost(&entry.subscription).map(|item| self.inbox.beside(handle, item));
+            let suppression = emails::suppression(&entry.subscription);
             let append = Append {
                 decided_upon: vec![(handle.clone(), snapshot.version)],
                 subscription: Some(Arc::new(entry)),
-                beside: lost.into_iter().collect(),
+                beside: suppression.into_iter().chain(lost).collect(),
                 context,
                 ..Append::default()
             };

@@ -14,9 +14,9 @@ use angarium_domain::mail_address::MailAddress;
 use angarium_domain::mail_link::{Purpose, token};
 use angarium_domain::outcome::{Failure, Outcome};
 use angarium_domain::time::Timestamp;
-use angarium_store::StoreError;
 use angarium_store::delivery_queue::Leased;
 use angarium_store::directory::{Entry, Snapshot};
+use angarium_store::{Store, StoreError};
 
 use crate::Mailing;
 use crate::catalogs::Catalogs;
@@ -26,6 +26,7 @@ use crate::snapshots::Snapshots;
 /// Writes mails and hands them to whoever sends them.
 #[derive(Clone)]
 pub(crate) struct Post {
+    store: Arc<dyn Store>,
     mailer: Arc<dyn Mailer>,
     public_url: Option<Arc<str>>,
     sender_domain: Option<Arc<str>>,
@@ -37,14 +38,23 @@ pub(crate) struct Post {
     stale_at: Arc<Mutex<Option<Timestamp>>>,
 }
 
+/// Why nothing was sent.
+const ON_THE_LIST: &str = "the address is on the suppression list; nothing was sent";
+
 /// For so long no test is sent after such an answer: it would end the same way. What is retried shows when it is
 /// over.
 const STALE_FOR: Duration = Duration::from_mins(5);
 
 impl Post {
-    pub(crate) fn new(mailing: Mailing, catalogs: Catalogs, snapshots: Snapshots) -> Post {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        mailing: Mailing,
+        catalogs: Catalogs,
+        snapshots: Snapshots,
+    ) -> Post {
         let Mailing { mailer, public_url, sender_domain, .. } = mailing;
         Post {
+            store,
             mailer,
             public_url,
             sender_domain,
@@ -123,12 +133,19 @@ impl Post {
         let elsewhere = *endpoint != entry.subscription.endpoint_url;
         let recipient = entry.subscription.recipient.as_ref().filter(|_| !elsewhere);
         if let Some(failure) = recipient.and_then(|recipient| recipient.instead_of_sending()) {
-            return failed(failure, "the address is on the suppression list; nothing was sent".to_owned());
+            return failed(failure, ON_THE_LIST.to_owned());
         }
         let Some(to) = MailAddress::of_endpoint(endpoint) else {
             return failed(Failure::InternalError, "the address is no mailbox".to_owned());
         };
         let Leased { delivery, event, .. } = leased;
+        match self.store.mailbox(&delivery.handle, &to.key()).await {
+            Ok(known) if known.suppressed.is_some() => {
+                return failed(Failure::Suppressed, ON_THE_LIST.to_owned());
+            }
+            Ok(_) => {}
+            Err(error) => return failed(Failure::InternalError, error.to_string()),
+        }
         let about = match self.about(event).await {
             Ok(about) => about,
             Err(error) => return failed(Failure::InternalError, error.to_string()),

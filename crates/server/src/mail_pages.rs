@@ -7,13 +7,13 @@ use std::sync::LazyLock;
 
 use angarium_domain::recipient::{Standing, consent_text};
 use angarium_domain::subscription::Subscription;
-use angarium_engine::Emails;
 use angarium_engine::tasks::run;
+use angarium_engine::{Confirmed, Emails};
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
@@ -37,6 +37,8 @@ const FORM_BYTES_MAX: usize = 4 * 1024;
 const ONE_CLICK: (&str, &str) = ("List-Unsubscribe", "One-Click");
 /// What the form that gives consent holds.
 const YES: (&str, &str) = ("confirm", "yes");
+/// The field by which it says what was read.
+const READ: &str = "read";
 
 #[derive(Template)]
 #[template(path = "mail_page.html")]
@@ -52,6 +54,8 @@ struct Button {
     words: &'static str,
     name: &'static str,
     value: &'static str,
+    /// Which words stood above it, where it matters.
+    read: Option<String>,
 }
 
 /// The routes, for anybody, as often as an address may ask.
@@ -79,7 +83,11 @@ fn describe_confirm() -> Operation {
     let (name, value) = YES;
     describe("confirmEmailSubscription", "Give the consent that a mail asks for")
         .form(name, value)
-        .about("Repeating it changes nothing. The form of the page sends this.")
+        .about(
+            "Repeating it changes nothing. The form of the page sends this, and which words it showed, as `read`: if \
+             they are others by now, the page is shown again.",
+        )
+        .problem(400, "invalid_payload", "the body is not the form of the page")
 }
 
 fn describe_unsubscribe() -> Operation {
@@ -116,10 +124,22 @@ async fn confirm(
 ) -> Result<Response, Problem> {
     let (request_id, ip) = asker(&app, &request);
     let Some((subscription, _)) = emails.question_of(&token).await? else { return Err(Problem::not_found()) };
-    let given = run(async move { emails.confirm(&token, &request_id, ip).await }).await?;
+    let form = form_of(request).await?;
+    let (name, value) = YES;
+    if field(&form, name).as_deref() != Some(value) {
+        return Err(Problem::invalid_payload("the body must be the form of the page, confirm=yes"));
+    }
+    let read = field(&form, READ);
+    let is_read = move |words: &str| read.as_ref().is_none_or(|read| *read == digest_of(words));
+    let (again, asking) = (emails.clone(), token.clone());
+    let given = run(async move { emails.confirm(&token, is_read, &request_id, ip).await }).await?;
     match given {
-        Some(true) => Ok(confirmed(&subscription).into_response()),
-        Some(false) => Ok(expired().into_response()),
+        Some(Confirmed::Given) => Ok(confirmed(&subscription).into_response()),
+        Some(Confirmed::Late) => Ok(expired().into_response()),
+        Some(Confirmed::OtherWords) => {
+            let (subscription, _) = again.question_of(&asking).await?.ok_or_else(Problem::not_found)?;
+            Ok(question(&subscription).into_response())
+        }
         None => Err(Problem::not_found()),
     }
 }
@@ -181,11 +201,24 @@ fn address(subscription: &Subscription) -> &str {
 
 fn question(subscription: &Subscription) -> Page {
     let handle = &subscription.handle;
+    let text = consent_text(handle, &subscription.event_types);
+    let read = Some(digest_of(&text));
     Page::new(
         format!("E-mails from {handle}"),
-        vec![format!("For {}:", address(subscription)), consent_text(handle, &subscription.event_types)],
-        Some(Button { words: "Yes, I want that", name: YES.0, value: YES.1 }),
+        vec![format!("For {}:", address(subscription)), text],
+        Some(Button { words: "Yes, I want that", name: YES.0, value: YES.1, read }),
     )
+}
+
+/// Names a text without repeating it.
+fn digest_of(words: &str) -> String {
+    HEXLOWER.encode(digest(&SHA256, words.as_bytes()).as_ref())
+}
+
+/// What a field of a form holds, as browsers send forms.
+fn field(form: &str, name: &str) -> Option<String> {
+    let mut fields = url::form_urlencoded::parse(form.trim().as_bytes());
+    fields.find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
 }
 
 fn confirmed(subscription: &Subscription) -> Page {
@@ -206,7 +239,7 @@ fn farewell(subscription: &Subscription) -> Page {
     let handle = &subscription.handle;
     let words = format!("{} will receive no more of these e-mails from {handle}.", address(subscription));
     let (name, value) = ONE_CLICK;
-    let button = Button { words: "Send me no more", name, value };
+    let button = Button { words: "Send me no more", name, value, read: None };
     Page::new("No more e-mails?".to_owned(), vec![words], Some(button))
 }
 

@@ -441,6 +441,7 @@ impl From<EmailError> for Problem {
             EmailError::NotConfirmed => conflict("subscription_not_confirmed"),
             EmailError::NoOwnerDefault => conflict("owner_default_email_unset"),
             EmailError::TooManyQuestions { retry_after }
+            | EmailError::LeftAlone { retry_after }
             | EmailError::TooManyTests { retry_after }
             | EmailError::TooManyChanges { retry_after } => Problem::too_many(error.to_string(), retry_after),
             EmailError::AlwaysQuiet(quiet) => Problem::invalid_field("quietHours", quiet.to_string()),

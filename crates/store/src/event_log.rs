@@ -11,6 +11,7 @@ use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::Record;
 use angarium_domain::ids::{EventId, SubscriptionId};
 use angarium_domain::inbox::Item;
+use angarium_domain::mailbox;
 use angarium_domain::replay::ReplayJob;
 use angarium_domain::time::Timestamp;
 use angarium_domain::voice_note::VoiceNote;
@@ -76,6 +77,15 @@ pub enum Beside {
     Signals(SignalsCome),
     /// A decision after which its rule rests.
     Decision(RuleRests),
+    /// Something that becomes known of a mailbox at a handle, added to what is known.
+    Mailbox {
+        /// At which.
+        handle: Handle,
+        /// Which, by its key.
+        key: String,
+        /// What.
+        change: Box<mailbox::Change>,
+    },
     /// A voice note whose file was listened to. Refused unless it is still being processed.
     VoiceNote(Box<VoiceNote>),
 }

@@ -20,6 +20,7 @@ pub mod event_log;
 pub mod history;
 pub mod inboxes;
 mod interruption;
+pub mod mailboxes;
 pub mod memory;
 pub mod page;
 pub mod replays;
@@ -43,6 +44,7 @@ pub use error::StoreError;
 pub use event_log::EventLog;
 pub use history::History;
 pub use inboxes::Inboxes;
+pub use mailboxes::Mailboxes;
 pub use replays::Replays;
 pub use reports::Reports;
 pub use statistics::Statistics;
@@ -65,6 +67,7 @@ pub trait Store:
     + Statistics
     + ContextStore
     + Alerts
+    + Mailboxes
     + Upkeep
 {
 }
@@ -83,6 +86,7 @@ impl<T> Store for T where
         + AuditLog
         + Statistics
         + Alerts
+        + Mailboxes
         + ContextStore
         + Upkeep
 {

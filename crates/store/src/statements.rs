@@ -219,6 +219,14 @@ statements! {
     CLEAR_ALERTS = "DELETE FROM alerts WHERE handle = $1 AND subscription_id IN
         (SELECT subscription_id FROM alerts WHERE handle = $1 LIMIT $2)";
 
+    // What handles know of mailboxes.
+    MAILBOX = "SELECT known FROM mailboxes WHERE handle = $1 AND mailbox = $2";
+    PUT_MAILBOX = "INSERT INTO mailboxes (handle, mailbox, known) VALUES ($1, $2, $3)
+        ON CONFLICT (handle, mailbox) DO UPDATE SET known = excluded.known";
+    FORGET_MAILBOX = "DELETE FROM mailboxes WHERE handle = $1 AND mailbox = $2";
+    CLEAR_MAILBOXES = "DELETE FROM mailboxes WHERE handle = $1 AND mailbox IN
+        (SELECT mailbox FROM mailboxes WHERE handle = $1 LIMIT $2)";
+
     // What owners are still to be told of.
     ALERT = "SELECT handle, due_at, gathered, since, last FROM alerts WHERE handle = $1 AND subscription_id = $2";
     PUT_ALERT = "INSERT INTO alerts (handle, subscription_id, due_at, gathered, since, last)

@@ -55,6 +55,17 @@ impl OwnerDefault {
     }
 }
 
+/// What came of a reader's consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmed {
+    /// It is given, now or before.
+    Given,
+    /// The time for it is over, or the question was put anew.
+    Late,
+    /// What they read is not what it would be given to now.
+    OtherWords,
+}
+
 /// What a test made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MailTested {
@@ -83,6 +94,15 @@ pub enum EmailError {
     #[error("too many addresses were asked lately; try again in {} s", retry_after.as_secs())]
     TooManyQuestions {
         /// When there is room again.
+        retry_after: Duration,
+    },
+    /// Whoever reads it ended their mails, and was asked once since.
+    #[error(
+        "whoever reads this mailbox ended these mails and was asked once since; they may be asked again in {} s",
+        retry_after.as_secs()
+    )]
+    LeftAlone {
+        /// When they may be asked again.
         retry_after: Duration,
     },
     /// Too many test mails.

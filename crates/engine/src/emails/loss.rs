@@ -1,10 +1,13 @@
 //! What the inbox says when the owner's default address receives nothing any more: those who would be
 //! told of it by mail are those who are not.
 
+use angarium_domain::mail_address::MailAddress;
+use angarium_domain::mailbox;
 use angarium_domain::payload::Payload;
 use angarium_domain::recipient::{OWNER_ALERT, OWNER_DEFAULT_CHANGED, Purpose, STALE_REMEDY, Standing};
 use angarium_domain::subscription::Subscription;
 use angarium_store::directory::Snapshot;
+use angarium_store::event_log::Beside;
 use serde_json::json;
 
 use super::is_stale;
@@ -42,6 +45,14 @@ pub(crate) fn lost(subscription: &Subscription) -> Option<NewItem> {
         action_url: None,
         expires_at: None,
     })
+}
+
+/// That a subscription's mailbox takes no mail, for all that come after it.
+pub(crate) fn suppression(subscription: &Subscription) -> Option<Beside> {
+    let suppression = subscription.recipient.as_ref()?.suppressed.clone()?;
+    let key = MailAddress::of_endpoint(&subscription.endpoint_url)?.key();
+    let change = Box::new(mailbox::Change::Suppressed(suppression));
+    Some(Beside::Mailbox { handle: subscription.handle.clone(), key, change })
 }
 
 /// The item that says that whoever takes the mails knows this service no longer; none if another mailbox of the

@@ -21,6 +21,7 @@ use angarium_domain::headers::CustomHeaders;
 use angarium_domain::ids::SubscriptionId;
 use angarium_domain::mail_address::MailAddress;
 use angarium_domain::mail_link::{Purpose as LinkPurpose, Token};
+use angarium_domain::mailbox;
 use angarium_domain::payload::Payload;
 use angarium_domain::recipient::{self, Purpose, Recipient, Standing, consent_text};
 use angarium_domain::retry::RetryPolicy;
@@ -30,7 +31,7 @@ use angarium_domain::subscription::{ChannelKind, EndpointUrl, Status, Subscripti
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::directory::{Change, Entry, Snapshot};
-use angarium_store::event_log::Append;
+use angarium_store::event_log::{Append, Beside};
 use angarium_store::write::Written;
 use serde_json::{Value, json};
 
@@ -43,8 +44,8 @@ use crate::post::Post;
 use crate::snapshots::find;
 use crate::{Caller, DECISIONS_MAX, Desk};
 
-pub use forms::{EmailError, MailTested, NewEmailSubscription, OwnerDefault, Recipients};
-pub(crate) use loss::{lost, stale};
+pub use forms::{Confirmed, EmailError, MailTested, NewEmailSubscription, OwnerDefault, Recipients};
+pub(crate) use loss::{lost, stale, suppression};
 use questions::Questions;
 pub use settings::NoticeSettings;
 
@@ -66,8 +67,10 @@ pub struct Emails {
 /// A decision: how a subscription is from now on, and what is sent because of it.
 struct Decision {
     entry: Arc<Entry>,
-    /// The event that tells of it, and its mails.
-    told: Option<(Arc<Event>, Vec<Again>)>,
+    /// The events that tell of it, each with its mails.
+    told: Vec<(Arc<Event>, Vec<Again>)>,
+    /// What becomes known of its mailbox, by its key.
+    known: Option<(String, mailbox::Change)>,
     /// What the inbox says of it.
     item: Option<NewItem>,
     action: &'static str,
@@ -75,11 +78,18 @@ struct Decision {
 
 impl Decision {
     fn of(entry: Arc<Entry>, action: &'static str) -> Decision {
-        Decision { entry, told: None, item: None, action }
+        Decision { entry, told: Vec::new(), known: None, item: None, action }
     }
 
-    fn telling(self, event: Arc<Event>, mails: Vec<Again>) -> Decision {
-        Decision { told: Some((event, mails)), ..self }
+    fn telling(mut self, event: Arc<Event>, mails: Vec<Again>) -> Decision {
+        self.told.push((event, mails));
+        self
+    }
+
+    /// What becomes known of the mailbox of the subscription as it is now.
+    fn knowing(self, change: mailbox::Change) -> Decision {
+        let key = mailbox(&self.entry.subscription.endpoint_url).map(|address| address.key());
+        Decision { known: key.map(|key| (key, change)), ..self }
     }
 }
 
@@ -117,6 +127,7 @@ impl Emails {
         // Before what a handle has asked is counted, which is not needed for a refusal.
         refuse_known(&*self.desk.snapshots.get(&caller.handle).await?, &new.email)?;
         let mut booking = self.questions.booking(&caller.handle, &new.email).await?;
+        let known_of_it = self.desk.store.mailbox(&caller.handle, &new.email.key()).await?;
         let (id, seed) = (new_id(&*self.desk.ids, self.desk.clock.now()), self.desk.ids.key());
         let made = |entry: &Entry, now| (entry.subscription.clone(), now);
         let reply = self
@@ -131,8 +142,16 @@ impl Emails {
                 if known.is_none() && subscribers(snapshot).count() >= recipient::RECIPIENTS_PER_HANDLE_MAX {
                     return Err(EmailError::TooMany { limit: recipient::RECIPIENTS_PER_HANDLE_MAX });
                 }
-                let due_at = booking.due_at(now)?;
-                let recipient = Recipient::asked(due_at, caller.actor.clone(), caller.ip);
+                require_not_left_alone(&known_of_it, now)?;
+                let asked_at = match &known_of_it.suppressed {
+                    None => booking.due_at(now)?,
+                    // Nothing is sent to it, and what was never asked cannot be answered.
+                    Some(_) => now.saturating_sub(recipient::QUESTION_KEPT),
+                };
+                let recipient = Recipient {
+                    suppressed: known_of_it.suppressed.clone(),
+                    ..Recipient::asked(asked_at, caller.actor.clone(), caller.ip)
+                };
                 let entry = match known {
                     Some(entry) => with(entry, now, |subscription| {
                         subscription.event_types = types;
@@ -140,7 +159,10 @@ impl Emails {
                     }),
                     None => made_entry(&caller.handle, id, seed, &new.email, types, recipient, now),
                 };
-                self.question(&caller, entry, due_at, now)
+                match &known_of_it.suppressed {
+                    None => self.question(&caller, entry, asked_at, now),
+                    Some(_) => Ok(Decision::of(entry, "email.asked")),
+                }
             })
             .await?;
         if !reply.replayed {
@@ -214,7 +236,8 @@ impl Emails {
             if standing(entry) != Standing::Suppressed {
                 return Err(EmailError::NothingToChange);
             }
-            Ok(Decision::of(owner::lifted(entry, now), "email.suppression_lifted"))
+            let lifted = Decision::of(owner::lifted(entry, now), "email.suppression_lifted");
+            Ok(lifted.knowing(mailbox::Change::Lifted))
         });
         match decided.await {
             Err(EmailError::NothingToChange) => {
@@ -250,18 +273,19 @@ impl Emails {
         Ok(Some((entry.subscription.clone(), self.desk.clock.now())))
     }
 
-    /// Takes the consent that a link's reader gives. Answers whether it is given, now or before; none if
-    /// it is no link of ours.
+    /// Takes the consent that a link's reader gives, if they say that they read the words that it is given
+    /// to now; none if it is no link of ours.
     pub async fn confirm(
         &self,
         text: &str,
+        is_read: impl Fn(&str) -> bool + Send + Sync,
         request_id: &str,
         ip: Option<IpAddr>,
-    ) -> Result<Option<bool>, EmailError> {
+    ) -> Result<Option<Confirmed>, EmailError> {
         let Some((found, handle)) = self.found_by(text, asked_purpose).await? else { return Ok(None) };
         let (id, asked_at) = (found.subscription.id, asked_at(&found));
         let caller = reader(handle, request_id, ip);
-        let mut given = false;
+        let mut given = Confirmed::Late;
         let decided = self
             .decide_for_a_reader(&caller, |snapshot, now| {
                 let entry = find_email(snapshot, id).ok_or(EmailError::NotFound)?;
@@ -269,16 +293,21 @@ impl Emails {
                 let same = asked_at == self::asked_at(entry);
                 let text = consent_text(&entry.subscription.handle, &entry.subscription.event_types);
                 let mut recipient = entry.subscription.recipient.clone().ok_or(EmailError::NotFound)?;
-                given = same && recipient.confirm(now, ip, text);
-                if !given || Some(&recipient) == entry.subscription.recipient.as_ref() {
+                if same && recipient.is_open(now) && !is_read(&text) {
+                    given = Confirmed::OtherWords;
+                    return Err(EmailError::NothingToChange);
+                }
+                let taken = same && recipient.confirm(now, ip, text);
+                given = if taken { Confirmed::Given } else { Confirmed::Late };
+                if !taken || Some(&recipient) == entry.subscription.recipient.as_ref() {
                     return Err(EmailError::NothingToChange);
                 }
                 let entry = with(entry, now, |subscription| subscription.recipient = Some(recipient.clone()));
-                Ok(Decision::of(entry, "email.confirmed"))
+                Ok(Decision::of(entry, "email.confirmed").knowing(mailbox::Change::Confirmed))
             })
             .await;
         match decided {
-            Ok(_) => Ok(Some(true)),
+            Ok(_) => Ok(Some(Confirmed::Given)),
             Err(EmailError::NothingToChange) => Ok(Some(given)),
             Err(EmailError::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -315,7 +344,8 @@ impl Emails {
                 }
                 let entry = with(entry, now, |subscription| subscription.recipient = Some(recipient.clone()));
                 let item = lost(&entry.subscription);
-                Ok(Decision { item, ..Decision::of(entry, "email.unsubscribed") })
+                let ended = Decision { item, ..Decision::of(entry, "email.unsubscribed") };
+                Ok(ended.knowing(mailbox::Change::Withdrawn(now)))
             })
             .await;
         match decided {
@@ -423,7 +453,9 @@ impl Emails {
         });
         let event = self.event(caller, recipient::CONFIRMATION, Origin::System, &payload, now);
         let mail = Again { not_before: Some(due_at), ..Again::default() };
-        Ok(Decision::of(entry, "email.asked").telling(event, vec![mail]))
+        Ok(Decision::of(entry, "email.asked")
+            .telling(event, vec![mail])
+            .knowing(mailbox::Change::Asked(due_at)))
     }
 
     /// Decides for somebody of the handle, if it may act.
@@ -473,23 +505,29 @@ impl Emails {
         for _ in 0..DECISIONS_MAX {
             let snapshot = self.desk.snapshots.get(&caller.handle).await?;
             let now = self.desk.clock.now();
-            let Decision { entry, told, item, action } = decide(&snapshot, now)?;
+            let Decision { entry, told, known, item, action } = decide(&snapshot, now)?;
             let subscription = &entry.subscription;
-            let (plan, event) = self.planned(&snapshot, subscription, told, now);
+            let (plan, events) = self.planned(&snapshot, subscription, told, now);
             let (answer, idempotency) = once.answer_to(&made(&entry, now), now);
             let before = find(&snapshot, subscription.id).map(|entry| &entry.subscription);
             let difference = changed(before, Some(subscription));
             let audit = caller.audit_of(now, action, subscription.id.to_string(), difference);
+            let is_item = item.is_some();
+            let item = item.map(|item| self.inbox.beside(&caller.handle, item));
+            let known = known.map(|(key, change)| Beside::Mailbox {
+                handle: caller.handle.clone(),
+                key,
+                change: Box::new(change),
+            });
             let append = Append {
                 decided_upon: vec![(caller.handle.clone(), snapshot.version)],
-                events: event.into_iter().collect(),
+                events,
                 deliveries: plan.deliveries(),
                 subscription: Some(entry.clone()),
-                beside: item.map(|item| self.inbox.beside(&caller.handle, item)).into_iter().collect(),
+                beside: known.into_iter().chain(item).collect(),
                 context: caller.context(idempotency, Some(audit)),
                 ..Append::default()
             };
-            let is_item = !append.beside.is_empty();
             match self.desk.store.append(append).await {
                 Ok(written) => {
                     if is_item {
@@ -515,17 +553,18 @@ impl Emails {
         &self,
         snapshot: &Snapshot,
         to: &Subscription,
-        told: Option<(Arc<Event>, Vec<Again>)>,
+        told: Vec<(Arc<Event>, Vec<Again>)>,
         now: Timestamp,
-    ) -> (Plan, Option<Arc<Event>>) {
+    ) -> (Plan, Vec<Arc<Event>>) {
         let mut plan = self.desk.planner.plan();
-        let event = told.map(|(event, mails)| {
+        let events = told.into_iter().map(|(event, mails)| {
             for mail in mails {
                 self.desk.planner.add(&mut plan, &snapshot.account, to, &event, mail, now);
             }
             event
         });
-        (plan, event)
+        let events = events.collect();
+        (plan, events)
     }
 
     fn event(
@@ -698,6 +737,14 @@ fn refuse_known<'a>(
         }
         Some((_, Standing::Suppressed)) => Err(EmailError::Suppressed),
         Some((_, Standing::PendingConfirmation | Standing::Unsubscribed)) | None => Ok(known),
+    }
+}
+
+/// Refuses a question to somebody who ended their mails, and was asked once since.
+fn require_not_left_alone(known: &mailbox::Mailbox, now: Timestamp) -> Result<(), EmailError> {
+    match known.left_alone_until(now) {
+        Some(until) => Err(EmailError::LeftAlone { retry_after: until.since(now) }),
+        None => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use angarium_domain::event::Origin;
 use angarium_domain::mail_address::MailAddress;
+use angarium_domain::mailbox::{self, Mailbox};
 use angarium_domain::recipient::{OWNER_DEFAULT_CHANGED, QUESTION_INTERVAL, Recipient, Standing};
 use angarium_domain::subscription::Subscription;
 use angarium_domain::time::Timestamp;
@@ -12,8 +13,8 @@ use serde_json::json;
 
 use super::questions::Booking;
 use super::{
-    Decision, EmailError, Emails, MailTested, OwnerDefault, is_fresh, made_entry, mailbox, owner_default,
-    standing, with,
+    Decision, EmailError, Emails, MailTested, OwnerDefault, is_fresh, made_entry, mailbox as mailbox_of,
+    owner_default, require_not_left_alone, standing, with,
 };
 use crate::Caller;
 use crate::ids::new_id;
@@ -28,10 +29,33 @@ struct Change<'a> {
     caller: &'a Caller,
     address: &'a Option<MailAddress>,
     booking: Option<Booking<'a>>,
+    /// What is known of the mailbox that is named.
+    known_of_it: Mailbox,
     /// When the handle may change it again; none if now.
     not_before: Option<Timestamp>,
     id: angarium_domain::ids::SubscriptionId,
     seed: [u8; 32],
+}
+
+impl Change<'_> {
+    /// The reader of the address that is named, and when they are asked if they must be.
+    fn recipient(&mut self, now: Timestamp) -> Result<(Recipient, Option<Timestamp>), EmailError> {
+        let by = self.caller.actor.clone();
+        let suppressed = self.known_of_it.suppressed.clone();
+        if suppressed.is_some() || self.known_of_it.withdrawn_at.is_none() {
+            return Ok((Recipient { suppressed, ..Recipient::appointed(now, by) }, None));
+        }
+        let asked_at = self.asked_at(now)?;
+        Ok((Recipient::owner_asked(asked_at, by, self.caller.ip), Some(asked_at)))
+    }
+
+    /// When somebody is asked who ended their mails.
+    fn asked_at(&mut self, now: Timestamp) -> Result<Timestamp, EmailError> {
+        require_not_left_alone(&self.known_of_it, now)?;
+        // They ended it between the look before and this one.
+        let booking = self.booking.as_mut().ok_or(EmailError::OVERLOADED)?;
+        booking.due_at(now)
+    }
 }
 
 impl Emails {
@@ -57,12 +81,19 @@ impl Emails {
             caller: &caller,
             address: &address,
             booking: None,
+            known_of_it: match &address {
+                Some(address) => self.desk.store.mailbox(&caller.handle, &address.key()).await?,
+                None => Mailbox::default(),
+            },
             not_before: self.changes_again_at(&caller).await?,
             id: new_id(&*self.desk.ids, self.desk.clock.now()),
             seed: self.desk.ids.key(),
         };
         let snapshot = self.desk.snapshots.get(&caller.handle).await?;
-        if let Some(address) = address.as_ref().filter(|address| wants_no_mails(&snapshot, address)) {
+        let is_asked = |address: &&MailAddress| {
+            change.known_of_it.withdrawn_at.is_some() || wants_no_mails(&snapshot, address)
+        };
+        if let Some(address) = address.as_ref().filter(is_asked) {
             change.booking = Some(self.questions.booking(&caller.handle, address).await?);
         }
         let made = |entry: &Entry, _| OwnerDefault::of(Some(&entry.subscription));
@@ -92,7 +123,7 @@ impl Emails {
     ) -> Result<Decision, EmailError> {
         let known = owner_default(snapshot);
         let before = known.filter(|entry| is_named(entry));
-        let old = before.and_then(|entry| mailbox(&entry.subscription.endpoint_url));
+        let old = before.and_then(|entry| mailbox_of(&entry.subscription.endpoint_url));
         if old == *change.address {
             let entry = before.ok_or(EmailError::NothingToChange)?;
             return self.same_address_again(change, entry, now);
@@ -101,13 +132,13 @@ impl Emails {
             return Err(EmailError::TooManyChanges { retry_after: at.since(now) });
         }
         let Change { caller, address, id, seed, .. } = *change;
+        let (recipient, asked_at) = change.recipient(now)?;
         let told = before.filter(|entry| takes_mails(entry));
         let entry = match (address, known) {
             (Some(address), Some(entry)) => {
-                with(entry, now, |subscription| appoint(subscription, address, caller, now))
+                with(entry, now, |subscription| appoint(subscription, address, recipient, now))
             }
             (Some(address), None) => {
-                let recipient = Recipient::appointed(now, caller.actor.clone());
                 made_entry(&caller.handle, id, seed, address, Vec::new(), recipient, now)
             }
             (None, Some(entry)) => with(entry, now, |subscription| {
@@ -123,10 +154,16 @@ impl Emails {
         let event = self.event(caller, OWNER_DEFAULT_CHANGED, Origin::System, &payload, now);
         // Each names its address: the next change may come before the mail goes out.
         let to = told.map(|entry| entry.subscription.endpoint_url.clone());
-        let to = to.into_iter().chain(address.as_ref().map(MailAddress::to_endpoint));
+        let takes_mails = takes_mails(&entry);
+        let new = address.as_ref().filter(|_| takes_mails).map(MailAddress::to_endpoint);
+        let to = to.into_iter().chain(new);
         let mails =
             to.map(|address| Again { endpoint_override: Some(address), ..Again::default() }).collect();
-        Ok(Decision::of(entry, "email.owner_default_changed").telling(event, mails))
+        let decision = match asked_at {
+            Some(asked_at) => self.question(caller, entry, asked_at, now)?,
+            None => Decision::of(entry, ""),
+        };
+        Ok(Decision { action: "email.owner_default_changed", ..decision.telling(event, mails) })
     }
 
     fn same_address_again(
@@ -137,12 +174,13 @@ impl Emails {
     ) -> Result<Decision, EmailError> {
         match standing(entry) {
             Standing::Active | Standing::Degraded => Err(EmailError::NothingToChange),
-            Standing::Suppressed => Ok(Decision::of(lifted(entry, now), "email.suppression_lifted")),
+            Standing::Suppressed => {
+                let lifted = Decision::of(lifted(entry, now), "email.suppression_lifted");
+                Ok(lifted.knowing(mailbox::Change::Lifted))
+            }
             Standing::PendingConfirmation if is_fresh(entry, now) => Err(EmailError::NothingToChange),
             Standing::PendingConfirmation | Standing::Unsubscribed => {
-                // They ended it between the look before and this one.
-                let booking = change.booking.as_mut().ok_or(EmailError::OVERLOADED)?;
-                let due_at = booking.due_at(now)?;
+                let due_at = change.asked_at(now)?;
                 let asked = Recipient::owner_asked(due_at, change.caller.actor.clone(), change.caller.ip);
                 let entry =
                     with(entry, now, |subscription| subscription.recipient = Some(Box::new(asked.clone())));
@@ -196,13 +234,13 @@ fn takes_mails(entry: &Entry) -> bool {
 fn wants_no_mails(snapshot: &Snapshot, address: &MailAddress) -> bool {
     let named = owner_default(snapshot).filter(|entry| is_named(entry));
     named.is_some_and(|entry| {
-        mailbox(&entry.subscription.endpoint_url).is_some_and(|known| known.is_same_mailbox(address))
+        mailbox_of(&entry.subscription.endpoint_url).is_some_and(|known| known.is_same_mailbox(address))
             && matches!(standing(entry), Standing::Unsubscribed | Standing::PendingConfirmation)
     })
 }
 
-/// Another address, of which nothing is known yet.
-fn appoint(subscription: &mut Subscription, address: &MailAddress, caller: &Caller, now: Timestamp) {
+/// Another address, with whoever reads it.
+fn appoint(subscription: &mut Subscription, address: &MailAddress, recipient: Recipient, now: Timestamp) {
     subscription.point_to(address.to_endpoint(), now);
-    subscription.recipient = Some(Box::new(Recipient::appointed(now, caller.actor.clone())));
+    subscription.recipient = Some(Box::new(recipient));
 }

@@ -3,7 +3,8 @@
 use http::StatusCode;
 use serde_json::json;
 
-use crate::emails::{EMAILS, both, confirmed, delivery_when, link};
+use crate::emails::{EMAILS, both, confirmed, delivery_when, link, standing_when};
+use crate::mail_server::Manners;
 use crate::world::{eventually, id_of};
 
 const ONE_CLICK: &str = "List-Unsubscribe=One-Click";
@@ -137,4 +138,80 @@ async fn what_is_not_suppressed_is_not_taken_off_the_list() {
     assert_eq!(lifted.expect(StatusCode::OK).json()["status"], "active");
     let acts = owner.get("/audit").await.items();
     assert!(acts.iter().all(|act| act["action"] != "email.suppression_lifted"), "{acts:?}");
+}
+
+#[tokio::test]
+async fn a_bounce_outlives_the_subscription_that_it_came_to() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    let (id, _) = confirmed(&world, &server, "anna@example.com", &["order.paid"]).await;
+    owner.put("/notifications/owner-default-email", &json!({ "email": "Anna@example.com" })).await;
+    server.arrived_when(2).await;
+    server.behave(Manners { recipient: Some("550 5.1.1 no such user"), ..Manners::default() });
+    owner.publish("order.paid").await;
+    standing_when(&owner, "suppressed").await;
+    server.behave(Manners::default());
+
+    // The alert of it is for the other subscription of the mailbox, which is sent nothing and says so.
+    let dead = delivery_when(&owner, "?eventType=email.owner_alert", "dead").await;
+    assert_eq!(dead["reason"], "suppressed");
+    let default = owner.get("/notifications").await.json()["ownerDefaultEmail"].clone();
+    assert_eq!(default["status"], "suppressed");
+
+    owner.delete(&format!("{EMAILS}/{id}")).await.expect(StatusCode::NO_CONTENT);
+    let again = owner.ask("ANNA@example.com", &["order.paid"]).await.expect(StatusCode::CREATED).json();
+    assert_eq!(again["status"], "suppressed");
+    let id = id_of(&again);
+    assert_eq!(owner.deliveries("?eventType=email.confirmation&status=pending").await.len(), 0);
+    let lifted = owner.delete(&format!("{EMAILS}/{id}/suppression")).await;
+    assert_eq!(lifted.expect(StatusCode::OK).json()["status"], "pending_confirmation");
+    let acts = owner.get("/audit").await.items();
+    assert!(acts.iter().any(|act| act["action"] == "email.suppression_lifted"), "{acts:?}");
+    owner.ask("anna@example.com", &["order.paid"]).await.expect(StatusCode::CREATED);
+    owner.deliveries_when("?eventType=email.confirmation&status=pending", 1).await;
+    assert_eq!(server.arrived().len(), 2, "nothing was sent to it meanwhile");
+}
+
+#[tokio::test]
+async fn whoever_ended_their_mails_is_asked_once_and_then_left_alone() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    let (id, _) = confirmed(&world, &server, "anna@example.com", &["order.paid"]).await;
+    owner.publish("order.paid").await;
+    let way_out = link(&server.arrived_when(2).await[1], "unsubscribe");
+    world.nobody().post_form(&way_out, ONE_CLICK).await.expect(StatusCode::OK);
+    owner.delete(&format!("{EMAILS}/{id}")).await.expect(StatusCode::NO_CONTENT);
+    let again = owner.ask("anna@example.com", &["order.paid"]).await.expect(StatusCode::CREATED).json();
+    owner.delete(&format!("{EMAILS}/{}", id_of(&again))).await.expect(StatusCode::NO_CONTENT);
+    let refused = owner.ask("anna@example.com", &["order.paid"]).await;
+    refused.expect_problem(429, "rate_limited");
+    let wait: u64 = refused.header("retry-after").expect("a wait").parse().expect("seconds");
+    assert!(wait > 29 * 86_400, "{wait}");
+    // Nor is it named without a question.
+    let named =
+        owner.put("/notifications/owner-default-email", &json!({ "email": "anna@example.com" })).await;
+    named.expect_problem(429, "rate_limited");
+    world.person("globex", "OWNER").ask("anna@example.com", &["*"]).await.expect(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn consent_is_to_the_words_that_were_read() {
+    let (world, server) = both().await;
+    let (owner, nobody) = (world.owner(), world.nobody());
+    owner.ask("anna@example.com", &["order.refunded"]).await.expect(StatusCode::CREATED);
+    let page = link(&server.arrived_when(1).await[0], "confirm");
+    let form_of = |html: &str| {
+        let read = html.split("name=\"read\" value=\"").nth(1).expect("what was read");
+        format!("confirm=yes&read={}", read.split('"').next().expect("a digest"))
+    };
+    let narrow = form_of(&nobody.get(&page).await.text);
+    owner.ask("anna@example.com", &["*"]).await.expect(StatusCode::CREATED);
+    let again = nobody.post_form(&page, &narrow).await;
+    assert!(again.expect(StatusCode::OK).text.contains("Yes, I want that"), "{}", again.text);
+    assert_eq!(owner.emails().await[0]["status"], "pending_confirmation");
+    nobody.post_form(&page, "").await.expect_problem(400, "invalid_payload");
+    nobody.post_form(&page, &form_of(&again.text)).await.expect(StatusCode::OK);
+    assert_eq!(owner.emails().await[0]["status"], "active");
+    // What was read matters as long as it is not decided.
+    assert!(nobody.post_form(&page, &narrow).await.text.contains("Confirmed"));
 }

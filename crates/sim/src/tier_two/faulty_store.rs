@@ -18,6 +18,7 @@ use angarium_domain::ids::{
     DeliveryId, EventId, ItemId, ReplayId, ReportId, SourceId, SubscriptionId, TokenId, VoiceNoteId,
 };
 use angarium_domain::inbox::Reader;
+use angarium_domain::mailbox::Mailbox;
 use angarium_domain::quota::Day;
 use angarium_domain::replay::{ReplayJob, replayable};
 use angarium_domain::report::{Kind, Report};
@@ -42,7 +43,7 @@ use angarium_store::upkeep::{Census, Forgotten};
 use angarium_store::write::{Context, Written};
 use angarium_store::{
     Accounts, Alerts, AuditLog, Chains, ContextStore, DeliveryQueue, Directory, EventLog, History, Inboxes,
-    Replays, Reports, Statistics, StoreError, Upkeep, VoiceNotes,
+    Mailboxes, Replays, Reports, Statistics, StoreError, Upkeep, VoiceNotes,
 };
 use async_trait::async_trait;
 
@@ -181,6 +182,13 @@ impl Alerts for FaultyStore {
         let forgotten = self.inner.forget_alerts(now, limit).await;
         self.leave(Point::AfterCommit).await;
         forgotten
+    }
+}
+
+#[async_trait]
+impl Mailboxes for FaultyStore {
+    async fn mailbox(&self, handle: &Handle, key: &str) -> Result<Mailbox, StoreError> {
+        self.inner.mailbox(handle, key).await
     }
 }
 

@@ -180,6 +180,7 @@ pub async fn a_cleared_handle_leaves_nothing_to_anybody(store: &dyn Store) {
     finished(store, 5, lane(1), State::Delivered { at: at(9) }).await;
     assert!(store.create_replay(job(&acme(), 1), Context::default()).await.is_ok());
     super::alerts::fails(store, acme(), &super::alerts::failure(6, lane(1), at(1))).await;
+    append(store, super::mailboxes::knowing(angarium_domain::mailbox::Change::Withdrawn(at(1)))).await;
     let keyed = Context { draw: Some(draw(2, DAY)), ..under_key("k", at(1)) };
     append(store, only(keyed)).await;
     let tally = Tally { attempts: 3, ..Tally::default() };

@@ -19,6 +19,7 @@ mod fixture;
 pub mod history;
 pub mod in_order;
 pub mod inboxes;
+pub mod mailboxes;
 pub mod replays;
 pub mod reports;
 mod shelving;
@@ -202,6 +203,9 @@ macro_rules! conformance_suite {
                     statistics_go_with_their_subscription
                     spans_of_each_grain_are_forgotten_at_their_age
                     a_backlog_is_counted_up_to_a_limit;
+                mailboxes:
+                    what_is_known_of_a_mailbox_is_of_one_handle_and_gathers
+                    what_becomes_known_with_an_append_that_is_refused_does_not;
                 alerts:
                     failures_gather_by_subscription
                     an_owner_is_told_once_of_each_failure
@@ -257,6 +261,7 @@ mod tests {
             include_str!("upkeep.rs"),
             include_str!("agreement.rs"),
             include_str!("alerts.rs"),
+            include_str!("mailboxes.rs"),
         ];
         let promises = files.iter().flat_map(|file| file.split("\npub async fn ").skip(1));
         for promise in promises {

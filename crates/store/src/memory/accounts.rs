@@ -83,6 +83,7 @@ impl Accounts for MemoryStore {
         cleared += of_handle.len();
         cleared += remove_some(&mut contents.tallies, limit, |(owner, ..)| owner == handle);
         cleared += remove_some(&mut contents.alerts, limit, |(owner, _)| owner == handle);
+        cleared += remove_some(&mut contents.mailboxes, limit, |(owner, _)| owner == handle);
         cleared += remove_some(&mut contents.drawn, limit, |(owner, _)| owner == handle);
         cleared += contents.shelves.clear(handle, limit);
         cleared += contents.sessions.clear(handle, limit);

@@ -10,7 +10,7 @@ impl Contents {
     /// Whether what it was decided upon still holds.
     pub(super) fn check_beside(&self, beside: &Beside) -> Result<(), StoreError> {
         match beside {
-            Beside::Failed { .. } => Ok(()),
+            Beside::Failed { .. } | Beside::Mailbox { .. } => Ok(()),
             Beside::Told(told) => self.check_told(told),
             Beside::Item(item) => still(!self.has_item(item)),
             Beside::Marking(marking) => still(self.may_mark(marking)),
@@ -32,6 +32,7 @@ impl Contents {
             Beside::Marking(marking) => self.mark(marking),
             Beside::Signals(come) => self.sessions.come(come),
             Beside::Decision(rests) => self.sessions.rest(rests),
+            Beside::Mailbox { handle, key, change } => self.change_mailbox(handle, key, change),
         }
     }
 }

@@ -15,6 +15,7 @@ mod directory;
 mod event_log;
 mod history;
 mod inboxes;
+mod mailboxes;
 mod replays;
 mod reports;
 mod statistics;
@@ -31,6 +32,7 @@ use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
 use angarium_domain::idempotency::{Record, Scope};
 use angarium_domain::ids::{DeliveryId, EventId, ReplayId, ReportId, SubscriptionId, VoiceNoteId};
+use angarium_domain::mailbox::Mailbox;
 use angarium_domain::quota::Day;
 use angarium_domain::replay::ReplayJob;
 use angarium_domain::report::Report;
@@ -74,6 +76,7 @@ struct Contents {
     shelves: Shelves,
     drawn: BTreeMap<(Handle, Day), u32>,
     alerts: BTreeMap<(Handle, SubscriptionId), Alert>,
+    mailboxes: BTreeMap<(Handle, String), Mailbox>,
     inboxes: BTreeMap<Handle, Inbox>,
     sessions: Sessions,
 }

@@ -121,6 +121,7 @@ fn clear(db: &Connection, handle: &Handle, limit: u32) -> Tried<u64> {
         (statements::CLEAR_TALLIES, limit),
         (statements::CLEAR_DRAWN, limit),
         (statements::CLEAR_ALERTS, limit),
+        (statements::CLEAR_MAILBOXES, limit),
         (statements::CLEAR_RULEBOOK, limit),
         (statements::CLEAR_ORIGINS, limit),
         (statements::CLEAR_EVENTS, events),

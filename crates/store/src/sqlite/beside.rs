@@ -6,13 +6,13 @@ use rusqlite::Connection;
 use super::event_log::require;
 use super::fault::Tried;
 use super::voice_notes;
-use super::{alerts, chains, context_store, inboxes};
+use super::{alerts, chains, context_store, inboxes, mailboxes};
 use crate::event_log::Beside;
 
 /// Whether what it was decided upon still holds. Ids that are taken are found by writing.
 pub(super) fn check(db: &Connection, beside: &Beside) -> Tried<()> {
     match beside {
-        Beside::Failed { .. } | Beside::Item(_) => Ok(()),
+        Beside::Failed { .. } | Beside::Item(_) | Beside::Mailbox { .. } => Ok(()),
         Beside::Told(told) => alerts::check_told(db, told),
         Beside::Source(source) => context_store::check_source(db, source),
         Beside::Marking(marking) => require(inboxes::may_mark(db, marking)?),
@@ -33,5 +33,6 @@ pub(super) fn write(db: &Connection, beside: &Beside) -> Tried<()> {
         Beside::Signals(come) => chains::signals_come(db, come),
         Beside::Decision(rests) => chains::rule_rests(db, rests),
         Beside::VoiceNote(note) => voice_notes::put(db, note),
+        Beside::Mailbox { handle, key, change } => mailboxes::change(db, handle, key, change),
     }
 }

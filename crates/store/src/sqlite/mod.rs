@@ -18,6 +18,7 @@ mod event_log;
 mod fault;
 mod history;
 mod inboxes;
+mod mailboxes;
 mod readers;
 mod replays;
 mod reports;

@@ -185,7 +185,7 @@ mod tests {
     use super::super::{Settings, SqliteStore};
     use super::*;
 
-    const FROZEN: [(i32, &str, u64); 18] = [
+    const FROZEN: [(i32, &str, u64); 19] = [
         (1, "first", 2_711_409_159_973_495_424),
         (2, "order_by_key", 17_614_976_883_721_661_665),
         (3, "outages", 10_320_464_782_150_536_687),
@@ -204,6 +204,7 @@ mod tests {
         (23, "chain_totals", 7_482_076_670_275_099_083),
         (24, "inbox_bounds", 12_806_719_872_267_145_083),
         (21, "events_of_our_own", 4_141_226_101_787_774_214),
+        (22, "mailboxes", 14_022_964_649_127_791_120),
     ];
 
     /// A store says by name and checksum which steps it has seen, and is refused where one of them is
