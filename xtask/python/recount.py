@@ -135,15 +135,20 @@ QUIET = [
     ("{0} numbers of pieces are still to be swept", "SELECT COUNT(*) AS found FROM context_garbage HAVING found > 0"),
 ]
 
-# Tellings of one subscription, each with the time to the one before it.
+# How often the owner was told of a subscription, since its first failure.
 TELLINGS = """
-    SELECT about, at - LAG(at) OVER (PARTITION BY about ORDER BY at) AS gap FROM (
-        SELECT json_extract(CAST(payload AS TEXT), '$.subscriptionId') AS about, accepted_at AS at
+    SELECT about, COUNT(*), MIN(CAST(strftime('%s', since) AS INTEGER)) FROM (
+        SELECT json_extract(CAST(payload AS TEXT), '$.subscriptionId') AS about,
+            json_extract(CAST(payload AS TEXT), '$.since') AS since
         FROM events WHERE event_type = 'email.owner_alert'
         UNION ALL
-        SELECT json_extract(CAST(data AS TEXT), '$.subscriptionId'), created_at
+        SELECT json_extract(CAST(data AS TEXT), '$.subscriptionId'), json_extract(CAST(data AS TEXT), '$.since')
         FROM inbox_items WHERE item_type = 'email.owner_alert')
+    GROUP BY about
 """
+
+# Of ids as they are written; the five bits of each.
+DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def main() -> None:
@@ -163,11 +168,29 @@ def faults(store: sqlite3.Connection, interval: int, checks: list) -> list:
     found = [sentence.format(*row) for sentence, question in checks for row in store.execute(question)]
     if checks != ALWAYS:
         found += remains(store)
-    for about, gap in store.execute(TELLINGS):
-        if gap is not None and gap < interval * 1000:
-            found.append(f"the owner was told of {about} again after {gap} ms")
+    found += tellings(store, interval)
     found += [row[0] for row in store.execute("PRAGMA integrity_check") if row[0] != "ok"]
     return found
+
+
+def tellings(store: sqlite3.Connection, interval: int) -> list:
+    """Each telling moves the next one by an interval: so many fit between the first failure and the next."""
+    due = dict(store.execute("SELECT subscription_id, due_at FROM alerts"))
+    found = []
+    for about, times, since in store.execute(TELLINGS):
+        next_at = due.get(bytes_of(about))
+        # None: nothing has failed since the last interval was over.
+        if next_at is not None and times * interval * 1000 > next_at - since * 1000:
+            found.append(f"the owner was told of {about} {times} times in {next_at - since * 1000} ms")
+    return found
+
+
+def bytes_of(written: str) -> bytes:
+    """What an id such as sub_… is in the store."""
+    number = 0
+    for digit in written.partition("_")[2]:
+        number = number * 32 + DIGITS.index(digit)
+    return number.to_bytes(16, "big")
 
 
 def remains(store: sqlite3.Connection) -> list:

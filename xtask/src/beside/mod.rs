@@ -38,6 +38,8 @@ use stage::{Findings, Stage};
 const LAST_STRETCH: Duration = Duration::from_secs(2);
 /// The waits of policy `email` become 0.6 to 180 s, those of syncs 50 to 400 ms.
 const RETRY_WAITS_PERCENT: u32 = 1;
+/// Every so many lives of the process are one in which the mail server is away.
+const MAILS_STOP_EVERY: u32 = 4;
 /// Faults that are shown.
 const SHOWN: usize = 20;
 
@@ -91,13 +93,22 @@ async fn conduct(installation: &Installation, stage: &Arc<Stage>, kills: u32, se
     let mut crowd = Crowd::gather(stage, seed, last);
     let (mut random, mut findings, mut first_answers) =
         (Random::seeded(seed), Findings::default(), Vec::new());
-    for _ in 0..kills {
+    for kill in 0..kills {
+        // In one life of so many nobody takes mails.
+        match kill % MAILS_STOP_EVERY {
+            2 => stage.peer.go_down().await?,
+            3 => stage.peer.come_up().await?,
+            _ => {}
+        }
         let moment = random.between(Duration::from_millis(200), Duration::from_secs(4));
         crowd.none_fails_for(moment).await.with_context(|| last_words(&running))?;
         running.kill()?;
         findings.faults.extend(recount(&stage.folder, INTERVAL_SECONDS, When::Killed)?);
         running = installation.start(None)?;
         first_answers.push(running.ready().await?);
+    }
+    if kills % MAILS_STOP_EVERY == 3 {
+        stage.peer.come_up().await?;
     }
     crowd.none_fails_for(LAST_STRETCH).await.with_context(|| last_words(&running))?;
     stage.stop();
