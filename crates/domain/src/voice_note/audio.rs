@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 const HEAD_BYTES: usize = 2048;
 /// The longest way from the end of a zip archive to the record that makes it one.
 const ZIP_TAIL_BYTES: usize = 22 + 0xFFFF;
+/// How each entry of a zip archive's directory begins.
+const ZIP_DIRECTORY: &[u8] = b"PK\x01\x02";
 /// The record at the end of a zip archive.
 const ZIP_END: &[u8] = b"PK\x05\x06";
 /// How far from its start a Matroska file says what kind it is.
@@ -181,7 +183,7 @@ fn disguise_at(bytes: &[u8], in_head: bool) -> Option<Disguise> {
 
 /// Whether the end of the file is that of a zip archive, whose start may be anything.
 fn is_zip(bytes: &[u8]) -> bool {
-    let tail = &bytes[bytes.len().saturating_sub(ZIP_TAIL_BYTES)..];
+    let tail = bytes.len().saturating_sub(ZIP_TAIL_BYTES);
     let is_end = |record: &[u8]| {
         // The record ends with the length of the comment that is the rest of the file.
         record.starts_with(ZIP_END)
@@ -189,7 +191,16 @@ fn is_zip(bytes: &[u8]) -> bool {
                 usize::from(u16::from_le_bytes([length[0], length[1]])) == record.len() - 22
             })
     };
-    (0..tail.len()).rev().any(|at| is_end(&tail[at..]))
+    (tail..bytes.len()).rev().any(|at| is_end(&bytes[at..]) || ends_directory(bytes, at))
+}
+
+/// Whether the record at a place ends a directory that stands right before it. Some programs look no further, and
+/// take the archive whatever comes behind.
+fn ends_directory(bytes: &[u8], at: usize) -> bool {
+    let record = &bytes[at..];
+    let size = record.get(12..16).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
+    let Some(size) = size.filter(|_| record.starts_with(ZIP_END)) else { return false };
+    at.checked_sub(size as usize).is_some_and(|directory| bytes[directory..at].starts_with(ZIP_DIRECTORY))
 }
 
 #[cfg(test)]
@@ -249,6 +260,13 @@ mod tests {
             bytes.extend_from_slice(comment);
             bytes
         };
+        let zip_of_one = |before: &[u8]| {
+            let directory = [ZIP_DIRECTORY, &[0; 42]].concat();
+            let mut bytes = [before, &directory, ZIP_END, &[0; 8]].concat();
+            bytes.extend_from_slice(&u32::try_from(directory.len()).expect("short").to_le_bytes());
+            bytes.extend_from_slice(&[0; 6]);
+            bytes
+        };
         let long = [&[0; 5000][..], b"<SCRIPT>"].concat();
         let far = [&[0; 5000][..], b"<html>"].concat();
         for (bytes, expected) in [
@@ -261,7 +279,10 @@ mod tests {
             (zip(b"OggS", b""), Some(Disguise::Archive)),
             (zip(b"OggS", b"a comment"), Some(Disguise::Archive)),
             (b"OggSRar!\x1A\x07\0".to_vec(), Some(Disguise::Archive)),
+            // An archive of nothing is nothing to any program, if something comes behind it.
             ([zip(b"OggS", b""), b"and more".to_vec()].concat(), None),
+            ([zip_of_one(b"OggS"), b"!".to_vec()].concat(), Some(Disguise::Archive)),
+            ([b"OggS".to_vec(), zip_of_one(b"OggS")[8..].to_vec(), b"!".to_vec()].concat(), None),
             (b"OggS and a < b % c".to_vec(), None),
             (Vec::new(), None),
         ] {
