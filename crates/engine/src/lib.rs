@@ -67,7 +67,7 @@ use angarium_store::{Store, StoreError};
 pub use audit::AuditTrail;
 pub use chains::{Asker, ChainError, Chains, Decided, SignalsAccepted, TooFast};
 pub use clock::Clock;
-pub use context_store::{ContextStore, Hit, NewSource, SourceError};
+pub use context_store::{ContextStore, Hit, NewSource, SourceError, SourcePatch};
 pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
 pub use emails::{
     Confirmed, EmailError, Emails, MailTested, NewEmailSubscription, NoticeSettings, OwnerDefault, Recipients,

@@ -74,6 +74,18 @@ pub trait ContextStore: Send + Sync {
     /// [`StoreError::Conflict`] if the stored revision is not the one before, or there is no such source.
     async fn move_source(&self, source: Source, context: Context) -> Result<Written<()>, StoreError>;
 
+    /// Writes a source's new state together with where its documents come from now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if the stored revision is not the one before, or there is no such source.
+    async fn change_source(
+        &self,
+        source: Source,
+        config: Config,
+        context: Context,
+    ) -> Result<Written<()>, StoreError>;
+
     /// Removes a source: from now on no search finds anything of it.
     ///
     /// # Errors

@@ -42,6 +42,29 @@ pub enum Config {
     },
 }
 
+/// What is changed of a configuration.
+#[derive(Clone, Default)]
+pub struct ConfigPatch {
+    /// Of [`Config::Http`]. Headers that are not given with it are gone: they were for the other address.
+    pub url: Option<String>,
+    /// Of [`Config::Http`].
+    pub headers: Option<Vec<(String, String)>>,
+    /// Of [`Config::Inline`].
+    pub documents: Option<Vec<Document>>,
+    /// Of [`Config::Folder`].
+    pub path: Option<String>,
+}
+
+/// The kind of source has no such field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is no field of a source of the kind {kind}", kind = kind.as_str())]
+pub struct ForeignField {
+    /// Which field.
+    pub field: &'static str,
+    /// Which kind.
+    pub kind: Kind,
+}
+
 /// What kind of source it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -184,6 +207,38 @@ impl Source {
 }
 
 impl Config {
+    /// The configuration with a change, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If the change names what is of another kind: a source stays of its kind.
+    pub fn patched(self, patch: ConfigPatch) -> Result<Option<Config>, ForeignField> {
+        let kind = self.kind();
+        let ConfigPatch { url, headers, documents, path } = patch;
+        let named = [
+            ("url", url.is_some(), Kind::Http),
+            ("headers", headers.is_some(), Kind::Http),
+            ("documents", documents.is_some(), Kind::Inline),
+            ("path", path.is_some(), Kind::Folder),
+        ];
+        if let Some((field, ..)) = named.iter().find(|(_, is_named, of)| *is_named && *of != kind) {
+            return Err(ForeignField { field, kind });
+        }
+        Ok(match self {
+            Config::Http { url: old, headers: kept } => match (url, headers) {
+                (None, None) => None,
+                (None, Some(headers)) => Some(Config::Http { url: old, headers }),
+                // Whoever may change an address must not be sent what was sealed for another one.
+                (Some(url), headers) => {
+                    let kept = if url == old { kept } else { Vec::new() };
+                    Some(Config::Http { url, headers: headers.unwrap_or(kept) })
+                }
+            },
+            Config::Inline { .. } => documents.map(|documents| Config::Inline { documents }),
+            Config::Folder { .. } => path.map(|path| Config::Folder { path }),
+        })
+    }
+
     /// What kind of source it makes.
     pub fn kind(&self) -> Kind {
         match self {
@@ -235,5 +290,38 @@ impl Content {
             let document = document.chars().take(200).collect();
             self.skipped_named.push(Skipped { document, reason, message });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn http(url: &str, secret: Option<&str>) -> Config {
+        let headers = secret.map(|secret| ("authorization".to_owned(), secret.to_owned()));
+        Config::Http { url: url.to_owned(), headers: headers.into_iter().collect() }
+    }
+
+    #[track_caller]
+    fn check(patch: ConfigPatch, expected: Result<Option<Config>, &str>) {
+        let patched = http("https://a.example/", Some("s")).patched(patch).map_err(|foreign| foreign.field);
+        assert!([patched] == [expected]);
+    }
+
+    #[test]
+    fn another_address_is_not_sent_what_was_sealed_for_the_old_one() {
+        let (a, b) = ("https://a.example/".to_owned(), "https://b.example/".to_owned());
+        let headers = || Some(vec![("authorization".to_owned(), "t".to_owned())]);
+        let none = ConfigPatch::default;
+        check(none(), Ok(None));
+        check(ConfigPatch { headers: headers(), ..none() }, Ok(Some(http(&a, Some("t")))));
+        check(ConfigPatch { url: Some(a.clone()), ..none() }, Ok(Some(http(&a, Some("s")))));
+        check(ConfigPatch { url: Some(b.clone()), ..none() }, Ok(Some(http(&b, None))));
+        check(
+            ConfigPatch { url: Some(b.clone()), headers: headers(), ..none() },
+            Ok(Some(http(&b, Some("t")))),
+        );
+        check(ConfigPatch { path: Some("docs".to_owned()), ..none() }, Err("path"));
+        check(ConfigPatch { documents: Some(Vec::new()), url: Some(b), ..none() }, Err("documents"));
     }
 }

@@ -154,6 +154,16 @@ impl Source {
         self.run.is_none().then(|| Source { run: Some(Run::asked_for(now)), ..self.next() })
     }
 
+    /// Gives the source another name, or other documents. With other documents a sync is asked for, in the place of one
+    /// that runs; what is searchable stays so until it ends.
+    #[must_use]
+    pub fn change(&self, name: Option<String>, config: Option<&Config>, now: Timestamp) -> Source {
+        let next = Source { name: name.unwrap_or_else(|| self.name.clone()), ..self.next() };
+        let Some(config) = config else { return next };
+        let run = Some(Run::asked_for(now));
+        Source { location: config.location(), run, validators: Validators::default(), ..next }
+    }
+
     /// Begins an attempt to read the documents, if a sync is asked for.
     #[must_use]
     pub fn begin(&self, now: Timestamp) -> Option<Source> {
@@ -255,6 +265,21 @@ mod tests {
         let again = synced().ask_for_sync(NOON).expect("none runs");
         assert_eq!((again.status(), again.is_searchable()), (Status::Syncing, true));
         assert_eq!(again.ask_for_sync(NOON), None);
+    }
+
+    #[test]
+    fn a_source_with_other_documents_keeps_the_old_ones_until_the_new_are_there() {
+        let renamed = synced().change(Some("guides".to_owned()), None, NOON);
+        assert_eq!((renamed.name.as_str(), renamed.status()), ("guides", Status::Ready));
+        let config = Config::Http { url: "https://docs.example/other".to_owned(), headers: vec![] };
+        let changed = renamed.change(None, Some(&config), NOON);
+        assert_eq!((changed.status(), changed.is_searchable()), (Status::Syncing, true));
+        assert_eq!(changed.location.as_deref(), Some("https://docs.example/other"));
+        assert_eq!((changed.name.as_str(), changed.validators), ("guides", Validators::default()));
+        // One that runs begins again: what it has read is of the old address.
+        let filling = source().begin(NOON).and_then(|source| source.fill()).expect("it is asked for");
+        let again = filling.change(None, Some(&config), NOON);
+        assert_eq!((again.filling(), again.generation_last, again.revision), (0, 1, filling.revision + 1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use angarium_channels::library::{Library, RefusedSource};
 use angarium_domain::account::Closed;
 use angarium_domain::audit::changed;
 use angarium_domain::context::search::{Query, RESULTS_MAX, Snippet};
-use angarium_domain::context::source::SOURCES_MAX;
+use angarium_domain::context::source::{ConfigPatch, SOURCES_MAX};
 use angarium_domain::context::{Chunk, Config, Source};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::SourceId;
@@ -40,6 +40,15 @@ pub struct NewSource {
     pub name: String,
     /// Where its documents come from.
     pub config: Config,
+}
+
+/// What is changed of a source.
+#[derive(Clone)]
+pub struct SourcePatch {
+    /// Its name.
+    pub name: Option<String>,
+    /// Where its documents come from.
+    pub config: ConfigPatch,
 }
 
 /// What a search found.
@@ -142,6 +151,67 @@ impl ContextStore {
             self.spawn(&source);
         }
         Ok(once.reply(written, answer)?)
+    }
+
+    /// Changes a source. With other documents, a sync begins; what is searchable stays so until that ends.
+    pub async fn change(
+        &self,
+        caller: Caller,
+        id: SourceId,
+        patch: SourcePatch,
+        once: Once<Source>,
+    ) -> Result<Reply, SourceError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<SourceError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        self.admit(&caller).await?;
+        for _ in 0..DECISIONS_MAX {
+            let source = self.get(&caller.handle, id).await?.ok_or(SourceError::NotFound)?;
+            let config = self.checked(&caller.handle, id, patch.config.clone()).await?;
+            let now = self.desk.clock.now();
+            let changed_to = source.change(patch.name.clone(), config.as_ref(), now);
+            let (answer, idempotency) = once.answer_to(&changed_to, now);
+            let told = |source: &Source| json!({ "name": source.name, "location": source.location });
+            let told = changed(Some(&told(&source)), Some(&told(&changed_to)));
+            let audit = caller.audit_of(now, "context_source.changed", id.to_string(), told);
+            let context = caller.context(idempotency, Some(audit));
+            let is_to_run = config.is_some() && source.run.is_none();
+            let store = &self.desk.store;
+            let written = match config {
+                Some(config) => store.change_source(changed_to.clone(), config, context).await,
+                None => store.move_source(changed_to.clone(), context).await,
+            };
+            match written {
+                Err(StoreError::Conflict) => {}
+                written => {
+                    let written = written?;
+                    // One that runs finds out at its next write, and begins again.
+                    if let (Written::Done(()), true) = (&written, is_to_run) {
+                        self.spawn(&changed_to);
+                    }
+                    return Ok(once.reply(written, answer)?);
+                }
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// Where documents come from after a change; none if that stays.
+    async fn checked(
+        &self,
+        handle: &Handle,
+        id: SourceId,
+        patch: ConfigPatch,
+    ) -> Result<Option<Config>, SourceError> {
+        let config = self.desk.store.source_config(handle, id).await?.ok_or(SourceError::NotFound)?;
+        let patched = config
+            .patched(patch)
+            .map_err(|foreign| RefusedSource { field: foreign.field, reason: foreign.to_string() })?;
+        match patched {
+            Some(config) => Ok(Some(self.library.check(config).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Asks for a sync of a source, or joins the one that runs.

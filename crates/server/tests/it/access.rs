@@ -81,6 +81,13 @@ const TABLE: &[Row] = &[
     ("POST", "/context-sources", "OPERATOR", Some("context_store.manage")),
     ("GET", "/context-sources", "CREATOR", Some("context_store.read")),
     ("GET", "/context-sources/src_01arz3ndektsv4rrffq69g5fav", "CREATOR", Some("context_store.read")),
+    ("PATCH", "/context-sources/src_01arz3ndektsv4rrffq69g5fav", "OPERATOR", Some("context_store.manage")),
+    (
+        "POST",
+        "/context-sources/src_01arz3ndektsv4rrffq69g5fav/sync",
+        "OPERATOR",
+        Some("context_store.manage"),
+    ),
     ("DELETE", "/context-sources/src_01arz3ndektsv4rrffq69g5fav", "OPERATOR", Some("context_store.manage")),
     ("GET", "/context-store/search?q=x", "CREATOR", Some("context_store.read")),
     ("POST", "/chain/signals", "CREATOR", Some("chain.write")),

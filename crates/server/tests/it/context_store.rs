@@ -434,3 +434,59 @@ async fn tenants_find_nothing_of_each_other() {
     let foreign = agent.post(&format!("/context-store/sources/{source}/sync"), &json!({})).await;
     foreign.expect_problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn a_source_is_changed_and_keeps_its_id() {
+    let world = World::start().await;
+    let owner = world.owner();
+    let source = add_texts(&owner, &["the old guide"]).await;
+    settled(&owner, &source).await;
+    let path = format!("/context-sources/{source}");
+    let renamed = owner.patch(&path, &json!({ "name": "Handbook" })).await.expect(StatusCode::OK).json();
+    assert_eq!((&renamed["name"], &renamed["status"]), (&json!("Handbook"), &json!("READY")));
+
+    let documents = json!({ "documents": [{ "text": "the new handbook" }] });
+    let keyed = owner.with("idempotency-key", "once");
+    let changed = keyed.patch(&path, &documents).await.expect(StatusCode::OK).json();
+    assert_eq!((&changed["sourceId"], &changed["searchable"]), (&json!(source), &json!(true)));
+    assert_eq!(keyed.patch(&path, &documents).await.header("idempotent-replayed"), Some("true"));
+    when(&owner, &source, |source| source["status"] == "READY").await;
+    assert_eq!((found(&owner, "guide").await.len(), found(&owner, "handbook").await.len()), (0, 1));
+
+    // A person brings it up to date, too.
+    owner.post(&format!("{path}/sync"), &json!({})).await.expect(StatusCode::ACCEPTED);
+    when(&owner, &source, |source| source["status"] == "READY").await;
+    assert_eq!(events(&owner, "context_store.synced").await.len(), 3);
+
+    for (body, code) in [
+        (json!({ "url": "https://docs.example/" }), "invalid_url"),
+        (json!({ "path": "docs" }), "invalid_path"),
+        (json!({ "name": "" }), "invalid_name"),
+        (json!({ "documents": [] }), "invalid_documents"),
+        (json!({ "kind": "http" }), "invalid_kind"),
+    ] {
+        owner.patch(&path, &body).await.expect_problem(400, code);
+    }
+    let audit = owner.get("/audit?action=context_source.changed").await.items();
+    assert_eq!(audit.len(), 2);
+    owner
+        .patch("/context-sources/src_01arz3ndektsv4rrffq69g5fav", &documents)
+        .await
+        .expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn another_address_is_asked_without_the_headers_of_the_old_one() {
+    let (world, old, new) = (World::start().await, Site::saying("old").await, Site::saying("new").await);
+    let owner = world.owner();
+    let made = json!({ "name": "Guide", "kind": "http", "url": old.url, "headers": { "x-secret": "s" } });
+    let source = add(&owner, &made).await;
+    settled(&owner, &source).await;
+    owner
+        .patch(&format!("/context-sources/{source}"), &json!({ "url": new.url }))
+        .await
+        .expect(StatusCode::OK);
+    when(&owner, &source, |source| source["status"] == "READY").await;
+    assert_eq!((found(&owner, "old").await.len(), found(&owner, "new").await.len()), (0, 1));
+    assert!(new.asked.lock().expect("a lock").iter().all(|headers| !headers.contains_key("x-secret")));
+}

@@ -53,6 +53,8 @@ async fn ids_of_another_tenant_answer_like_ids_that_do_not_exist() {
         (Method::GET, "/replays/", &replay, ""),
         (Method::POST, "/replays/", &replay, "/cancel"),
         (Method::GET, "/context-sources/", &source, ""),
+        (Method::PATCH, "/context-sources/", &source, ""),
+        (Method::POST, "/context-sources/", &source, "/sync"),
         (Method::DELETE, "/context-sources/", &source, ""),
         (Method::DELETE, "/tokens/", &token, ""),
         (Method::DELETE, "/api-keys/", &key, ""),

@@ -522,6 +522,18 @@ impl ContextStore for FaultyStore {
         self.inner.move_source(source, context).await
     }
 
+    async fn change_source(
+        &self,
+        source: Source,
+        config: Config,
+        context: Context,
+    ) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let written = self.inner.change_source(source, config, context).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+
     async fn remove_source(
         &self,
         handle: &Handle,

@@ -317,3 +317,23 @@ pub async fn a_cleared_handle_leaves_no_sources(store: &dyn Store) {
     synced(store, &new_source(&acme(), 1), &["new"]).await;
     assert_eq!(texts_found(store, &acme(), "apple new").await, ["new"]);
 }
+
+/// A source that is changed has its new address with its new state, or neither, and loses what it was filling.
+pub async fn a_source_is_changed_together_with_where_its_documents_are(store: &dyn Store) {
+    create(store, &new_source(&acme(), 1)).await;
+    let filling = filled(store, &new_source(&acme(), 1), &["old"]).await;
+    let other = config("https://docs.example/other");
+    let stale = new_source(&acme(), 1).change(None, Some(&other), at(5));
+    assert!(is_conflict(&store.change_source(stale, other.clone(), Context::default()).await));
+    let kept = store.source_config(&acme(), filling.id).await.expect("it reads");
+    assert!(kept == Some(config("https://docs.example/guide?key=hidden")));
+
+    let changed = filling.change(None, Some(&other), at(5));
+    let done = store.change_source(changed.clone(), other.clone(), under_key("change", at(5))).await;
+    assert!(matches!(done, Ok(Written::Done(()))));
+    let again = store.change_source(changed.clone(), other.clone(), under_key("change", at(5))).await;
+    assert!(is_seen(again, "change", at(5)));
+    assert_eq!(store.source(&acme(), changed.id).await.expect("it reads"), Some(changed.clone()));
+    assert!(store.source_config(&acme(), changed.id).await.expect("it reads") == Some(other));
+    assert!(is_conflict(&store.add_chunks(&filling, pieces(&["late"])).await));
+}

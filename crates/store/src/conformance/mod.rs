@@ -153,7 +153,8 @@ macro_rules! conformance_suite {
                     a_search_finds_words_of_its_own_handle_only
                     the_best_pieces_are_found_first
                     a_source_changes_with_the_events_that_tell_of_it
-                    a_cleared_handle_leaves_no_sources;
+                    a_cleared_handle_leaves_no_sources
+                    a_source_is_changed_together_with_where_its_documents_are;
                 inboxes:
                     an_item_is_read_back_as_it_was_written
                     items_are_numbered_without_gaps_as_they_are_written

@@ -85,6 +85,23 @@ impl ContextStore for MemoryStore {
         Ok(Written::Done(()))
     }
 
+    async fn change_source(
+        &self,
+        source: Source,
+        config: Config,
+        context: Context,
+    ) -> Result<Written<()>, StoreError> {
+        let mut contents = self.lock();
+        if let Some(record) = contents.seen(&context)? {
+            return Ok(Written::Seen(record));
+        }
+        contents.shelves.check(&source)?;
+        contents.shelves.put(&source);
+        contents.shelves.sources.insert((source.handle.clone(), source.id), (source, config));
+        contents.note(context);
+        Ok(Written::Done(()))
+    }
+
     async fn remove_source(
         &self,
         handle: &Handle,

@@ -98,6 +98,24 @@ impl ContextStore for SqliteStore {
         .await
     }
 
+    async fn change_source(
+        &self,
+        source: Source,
+        config: Config,
+        context: Context,
+    ) -> Result<Written<()>, StoreError> {
+        let context = SealedContext::new(context, self.key());
+        let config = self.key().seal(&config_row(&source.handle, source.id), &json(&config));
+        self.write_once(context, move |db, context| {
+            check_source(db, &source)?;
+            put_source(db, &source)?;
+            let row = params![config, source.handle.as_str(), source.id.as_bytes()];
+            db.prepare_cached(statements::RESEAL_SOURCE)?.execute(row)?;
+            context.note(db)
+        })
+        .await
+    }
+
     async fn remove_source(
         &self,
         handle: &Handle,

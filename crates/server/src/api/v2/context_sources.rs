@@ -19,7 +19,7 @@ use crate::api::answer::{Answered, Items, carried_out, found, items, json, nothi
 use crate::api::request::{PathId, Read, Write};
 use crate::openapi::words;
 use crate::problem::Problem;
-use source_form::new_source;
+use source_form::{new_source, source_patch};
 
 /// A source of documents, and how it stands.
 #[derive(Serialize, ToSchema)]
@@ -134,6 +134,16 @@ pub(super) async fn get(
     read: Read,
 ) -> Result<Json<SourceView>, Problem> {
     found(store.get(&read.handle, id).await?.as_ref().map(SourceView::of))
+}
+
+pub(super) async fn patch(
+    State(store): State<ContextStore>,
+    PathId(id): PathId<SourceKind>,
+    write: Write,
+) -> Result<Answered, Problem> {
+    let patch = source_patch(write.form()?)?;
+    let (caller, once) = write.into_parts(|source: &Source| json(StatusCode::OK, &SourceView::of(source)));
+    carried_out(async move { store.change(caller, id, patch, once).await }).await
 }
 
 pub(super) async fn delete(

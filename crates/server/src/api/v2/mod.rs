@@ -151,6 +151,8 @@ pub(crate) fn table() -> Table {
         .route(POST, "/context-sources", context_manage, context_sources::create, context_sources::docs::create)
         .route(GET, "/context-sources", context_read, context_sources::list, context_sources::docs::list)
         .route(GET, "/context-sources/{id}", context_read, context_sources::get, context_sources::docs::get)
+        .route(PATCH, "/context-sources/{id}", context_manage, context_sources::patch, context_sources::docs::patch)
+        .route(POST, "/context-sources/{id}/sync", context_manage, context_sources::sync, context_sources::docs::sync_by_anybody)
         .route(DELETE, "/context-sources/{id}", context_manage, context_sources::delete, context_sources::docs::delete)
         .route(GET, "/context-store/search", context_read, context_search::search, context_search::docs::search)
         .agents(POST, "/context-store/sources/{id}/sync", Scope::ContextStoreManage, context_sources::sync, context_sources::docs::sync)

@@ -3,9 +3,9 @@
 use angarium_channels::library::check_path;
 use angarium_domain::context::Config;
 use angarium_domain::context::document::{Document, NAME_BYTES_MAX, TITLE_CHARS_MAX, lines};
-use angarium_domain::context::source::{DOCUMENTS_MAX, NAME_CHARS_MAX};
+use angarium_domain::context::source::{ConfigPatch, DOCUMENTS_MAX, NAME_CHARS_MAX};
 use angarium_domain::headers::CustomHeaders;
-use angarium_engine::NewSource;
+use angarium_engine::{NewSource, SourcePatch};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -30,13 +30,25 @@ struct DocumentForm {
     text: String,
 }
 
+pub(super) fn source_patch(mut form: Form<'_>) -> Result<SourcePatch, Problem> {
+    let name: Option<String> = form.optional("name");
+    check_name(&mut form, name.as_ref());
+    let headers: Option<CustomHeaders> = form.optional("headers");
+    let headers = headers
+        .map(|headers| headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
+    let url: Option<String> = form.optional("url");
+    let documents: Option<Vec<&RawValue>> = form.optional("documents");
+    let documents = documents.and_then(|documents| inline_documents(&mut form, documents));
+    let path: Option<String> = form.optional("path");
+    if let Some(Err(reason)) = path.as_deref().map(check_path) {
+        form.fault("path", reason);
+    }
+    form.finish(Some(SourcePatch { name, config: ConfigPatch { url, headers, documents, path } }))
+}
+
 pub(super) fn new_source(mut form: Form<'_>) -> Result<NewSource, Problem> {
     let name: Option<String> = form.required("name");
-    if let Some(chars) = name.as_ref().map(|name| name.chars().count())
-        && !(1..=NAME_CHARS_MAX).contains(&chars)
-    {
-        form.fault("name", format!("name is {chars} characters, the limits are 1 and {NAME_CHARS_MAX}"));
-    }
+    check_name(&mut form, name.as_ref());
     let kind: Option<KindForm> = form.required("kind");
     let url: Option<String> = form.optional("url");
     let headers: Option<CustomHeaders> = form.optional("headers");
@@ -65,6 +77,14 @@ pub(super) fn new_source(mut form: Form<'_>) -> Result<NewSource, Problem> {
     };
     let new = name.zip(config).map(|(name, config)| NewSource { name, config });
     form.finish(new)
+}
+
+fn check_name(form: &mut Form<'_>, name: Option<&String>) {
+    if let Some(chars) = name.map(|name| name.chars().count())
+        && !(1..=NAME_CHARS_MAX).contains(&chars)
+    {
+        form.fault("name", format!("name is {chars} characters, the limits are 1 and {NAME_CHARS_MAX}"));
+    }
 }
 
 /// Refuses the fields of another kind: they would be silently without effect.
@@ -98,13 +118,17 @@ fn inline(form: &mut Form<'_>, documents: Option<Vec<&RawValue>>) -> Option<Conf
         }
         return None;
     };
+    inline_documents(form, documents).map(|documents| Config::Inline { documents })
+}
+
+fn inline_documents(form: &mut Form<'_>, documents: Vec<&RawValue>) -> Option<Vec<Document>> {
     if !(1..=DOCUMENTS_MAX).contains(&documents.len()) {
         let count = documents.len();
         form.fault("documents", format!("there are {count} documents, the limits are 1 and {DOCUMENTS_MAX}"));
         return None;
     }
     let documents = documents.into_iter().enumerate().filter_map(|(at, raw)| document(form, at, raw));
-    Some(Config::Inline { documents: documents.collect() })
+    Some(documents.collect())
 }
 
 fn document(form: &mut Form<'_>, at: usize, raw: &RawValue) -> Option<Document> {
