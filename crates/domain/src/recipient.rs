@@ -36,7 +36,7 @@ pub const OWNER_DEFAULT_CHANGED: &str = "email.owner_default_changed";
 /// What the owner should know: deliveries that were given up.
 pub const OWNER_ALERT: &str = "email.owner_alert";
 /// One delivery that was given up. People are told by alerts.
-const FAILURE: &str = "webhook.delivery.terminal_failure";
+pub const FAILURE: &str = "webhook.delivery.terminal_failure";
 
 /// What is to be done where whoever takes the mails knows this service no longer.
 pub const STALE_REMEDY: &str = "the mail provider knows the sender or the configuration set of this service no longer: \

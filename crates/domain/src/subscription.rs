@@ -13,7 +13,7 @@ use crate::filter::Filter;
 use crate::handle::Handle;
 use crate::headers::CustomHeaders;
 use crate::ids::SubscriptionId;
-use crate::recipient::Recipient;
+use crate::recipient::{FAILURE, Recipient};
 use crate::retry::RetryPolicy;
 use crate::signature::SigningProfile;
 use crate::standing::Disablement;
@@ -143,6 +143,8 @@ pub struct EndpointUrl(Arc<str>);
 const MAILBOX: &str = "mailto:";
 /// The address of the handle's inbox.
 const INBOX: &str = "inbox:";
+/// What the types of events about an inbox begin with.
+const INBOX_EVENTS: &str = "inbox.";
 
 impl EndpointUrl {
     /// Takes a URL in the form that the egress policy gave back.
@@ -228,7 +230,15 @@ impl Subscription {
     /// Whether this subscription wants events of this type. [`crate::fan_out`] asks the filter too.
     pub fn wants(&self, event_type: &EventType) -> bool {
         self.event_types.iter().any(|pattern| pattern.matches(event_type))
+            && !self.is_kept_from(event_type)
             && self.recipient.as_ref().is_none_or(|recipient| recipient.takes_events())
+    }
+
+    /// What never becomes an item of an inbox, whoever asks for it: what was read in it, because the item
+    /// about that would be read too, and so on; and single failures, of which alerts tell in numbers.
+    fn is_kept_from(&self, event_type: &EventType) -> bool {
+        self.channel() == ChannelKind::Inbox
+            && (event_type.as_str().starts_with(INBOX_EVENTS) || event_type.as_str() == FAILURE)
     }
 
     /// The address that the subscription had at a time, as far back as it is remembered.
@@ -303,6 +313,24 @@ mod tests {
         assert_eq!(mailbox.without_query(), "mailto:ann?x@example.com");
         assert_eq!(EndpointUrl::inbox().channel(), ChannelKind::Inbox);
         assert_eq!((webhook.channel(), webhook.mail_address()), (ChannelKind::Webhook, None));
+    }
+
+    #[test]
+    fn an_inbox_is_told_of_nothing_that_would_tell_of_itself() {
+        let mut subscription: Subscription = serde_json::from_value(serde_json::json!({
+            "id": "sub_01arz3ndektsv4rrffq69g5fav", "handle": "acme", "endpointUrl": "inbox:", "eventTypes": ["*"],
+            "description": null, "signingProfile": "arjun", "payloadFormat": "native", "retryPolicy": "fast",
+            "headers": {}, "rateLimitPerSecond": null, "maxConcurrency": null, "timeoutSeconds": 10, "ordered": false,
+            "status": "active", "secretHint": "abcd", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
+        }))
+        .expect("a subscription");
+        let wants =
+            |subscription: &Subscription, name: &str| subscription.wants(&name.parse().expect("a type"));
+        assert!(wants(&subscription, "order.paid") && wants(&subscription, "webhook.subscription.gone"));
+        let kept_from = ["inbox.item.read", "inbox.items.read", "webhook.delivery.terminal_failure"];
+        assert!(kept_from.iter().all(|name| !wants(&subscription, name)));
+        subscription.endpoint_url = EndpointUrl::vetted("https://hooks.example.com/");
+        assert!(kept_from.iter().all(|name| wants(&subscription, name)));
     }
 
     #[test]

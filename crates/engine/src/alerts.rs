@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::new_id;
-use crate::inbox::{Inbox, NewItem};
+use crate::inbox::{self, Inbox, NewItem};
 use crate::planner::Again;
 use crate::{DECISIONS_MAX, Desk, Metrics, emails, notices};
 
@@ -36,6 +36,9 @@ const HOST_CHARS_MAX: usize = 120;
 /// Why it stands in the inbox.
 const NO_ADDRESS: &str = "No e-mail address is set to tell of it. Set an owner default e-mail, and this is sent there. \
     What was given up is in the dead letters, and can be replayed.";
+
+/// Why it stands there beside a mail.
+const ASKED_FOR: &str = "What was given up is in the dead letters, and can be replayed.";
 
 /// Told when a delivery was given up.
 pub(crate) type Failures = Arc<Notify>;
@@ -126,8 +129,10 @@ impl Alerts {
         }
         let interval = snapshot.account.notices.alert_interval();
         let mut beside = vec![Beside::Told(Box::new(alert.told(now, interval)))];
-        if readers.is_empty() {
-            beside.push(self.inbox.beside(&alert.handle, item(alert)));
+        let in_the_inbox = readers.is_empty() || inbox::asks_for_failures(snapshot);
+        if in_the_inbox {
+            let why = if readers.is_empty() { NO_ADDRESS } else { ASKED_FOR };
+            beside.push(self.inbox.beside(&alert.handle, item(alert, why)));
         }
         let append = Append {
             decided_upon: vec![(alert.handle.clone(), snapshot.version)],
@@ -140,7 +145,7 @@ impl Alerts {
         if let Written::Done(()) = written {
             self.metrics.alerted(!readers.is_empty());
             log(alert, readers.len());
-            if readers.is_empty() {
+            if in_the_inbox {
                 self.inbox.look(&alert.handle);
             }
             self.desk.planner.announce(plan).await;
@@ -159,8 +164,8 @@ fn log(alert: &Alert, readers: usize) {
     }
 }
 
-/// What stands in the inbox where there is no address to tell.
-fn item(alert: &Alert) -> NewItem {
+/// What stands in the inbox of it.
+fn item(alert: &Alert, why: &str) -> NewItem {
     let host: String = alert.last.endpoint_host.chars().take(HOST_CHARS_MAX).collect();
     let what = match alert.gathered {
         1 => "A delivery".to_owned(),
@@ -169,7 +174,7 @@ fn item(alert: &Alert) -> NewItem {
     NewItem {
         item_type: notices::OWNER_ALERT.parse().expect("a valid event type"),
         title: format!("{what} to {host} given up"),
-        body: Some(NO_ADDRESS.to_owned()),
+        body: Some(why.to_owned()),
         data: Some(Payload::of_our_own(&alert.payload())),
         action_url: None,
         expires_at: None,

@@ -2,7 +2,6 @@
 
 use angarium_domain::ids::ItemId;
 use angarium_domain::inbox::{Act, Counts, Mark, Reader, Reading, Stock};
-use angarium_domain::subscription::{ChannelKind, Subscription};
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::directory::Snapshot;
@@ -41,11 +40,10 @@ impl Inbox {
         if let Some(reply) = self.desk.repeats.earlier::<InboxError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
-        for _ in 0..DECISIONS_MAX {
-            match self.try_mark(&caller, id, act, &once).await {
-                Err(InboxError::Store(StoreError::Conflict)) => {
-                    self.desk.snapshots.refresh(&caller.handle).await?;
-                }
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
+            match self.try_mark(&caller, &snapshot, id, act, &once).await {
+                Err(InboxError::Store(StoreError::Conflict)) => {}
                 decided => return decided,
             }
         }
@@ -55,12 +53,12 @@ impl Inbox {
     async fn try_mark(
         &self,
         caller: &Caller,
+        snapshot: &Snapshot,
         id: ItemId,
         act: Act,
         once: &Once<MarkedItem>,
     ) -> Result<Reply, InboxError> {
         let reader = Reader::new(&caller.actor);
-        let snapshot = self.desk.snapshots.get(&caller.handle).await?;
         snapshot.account.admits_writes()?;
         let Opened { stock, reading, found } = self.desk.store.item(&caller.handle, &reader, id).await?;
         let before = found.ok_or(InboxError::NotFound)?;
@@ -73,7 +71,7 @@ impl Inbox {
         let mut events = Vec::new();
         if mark.was_read && !before.mark.was_read {
             let event = notices::item_read(new_id(&*self.desk.ids, now), &before.item, &reader, now);
-            self.desk.planner.fan_out_to(&mut plan, &snapshot, &event, may_know);
+            self.desk.planner.fan_out(&mut plan, snapshot, &event);
             events.push(event);
         }
         let made = MarkedItem { marked: Marked { mark, ..before }, counts };
@@ -171,7 +169,7 @@ impl Inbox {
         if read.items > 0 {
             let (id, reader) = (new_id(&*self.desk.ids, read.at), Reader::new(&caller.actor));
             let event = notices::items_read(id, &caller.handle, &reader, &read);
-            self.desk.planner.fan_out_to(&mut plan, snapshot, &event, may_know);
+            self.desk.planner.fan_out(&mut plan, snapshot, &event);
             events.push(event);
         }
         let (answer, idempotency) = once.answer_to(&counts, read.at);
@@ -195,11 +193,6 @@ enum Step {
     Done(Progress),
     /// There is nothing more.
     Last(Reply),
-}
-
-/// An inbox is not told of what was read in it: the item about that would be read too, and so on.
-fn may_know(subscription: &Subscription) -> bool {
-    subscription.channel() != ChannelKind::Inbox
 }
 
 /// What is to be written for marks that change, if any does, and the counts that they make.

@@ -4,7 +4,7 @@ pub mod live;
 mod marks;
 mod subscribing;
 
-pub(crate) use subscribing::{patterns, subscribing};
+pub(crate) use subscribing::{asks_for_failures, patterns, subscribing};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use angarium_domain::inbox::{ActionUrl, Counts, Item, Reader};
 use angarium_domain::payload::Payload;
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
+use angarium_store::directory::Snapshot;
 use angarium_store::event_log::{Append, Beside};
 use angarium_store::inboxes::{ItemFilter, Marked, Opened};
 use angarium_store::page::{Page, PageRequest};
@@ -26,7 +27,7 @@ use self::live::{After, InboxListener, InboxLive, ListenError};
 use crate::ids::new_id;
 use crate::metrics::Metrics;
 use crate::once::{Once, RepeatError, Reply};
-use crate::{Caller, DECISIONS_MAX, Desk};
+use crate::{Caller, Desk};
 
 /// An item as it is posted; its texts are as the domain wants them.
 #[derive(Debug, Clone)]
@@ -138,11 +139,10 @@ impl Inbox {
             return earlier.ok_or(InboxError::Ended { expires_at });
         }
         let item = Arc::new(new.made(&caller.handle, new_id(&*self.desk.ids, now), now));
-        for _ in 0..DECISIONS_MAX {
-            match self.try_post(&caller, &item, &once).await {
-                Err(InboxError::Store(StoreError::Conflict)) => {
-                    self.desk.snapshots.refresh(&caller.handle).await?;
-                }
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
+            match self.try_post(&caller, &snapshot, &item, &once).await {
+                Err(InboxError::Store(StoreError::Conflict)) => {}
                 decided => return decided,
             }
         }
@@ -152,10 +152,10 @@ impl Inbox {
     async fn try_post(
         &self,
         caller: &Caller,
+        snapshot: &Snapshot,
         item: &Arc<Item>,
         once: &Once<Arc<Item>>,
     ) -> Result<Reply, InboxError> {
-        let snapshot = self.desk.snapshots.get(&caller.handle).await?;
         snapshot.account.admits_writes()?;
         let (answer, idempotency) = once.answer_to(item, item.created_at);
         let audit = caller.audit(item.created_at, "inbox.item.posted", item.id.to_string());

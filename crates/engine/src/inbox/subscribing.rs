@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use angarium_domain::dispatch::LaneRules;
 use angarium_domain::event::PayloadFormat;
-use angarium_domain::event_type::EventPattern;
+use angarium_domain::event_type::{EventPattern, EventType};
 use angarium_domain::handle::Handle;
 use angarium_domain::headers::CustomHeaders;
 use angarium_domain::ids::SubscriptionId;
+use angarium_domain::recipient::FAILURE;
 use angarium_domain::retry::RetryPolicy;
 use angarium_domain::secret::{SigningKey, SigningKeys};
 use angarium_domain::signature::SigningProfile;
@@ -66,6 +67,13 @@ pub(crate) fn subscribing(
 /// Which events of a handle become items of its inbox.
 pub(crate) fn patterns(snapshot: &Snapshot) -> Vec<EventPattern> {
     of_inbox(snapshot).map(|entry| entry.subscription.event_types.clone()).unwrap_or_default()
+}
+
+/// Whether failures are to be told of in the inbox, too.
+pub(crate) fn asks_for_failures(snapshot: &Snapshot) -> bool {
+    let failure: EventType = FAILURE.parse().expect("a valid event type");
+    of_inbox(snapshot)
+        .is_some_and(|entry| entry.subscription.event_types.iter().any(|pattern| pattern.matches(&failure)))
 }
 
 fn of_inbox(snapshot: &Snapshot) -> Option<&Arc<Entry>> {
