@@ -40,6 +40,7 @@ use crate::outages::Outages;
 use crate::planner::Planner;
 use crate::post::Post;
 use crate::snapshots::{Snapshots, find};
+use crate::start::Ground;
 use crate::statistics::Counters;
 use crate::traces::{Span, Traces};
 use crate::{Parts, Settings};
@@ -70,40 +71,26 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    #[expect(clippy::too_many_arguments, reason = "called once, where the engine is put together")]
-    pub(crate) fn new(
-        parts: &Parts,
-        settings: Settings,
-        post: Post,
-        snapshots: Snapshots,
-        planner: Planner,
-        dispatcher: DispatcherHandle,
-        lanes: Lanes,
-        outages: Outages,
-        (live, inbox): (Live, InboxLive),
-        catalogs: Catalogs,
-        counters: Arc<Counters>,
-        failures: Failures,
-    ) -> Attempts {
+    pub(crate) fn new(parts: &Parts, settings: Settings, ground: &Ground) -> Attempts {
         let Parts { store, channel, clock, ids, metrics, traces, .. } = parts.clone();
         Attempts {
             store,
             channel,
-            post,
+            post: ground.post.clone(),
             clock,
             ids,
             metrics,
-            snapshots,
-            planner,
-            dispatcher,
-            lanes,
-            outages,
-            live,
-            inbox,
-            catalogs,
+            snapshots: ground.desk.snapshots.clone(),
+            planner: ground.desk.planner.clone(),
+            dispatcher: ground.dispatcher.clone(),
+            lanes: ground.lanes.clone(),
+            outages: ground.outages.clone(),
+            live: ground.live.clone(),
+            inbox: ground.inbox_live.clone(),
+            catalogs: ground.desk.catalogs.clone(),
             traces,
-            counters,
-            failures,
+            counters: ground.counters.clone(),
+            failures: ground.failures.clone(),
             settings,
         }
     }

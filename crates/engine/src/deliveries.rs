@@ -23,7 +23,7 @@ use serde_json::json;
 
 use crate::once::{Once, RepeatError, Reply};
 use crate::planner::Again;
-use crate::{Caller, DECISIONS_MAX, Desk, snapshots};
+use crate::{Caller, Desk, snapshots};
 
 /// A delivery in the words of the wire.
 #[derive(Debug, Clone)]
@@ -158,11 +158,10 @@ impl Deliveries {
         if let Some(reply) = self.desk.repeats.earlier::<DeliveryError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
-        for _ in 0..DECISIONS_MAX {
-            match self.try_replay(&caller, id, to, &once).await {
-                Err(DeliveryError::Store(StoreError::Conflict)) => {
-                    self.desk.snapshots.refresh(&caller.handle).await?;
-                }
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
+            match self.try_replay(&caller, &snapshot, id, to, &once).await {
+                Err(DeliveryError::Store(StoreError::Conflict)) => {}
                 decided => return decided,
             }
         }
@@ -172,6 +171,7 @@ impl Deliveries {
     async fn try_replay(
         &self,
         caller: &Caller,
+        snapshot: &Snapshot,
         id: DeliveryId,
         to: Target,
         once: &Once<Replayed>,
@@ -181,9 +181,8 @@ impl Deliveries {
         replayable(&logged.delivery)?;
         let event =
             self.desk.store.event(handle, logged.delivery.event_id).await?.ok_or(DeliveryError::NotFound)?;
-        let snapshot = self.desk.snapshots.get(handle).await?;
         snapshot.account.admits_writes()?;
-        let entry = snapshots::find(&snapshot, logged.delivery.subscription_id)
+        let entry = snapshots::find(snapshot, logged.delivery.subscription_id)
             .ok_or(DeliveryError::SubscriptionGone)?;
         let now = self.desk.clock.now();
         let mut plan = self.desk.planner.plan();

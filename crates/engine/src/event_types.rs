@@ -15,7 +15,7 @@ use data_encoding::HEXLOWER;
 use serde_json::json;
 
 use crate::once::{Once, RepeatError, Reply};
-use crate::{Caller, DECISIONS_MAX, Desk};
+use crate::{Caller, Desk};
 
 /// What is to be said about a type; it replaces all that was said before.
 #[derive(Debug, Clone)]
@@ -136,8 +136,8 @@ impl EventTypes {
         if let Some(reply) = self.desk.repeats.earlier::<EventTypeError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
             snapshot.account.admits_writes()?;
             let catalog = self.desk.catalogs.of(&caller.handle, &snapshot).await?;
             let catalog = catalog.unwrap_or_default();

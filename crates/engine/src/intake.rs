@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::once::{Answer, Once, RepeatError, Reply};
 use crate::planner::Plan;
 use crate::traces::{Span, Traces};
-use crate::{Caller, DECISIONS_MAX, Desk};
+use crate::{Caller, Desk};
 
 /// An event as it is published; nothing in it is unvalidated.
 #[derive(Debug, Clone)]
@@ -151,11 +151,10 @@ impl Intake {
         once: &Once<Vec<Verdict>>,
         refusal: Refusal,
     ) -> Result<Reply, AcceptError> {
-        for _ in 0..DECISIONS_MAX {
-            match self.append(handle, events, once, refusal).await {
-                Err(AcceptError::Store(StoreError::Conflict)) => {
-                    self.desk.snapshots.refresh(handle).await?;
-                }
+        let mut decisions = self.desk.decisions(handle);
+        while let Some(snapshot) = decisions.next().await? {
+            match self.append(handle, &snapshot, events, once, refusal).await {
+                Err(AcceptError::Store(StoreError::Conflict)) => {}
                 decided => return decided,
             }
         }
@@ -181,18 +180,18 @@ impl Intake {
     async fn append(
         &self,
         handle: &Handle,
+        snapshot: &Snapshot,
         events: &[Arc<Event>],
         once: &Once<Vec<Verdict>>,
         refusal: Refusal,
     ) -> Result<Reply, AcceptError> {
-        let snapshot = self.desk.snapshots.get(handle).await?;
         snapshot.account.admits_writes()?;
-        let catalog = self.desk.catalogs.of(handle, &snapshot).await?;
+        let catalog = self.desk.catalogs.of(handle, snapshot).await?;
         let mut plan = self.desk.planner.plan();
         let mut fitting = Vec::with_capacity(events.len());
         let mut verdicts = Vec::with_capacity(events.len());
         for event in events {
-            match (self.judge(catalog.as_deref(), &mut plan, &snapshot, event), refusal) {
+            match (self.judge(catalog.as_deref(), &mut plan, snapshot, event), refusal) {
                 (Err(mismatch), Refusal::OfAll) => return Err(AcceptError::Mismatch(mismatch)),
                 (verdict, _) => {
                     fitting.extend(verdict.is_ok().then(|| event.clone()));

@@ -12,6 +12,7 @@ mod catalogs;
 mod chains;
 pub mod clock;
 mod context_store;
+mod decisions;
 mod deliveries;
 mod dispatcher;
 mod emails;
@@ -37,6 +38,7 @@ mod replays;
 mod retention;
 mod rooms;
 mod snapshots;
+mod start;
 mod statistics;
 mod subscriptions;
 mod support;
@@ -94,20 +96,13 @@ pub use voice_notes::{
     VoiceNotes,
 };
 
-use alerts::{Alerts, Failures};
-use attempt::Attempts;
 use catalogs::Catalogs;
-use dispatcher::DispatcherLoop;
+use decisions::DECISIONS_MAX;
 use dispatcher::inbox::DispatcherHandle;
-use endings::Removals;
-use inbox::live::{InboxLive, StreamLimits};
-use lanes::Lanes;
+use inbox::live::StreamLimits;
 use live::Live;
 use once::Repeats;
-use outages::Outages;
 use planner::Planner;
-use post::Post;
-use retention::Chores;
 use rooms::Rooms;
 use snapshots::Snapshots;
 use statistics::Counters;
@@ -288,135 +283,6 @@ pub enum Drained {
 }
 
 impl Engine {
-    /// Takes back what a process before us held, and starts the loops.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store: nothing runs.
-    pub async fn start(parts: Parts, settings: Settings) -> Result<Engine, StoreError> {
-        let Parts { store, clock, ids, metrics, .. } = parts.clone();
-        let now = clock.now();
-        let interrupted = store.take_back(angarium_store::delivery_queue::Held::ByAnyone, now).await?;
-        if interrupted > 0 {
-            tracing::info!(
-                interrupted,
-                "took back deliveries that were in flight when the last process ended"
-            );
-        }
-        let tasks = Tasks::new();
-        let snapshots = Snapshots::new(store.clone());
-        let rooms = Arc::new(Rooms::new());
-        let (dispatcher, inbox) = dispatcher::inbox::channel();
-        let planner = Planner::new(&parts, settings, rooms.clone(), dispatcher.clone());
-        let removals = Removals::default();
-        let lanes = Lanes::new(snapshots.clone(), dispatcher.clone(), removals.clone());
-        let outages = Outages::load(store.clone()).await?;
-        let live = Live::new(clock.clone(), tasks.stopped());
-        let inbox_live = InboxLive::new(
-            store.clone(),
-            clock.clone(),
-            settings.inbox_streams,
-            metrics.clone(),
-            tasks.stopped(),
-        );
-        let counters = Arc::new(Counters::new(store.clone()));
-        let failures = Failures::default();
-        let catalogs = Catalogs::new(store.clone());
-        let post = Post::new(store.clone(), parts.mailing.clone(), catalogs.clone(), snapshots.clone());
-        let attempts = Attempts::new(
-            &parts,
-            settings,
-            post.clone(),
-            snapshots.clone(),
-            planner.clone(),
-            dispatcher.clone(),
-            lanes.clone(),
-            outages.clone(),
-            (live.clone(), inbox_live.clone()),
-            catalogs.clone(),
-            counters.clone(),
-            failures.clone(),
-        );
-        let repeats = Arc::new(Repeats::new(store.clone(), clock.clone()));
-        let desk = Desk {
-            store: store.clone(),
-            clock: clock.clone(),
-            ids,
-            snapshots,
-            catalogs,
-            planner,
-            repeats,
-            tasks: tasks.clone(),
-        };
-        let replays = ReplayJobs::new(desk.clone(), settings.retention);
-        let context_store =
-            ContextStore::new(desk.clone(), parts.library.clone(), settings.retry_waits_percent);
-        let handles = Handles::new(desk.clone(), lanes.clone(), parts.files.clone());
-        let voice_notes =
-            VoiceNotes::new(desk.clone(), parts.files.clone(), parts.link_key.clone(), settings.voice_notes);
-        let inbox_items = Inbox::new(desk.clone(), inbox_live.clone(), metrics.clone());
-        let engine = Engine {
-            intake: Intake::new(desk.clone(), metrics.clone(), parts.traces.clone()),
-            events: Events::new(desk.clone()),
-            emails: Emails::new(desk.clone(), lanes.clone(), post, inbox_items.clone()),
-            subscriptions: Subscriptions::new(desk.clone(), parts.channel.clone(), lanes.clone(), outages),
-            event_types: EventTypes::new(desk.clone()),
-            chains: Chains::new(
-                desk.clone(),
-                settings.retention.signals,
-                settings.chain_room,
-                metrics.clone(),
-            ),
-            tokens: Tokens::new(desk.clone()),
-            deliveries: Deliveries::new(desk.clone()),
-            replays: replays.clone(),
-            context_store: context_store.clone(),
-            inbox: inbox_items.clone(),
-            live,
-            audit: AuditTrail::new(desk.clone()),
-            handles: handles.clone(),
-            voice_notes: voice_notes.clone(),
-            support: Support::new(desk.clone()),
-            statistics: SubscriptionStatistics::new(desk.clone(), counters.clone(), dispatcher.clone()),
-            mail_notices: MailNotices::new(
-                desk.clone(),
-                parts.mailing.sns.clone(),
-                inbox_items.clone(),
-                metrics.clone(),
-            ),
-            metrics: metrics.clone(),
-            store: store.clone(),
-            counters: counters.clone(),
-            rooms: rooms.clone(),
-            dispatcher: dispatcher.clone(),
-            tasks: tasks.clone(),
-        };
-        let looped = DispatcherLoop::new(
-            &parts,
-            settings,
-            desk.snapshots.clone(),
-            rooms,
-            attempts,
-            inbox,
-            dispatcher.clone(),
-            tasks.clone(),
-        );
-        tasks.spawn(looped.run());
-        tasks.spawn(endings::run(store.clone(), clock.clone(), removals, tasks.stopped()));
-        let alerts = Alerts::new(desk.clone(), engine.inbox.clone(), metrics.clone());
-        tasks.spawn(alerts.run(failures, tasks.stopped()));
-        tasks.spawn(counters.run(tasks.stopped()));
-        tasks.spawn(inbox_live.clone().run());
-        let chores = Chores { store, clock, metrics, dispatcher, inbox: inbox_live };
-        tasks.spawn(retention::run(chores, settings.retention, tasks.stopped()));
-        replays.go_on().await?;
-        handles.go_on().await?;
-        context_store.go_on().await?;
-        voice_notes.go_on().await?;
-        tasks.spawn(voice_notes.sweep());
-        Ok(engine)
-    }
-
     /// Looks at the store and the dispatcher. Writes a row: for a probe every few seconds.
     pub async fn health(&self) -> Health {
         Health {
@@ -470,7 +336,3 @@ impl Desk {
         Ok(self.snapshots.refresh(handle).await?.account.owns_what_was_begun_at(begun_at))
     }
 }
-
-/// A write that was decided upon an old snapshot is decided again; this often, before the caller
-/// is told that the store is too busy. Every loss of the race means that somebody else won it.
-const DECISIONS_MAX: usize = 50;

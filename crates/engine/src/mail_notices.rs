@@ -25,7 +25,7 @@ use bytes::Bytes;
 use crate::inbox::Inbox;
 use crate::metrics::Metrics;
 use crate::snapshots::find;
-use crate::{DECISIONS_MAX, Desk, emails, follow_up};
+use crate::{Desk, emails, follow_up};
 
 /// How many messages are remembered, so that one that comes again is not counted again.
 const REMEMBERED_MAX: usize = 10_000;
@@ -132,8 +132,8 @@ impl MailNotices {
             return Ok(Effect::None);
         };
         let id = logged.delivery.subscription_id;
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(handle).await?;
+        let mut decisions = self.desk.decisions(handle);
+        while let Some(snapshot) = decisions.next().await? {
             let now = self.desk.clock.now();
             let Some(entry) = marked(&snapshot, id, mark, recipients, now) else { return Ok(Effect::None) };
             let context = Context {
@@ -157,9 +157,7 @@ impl MailNotices {
                     return Ok(Effect::Suppressed);
                 }
                 Ok(Written::Seen(_)) => return Ok(Effect::None),
-                Err(StoreError::Conflict) => {
-                    self.desk.snapshots.refresh(handle).await?;
-                }
+                Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -20,7 +20,7 @@ use angarium_store::directory::{Change, Snapshot};
 
 use crate::ids::new_id;
 use crate::once::{Once, RepeatError, Reply};
-use crate::{Caller, DECISIONS_MAX, Desk};
+use crate::{Caller, Desk};
 use text::{Claimed, sha256};
 
 /// The most live tokens that a handle may have, and the most live keys.
@@ -265,8 +265,8 @@ impl Tokens {
         if let Some(reply) = self.desk.repeats.earlier::<TokenError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
             snapshot.account.admits_writes()?;
             let change = decide(&snapshot)?;
             let now = self.desk.clock.now();

@@ -31,7 +31,7 @@ use crate::ids::new_id;
 use crate::metrics::Metrics;
 use crate::notices;
 use crate::once::{Once, RepeatError, Reply};
-use crate::{Caller, DECISIONS_MAX, Desk};
+use crate::{Caller, Desk};
 use rulebooks::Rulebooks;
 use turns::Turns;
 
@@ -217,13 +217,11 @@ impl Chains {
             return Ok(reply);
         }
         let _turn = self.turns.take(&caller.handle, &id).await;
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
             snapshot.account.admits_writes()?;
             match self.try_record(&caller, &snapshot, &id, signals.clone(), &once, &mut pace).await {
-                Err(ChainError::Store(StoreError::Conflict)) => {
-                    self.desk.snapshots.refresh(&caller.handle).await?;
-                }
+                Err(ChainError::Store(StoreError::Conflict)) => {}
                 decided => return decided,
             }
         }
@@ -284,13 +282,11 @@ impl Chains {
         if let Some(reply) = self.desk.repeats.earlier::<ChainError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
             snapshot.account.admits_writes()?;
             match self.try_resolve(&caller, &snapshot, &id, &trigger, &once, asker).await {
-                Err(ChainError::Store(StoreError::Conflict)) => {
-                    self.desk.snapshots.refresh(&caller.handle).await?;
-                }
+                Err(ChainError::Store(StoreError::Conflict)) => {}
                 decided => return decided,
             }
         }

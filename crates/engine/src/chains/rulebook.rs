@@ -13,8 +13,8 @@ use data_encoding::HEXLOWER;
 use serde_json::json;
 
 use super::{ChainError, Chains};
+use crate::Caller;
 use crate::once::{Once, Reply};
-use crate::{Caller, DECISIONS_MAX};
 
 impl Chains {
     /// What a handle says of its chains.
@@ -64,8 +64,8 @@ impl Chains {
         if let Some(reply) = self.desk.repeats.earlier::<ChainError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
             snapshot.account.admits_writes()?;
             let before = self.rulebooks.of(&caller.handle, &snapshot).await?;
             let now = self.desk.clock.now();

@@ -42,7 +42,7 @@ use crate::once::{Once, Reply};
 use crate::planner::{Again, Plan};
 use crate::post::Post;
 use crate::snapshots::find;
-use crate::{Caller, DECISIONS_MAX, Desk};
+use crate::{Caller, Desk};
 
 pub use forms::{Confirmed, EmailError, MailTested, NewEmailSubscription, OwnerDefault, Recipients};
 pub(crate) use loss::{lost, stale, suppression};
@@ -182,8 +182,8 @@ impl Emails {
         if let Some(reply) = self.desk.repeats.earlier::<EmailError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
             snapshot.account.admits_writes()?;
             let entry = find_subscriber(&snapshot, id).ok_or(EmailError::NotFound)?;
             let now = self.desk.clock.now();
@@ -199,7 +199,7 @@ impl Emails {
                     self.lanes.caught_up().await;
                     return Ok(once.reply(written, answer)?);
                 }
-                Err(StoreError::Conflict) => drop(self.desk.snapshots.refresh(&caller.handle).await?),
+                Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -389,8 +389,8 @@ impl Emails {
         let origin = Origin::of_test(caller.mode);
         let lately =
             self.questions.lately(&caller.handle, recipient::TEST, origin, recipient::TESTS_MAX).await?;
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
             snapshot.account.admits_writes()?;
             let entry = of(&snapshot)?;
             match standing(&entry) {
@@ -430,7 +430,7 @@ impl Emails {
                     }
                     return Ok(once.reply(written, answer)?);
                 }
-                Err(StoreError::Conflict) => drop(self.desk.snapshots.refresh(&caller.handle).await?),
+                Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -502,8 +502,8 @@ impl Emails {
         made: impl Fn(&Entry, Timestamp) -> T + Send + Sync,
         mut decide: impl FnMut(&Snapshot, Timestamp) -> Result<Decision, EmailError> + Send,
     ) -> Result<Reply, EmailError> {
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
             let now = self.desk.clock.now();
             let Decision { entry, told, known, item, action } = decide(&snapshot, now)?;
             let subscription = &entry.subscription;
@@ -542,7 +542,7 @@ impl Emails {
                     self.lanes.caught_up().await;
                     return Ok(once.reply(written, answer)?);
                 }
-                Err(StoreError::Conflict) => drop(self.desk.snapshots.refresh(&caller.handle).await?),
+                Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }

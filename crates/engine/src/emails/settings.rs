@@ -14,10 +14,10 @@ use angarium_store::directory::Change;
 use serde_json::{Value, json};
 
 use super::{EmailError, Emails, OwnerDefault, owner_default};
+use crate::Caller;
 use crate::ids::new_id;
 use crate::inbox;
 use crate::once::{Once, Reply};
-use crate::{Caller, DECISIONS_MAX};
 
 /// What is said of mails at a handle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +53,8 @@ impl Emails {
         if let Some(reply) = self.desk.repeats.earlier::<EmailError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
             snapshot.account.admits_writes()?;
             let now = self.desk.clock.now();
             notices.check(&snapshot.account, now)?;
@@ -81,7 +81,7 @@ impl Emails {
                     }
                     return Ok(once.reply(written, answer)?);
                 }
-                Err(StoreError::Conflict) => drop(self.desk.snapshots.refresh(&caller.handle).await?),
+                Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }

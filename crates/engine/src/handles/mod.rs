@@ -17,7 +17,7 @@ use angarium_store::write::Context;
 use crate::lanes::Lanes;
 use crate::once::{Once, RepeatError, Reply};
 use crate::voice_notes::Files;
-use crate::{Caller, DECISIONS_MAX, Desk};
+use crate::{Caller, Desk};
 
 /// A handle as it is asked for.
 #[derive(Debug, Clone, Default)]
@@ -196,8 +196,8 @@ impl Handles {
         if let Some(reply) = self.desk.repeats.earlier::<HandleError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(handle).await?;
+        let mut decisions = self.desk.decisions(handle);
+        while let Some(snapshot) = decisions.next().await? {
             let account = decide(&snapshot)?;
             let made = known(handle, snapshot.version + 1, account.clone());
             let now = self.desk.clock.now();
@@ -213,9 +213,7 @@ impl Handles {
                     self.lanes.caught_up().await;
                     return Ok(once.reply(written, answer)?);
                 }
-                Err(StoreError::Conflict) => {
-                    self.desk.snapshots.refresh(handle).await?;
-                }
+                Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -30,7 +30,7 @@ use crate::once::{Once, Reply};
 use crate::outages::Outages;
 use crate::planner::Again;
 use crate::snapshots::{find, find_webhook, webhooks};
-use crate::{Caller, DECISIONS_MAX, Desk};
+use crate::{Caller, Desk};
 
 pub use forms::{Described, LivePublicKey, NewSubscription, Patch, SubscriptionError, Tested, WithSecret};
 
@@ -248,11 +248,10 @@ impl Subscriptions {
             return Ok(reply);
         }
         let event = Arc::new(self.test_event(&caller, id));
-        for _ in 0..DECISIONS_MAX {
-            match self.try_test(&caller, id, &event, &once).await {
-                Err(SubscriptionError::Store(StoreError::Conflict)) => {
-                    self.desk.snapshots.refresh(&caller.handle).await?;
-                }
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
+            match self.try_test(&caller, &snapshot, id, &event, &once).await {
+                Err(SubscriptionError::Store(StoreError::Conflict)) => {}
                 decided => return decided,
             }
         }
@@ -277,13 +276,13 @@ impl Subscriptions {
     async fn try_test(
         &self,
         caller: &Caller,
+        snapshot: &Snapshot,
         id: SubscriptionId,
         event: &Arc<Event>,
         once: &Once<Tested>,
     ) -> Result<Reply, SubscriptionError> {
-        let snapshot = self.desk.snapshots.get(&caller.handle).await?;
         snapshot.account.admits_writes()?;
-        let entry = find_webhook(&snapshot, id).ok_or(SubscriptionError::NotFound)?;
+        let entry = find_webhook(snapshot, id).ok_or(SubscriptionError::NotFound)?;
         let now = self.desk.clock.now();
         let mut plan = self.desk.planner.plan();
         let delivery_id = self.desk.planner.add(
@@ -369,8 +368,8 @@ impl Subscriptions {
         if let Some(reply) = self.desk.repeats.earlier::<SubscriptionError>(once.key.as_ref()).await? {
             return Ok(reply);
         }
-        for _ in 0..DECISIONS_MAX {
-            let snapshot = self.desk.snapshots.get(&caller.handle).await?;
+        let mut decisions = self.desk.decisions(&caller.handle);
+        while let Some(snapshot) = decisions.next().await? {
             snapshot.account.admits_writes()?;
             let Decision { change, made, object, lane } = decide(&snapshot)?;
             let now = self.desk.clock.now();
@@ -383,9 +382,7 @@ impl Subscriptions {
                     self.tell(&caller.handle, object, lane).await;
                     return Ok(once.reply(written, answer)?);
                 }
-                Err(StoreError::Conflict) => {
-                    self.desk.snapshots.refresh(&caller.handle).await?;
-                }
+                Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }
         }

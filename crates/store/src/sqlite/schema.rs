@@ -200,11 +200,11 @@ mod tests {
         (18, "chains", 11_876_788_087_886_328_969),
         (19, "context_store", 15_762_631_485_090_419_999),
         (20, "reports", 6_286_605_477_483_048_590),
-        (26, "strangers_reports", 11_651_830_198_056_972_636),
-        (23, "chain_totals", 7_482_076_670_275_099_083),
-        (24, "inbox_bounds", 12_806_719_872_267_145_083),
         (21, "events_of_our_own", 4_141_226_101_787_774_214),
         (22, "mailboxes", 14_022_964_649_127_791_120),
+        (23, "chain_totals", 7_482_076_670_275_099_083),
+        (24, "inbox_bounds", 12_806_719_872_267_145_083),
+        (26, "strangers_reports", 11_651_830_198_056_972_636),
     ];
 
     /// A store says by name and checksum which steps it has seen, and is refused where one of them is
