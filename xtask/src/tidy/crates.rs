@@ -13,10 +13,15 @@ const BANNED: &[&str] = &["ring", "openssl-sys", "native-tls", "reqwest", "rsa",
 /// Two versions of one of these are two sets of types, two providers or two timers.
 const SINGLE: &[&str] = &["aws-lc-rs", "http", "hyper", "rustls", "rusqlite", "tokio", "tokio-rustls"];
 
-/// Every `name vVersion` that the product is built from, on any platform.
+/// Every `name vVersion` that the product is built from, on any platform. What only other platforms need is
+/// fetched if a build here has not brought it along.
 pub(super) fn tree() -> Result<String> {
     let asked = ["tree", "--workspace", "--edges", "normal,build", "--target", "all", "--prefix", "none"];
-    workspace::output(workspace::cargo().args(asked).args(["--format", "{p}", "--offline"]))
+    let ask = || workspace::output(workspace::cargo().args(asked).args(["--format", "{p}", "--offline"]));
+    ask().or_else(|_| {
+        workspace::run(workspace::cargo().args(["fetch", "--locked", "--quiet"]))?;
+        ask()
+    })
 }
 
 /// Banned crates and refused duplicates in the lines of `cargo tree`.
