@@ -13,6 +13,7 @@ use angarium_domain::letter::{Links, letter};
 use angarium_domain::mail_address::MailAddress;
 use angarium_domain::mail_link::{Purpose, token};
 use angarium_domain::outcome::{Failure, Outcome};
+use angarium_domain::recipient;
 use angarium_domain::time::Timestamp;
 use angarium_store::delivery_queue::Leased;
 use angarium_store::directory::{Entry, Snapshot};
@@ -193,10 +194,14 @@ impl Post {
             Some(format!("{base}/{page}/{}", token(&entry.keys, handle, id, reader?, purpose)?))
         };
         let asked_at = entry.subscription.recipient.as_ref().and_then(|recipient| recipient.asked_at());
-        let deliveries = format!("{base}/v2/handles/{handle}/deliveries");
+        // Whoever was only told has no credential for the log, which would answer them 401.
+        let recipient = entry.subscription.recipient.as_ref();
+        let is_owner =
+            recipient.is_some_and(|recipient| recipient.purpose == recipient::Purpose::OwnerDefault);
+        let deliveries = is_owner.then(|| format!("{base}/v2/handles/{handle}/deliveries"));
         Links {
-            delivery: Some(format!("{deliveries}/{}", delivery.id)),
-            deliveries: Some(deliveries),
+            delivery: deliveries.as_ref().map(|deliveries| format!("{deliveries}/{}", delivery.id)),
+            deliveries,
             confirm: asked_at.and_then(|asked_at| link("confirm", Purpose::Confirm(asked_at))),
             unsubscribe: link("unsubscribe", Purpose::Unsubscribe),
         }
