@@ -17,6 +17,8 @@ use crate::sender::NOON;
 
 const ARN: &str = "arn:aws:sns:us-east-1:123456789012:bounces";
 const CERTIFICATE: &str = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0a1b.pem";
+/// Where nobody ever answers.
+const SILENT: &str = "https://sns.us-east-1.amazonaws.com/silent.pem";
 const NAME: &str = "sns.amazonaws.com";
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
@@ -32,6 +34,9 @@ struct Files {
 impl Fetch for Files {
     async fn get(&self, url: &str) -> Result<String, Unfetched> {
         self.asked.lock().expect("nobody panics").push(url.to_owned());
+        if url == SILENT {
+            return std::future::pending().await;
+        }
         self.files.get(url).cloned().ok_or_else(|| Unfetched { reason: format!("{url} answered 404") })
     }
 }
@@ -296,6 +301,42 @@ async fn a_certificate_that_cannot_be_had_is_asked_for_again_and_not_without_end
         assert_eq!(about(&refused), "not now", "{refused}");
     }
     assert_eq!(world.files.asked().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_keep_nobody_from_the_certificate_that_was_right_before() {
+    let world = world();
+    let invented = |n: usize| Message {
+        signing_cert_url: format!("https://sns.us-east-1.amazonaws.com/invented{n}.pem"),
+        ..notification()
+    };
+    assert!(world.verify_signed(notification()).await.is_ok());
+    // What was judged a day ago is judged again.
+    tokio::time::advance(std::time::Duration::from_hours(25)).await;
+    for n in 0..30 {
+        let refused = world.verify_signed(invented(n)).await.expect_err("it is not there");
+        assert_eq!(about(&refused), "not now", "{refused}");
+    }
+    for _ in 0..2 {
+        let verified = world.verify_signed(notification()).await;
+        assert!(verified.is_ok(), "{verified:?}");
+    }
+    let asked = world.files.asked();
+    assert_eq!(asked.iter().filter(|url| *url == CERTIFICATE).count(), 2, "{asked:?}");
+    assert_eq!(asked.len(), 12);
+}
+
+#[tokio::test]
+async fn a_file_that_never_comes_holds_nobody_up_whose_certificate_is_known() {
+    let world = world();
+    assert!(world.verify_signed(notification()).await.is_ok());
+    let silent = Message { signing_cert_url: SILENT.to_owned(), ..notification() };
+    tokio::select! {
+        biased;
+        _ = world.verify_signed(silent) => panic!("nobody answers"),
+        verified = world.verify_signed(notification()) => assert!(verified.is_ok(), "{verified:?}"),
+    }
+    assert_eq!(world.files.asked(), [CERTIFICATE, SILENT]);
 }
 
 #[tokio::test]
