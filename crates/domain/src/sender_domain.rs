@@ -4,10 +4,19 @@
 //! DKIM (RFC 6376) for the mail, by DMARC (RFC 7489) for the two together. The lookup is the channels';
 //! here is only what is compared with what.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 /// What DMARC should say at least; a stricter policy is as good.
 const DMARC_PROPOSED: &str = "v=DMARC1; p=none";
+
+/// How long a domain that is as it should be is taken for that.
+const LOOK_INTERVAL: Duration = Duration::from_hours(24);
+/// The first wait for one that is not; each further one is twice as long, up to [`WAIT_MAX`].
+const WAIT_MIN: Duration = Duration::from_mins(1);
+/// See [`WAIT_MIN`].
+const WAIT_MAX: Duration = Duration::from_hours(1);
 
 /// The domain that mails come from, and who sends them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +116,32 @@ pub enum State {
     TemporarilyFailed,
 }
 
+impl State {
+    /// All of them.
+    pub const ALL: [State; 4] = [State::Pending, State::Verified, State::Failed, State::TemporarilyFailed];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Pending => "pending",
+            State::Verified => "verified",
+            State::Failed => "failed",
+            State::TemporarilyFailed => "temporarily_failed",
+        }
+    }
+}
+
+/// How long after a look the next one is due. `in_vain` says how many looks just before it, one after the
+/// other, did not find the domain verified.
+pub fn look_again_after(state: State, in_vain: u32) -> Duration {
+    match state {
+        State::Verified => LOOK_INTERVAL,
+        State::Pending | State::Failed | State::TemporarilyFailed => {
+            WAIT_MIN.saturating_mul(2_u32.saturating_pow(in_vain)).min(WAIT_MAX)
+        }
+    }
+}
+
 /// One record: what it should be, and what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -185,6 +220,11 @@ impl SenderDomain {
             rule: Rule::Dmarc,
         });
         all
+    }
+
+    /// The report before anybody looked: every record is awaited.
+    pub fn unseen(&self) -> Report {
+        self.report(std::iter::repeat(Found::Nothing))
     }
 
     /// The report, from what was found for each of [`SenderDomain::expected`], in its order.
@@ -327,6 +367,25 @@ mod tests {
         all[which] = found;
         let report = own().report(all);
         assert_eq!((report.records[which].state, report.state), (state, state), "{report:?}");
+    }
+
+    #[test]
+    fn what_is_verified_is_looked_at_daily_and_anything_else_sooner_and_sooner_at_first() {
+        assert_eq!(look_again_after(State::Verified, 0), Duration::from_hours(24));
+        assert_eq!(look_again_after(State::Verified, 9), Duration::from_hours(24));
+        for state in [State::Pending, State::Failed, State::TemporarilyFailed] {
+            let minutes: Vec<u64> =
+                [0, 1, 2, 5, 6, 7, u32::MAX].map(|n| look_again_after(state, n).as_secs() / 60).to_vec();
+            assert_eq!(minutes, [1, 2, 4, 32, 60, 60, 60]);
+        }
+    }
+
+    #[test]
+    fn until_somebody_looks_every_record_is_pending() {
+        let unseen = own().unseen();
+        assert_eq!(unseen.records.len(), own().expected().len());
+        assert!(unseen.records.iter().all(|record| record.state == State::Pending), "{unseen:?}");
+        assert_eq!(unseen.state, State::Pending);
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod post;
 mod replays;
 mod retention;
 mod rooms;
+mod sender_watch;
 mod snapshots;
 mod start;
 mod statistics;
@@ -53,6 +54,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_channels::Channel;
+use angarium_channels::egress::LookUp;
 use angarium_channels::email::Mailer;
 use angarium_channels::library::Library;
 use angarium_channels::sns::SnsVerifier;
@@ -61,6 +63,7 @@ use angarium_domain::chain::Room;
 use angarium_domain::handle::Handle;
 use angarium_domain::quota::Draw;
 use angarium_domain::retention::Retention;
+use angarium_domain::sender_domain::SenderDomain;
 use angarium_domain::time::Timestamp;
 use angarium_domain::trace_context::TraceContext;
 use angarium_domain::voice_note::LinkKey;
@@ -72,7 +75,8 @@ pub use clock::Clock;
 pub use context_store::{ContextStore, Hit, NewSource, SourceError, SourcePatch};
 pub use deliveries::{Deliveries, DeliveryError, DeliveryLife, Replayed, Shown};
 pub use emails::{
-    Confirmed, EmailError, Emails, MailTested, NewEmailSubscription, NoticeSettings, OwnerDefault, Recipients,
+    Confirmed, EmailError, Emails, MailTested, NewEmailSubscription, NoticeSettings, OwnerDefault,
+    Recipients, SentBack,
 };
 pub use event_types::{EventTypeError, EventTypePut, EventTypes, NewEventType};
 pub use events::{EventLife, Events};
@@ -85,6 +89,7 @@ pub use mail_notices::{Effect, MailNotices, NoticeError};
 pub use metrics::Metrics;
 pub use once::{Answer, Once, RepeatError, RepeatKey, Reply};
 pub use replays::{NewReplay, ReplayError, ReplayJobs};
+pub use sender_watch::LookedUp;
 pub use statistics::{Figures, SubscriptionStatistics};
 pub use subscriptions::{
     Described, LivePublicKey, NewSubscription, Patch, SubscriptionError, Subscriptions, Tested, WithSecret,
@@ -143,7 +148,9 @@ pub struct Mailing {
     /// links.
     pub public_url: Option<Arc<str>>,
     /// The domain that mails come from; none if none are sent.
-    pub sender_domain: Option<Arc<str>>,
+    pub sender_domain: Option<SenderDomain>,
+    /// Who looks up what the DNS says of it; nobody does if none.
+    pub names: Option<Arc<dyn LookUp>>,
     /// Mails that may be handed in at a time.
     pub connections_max: usize,
     /// Who verifies what is told of mails by Amazon SNS.

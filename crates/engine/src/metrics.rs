@@ -9,6 +9,7 @@ use std::time::Duration;
 use angarium_domain::delivery::DeathCause;
 use angarium_domain::dispatch::LaneCounts;
 use angarium_domain::outcome::{Class, Outcome};
+use angarium_domain::sender_domain::{Report, State};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
@@ -92,6 +93,7 @@ pub struct Metrics {
     group_seconds: Histogram,
     rate_limited: Family<ClassLabel, Counter>,
     mail_notices: Family<WhatLabel, Counter>,
+    sender_domain: Family<StateLabel, Gauge>,
     signals: Counter,
     signals_refused: Family<ReasonLabel, Counter>,
     decisions: Family<OutcomeLabel, Counter>,
@@ -138,6 +140,7 @@ impl Metrics {
             group_seconds: Histogram::new(commits),
             rate_limited: Family::default(),
             mail_notices: Family::default(),
+            sender_domain: Family::default(),
             signals: Counter::default(),
             signals_refused: Family::default(),
             decisions: Family::default(),
@@ -172,6 +175,7 @@ impl Metrics {
         register(r, figures::COMMIT_SECONDS, self.group_seconds.clone());
         register(r, figures::RATE_LIMITED, self.rate_limited.clone());
         register(r, figures::MAIL_NOTICES, self.mail_notices.clone());
+        register(r, figures::SENDER_DOMAIN, self.sender_domain.clone());
         self.register_rooms();
         let r = &mut self.registry;
         register(r, figures::BUILD, self.build.clone());
@@ -215,6 +219,14 @@ impl Metrics {
     /// A provider told what became of a mail.
     pub fn mail_noticed(&self, what: &'static str) {
         self.mail_notices.get_or_create(&WhatLabel { what }).inc();
+    }
+
+    /// What the DNS says of the domain that mails come from.
+    pub(crate) fn sender_domain(&self, report: &Report) {
+        for state in State::ALL {
+            let count = report.records.iter().filter(|record| record.state == state).count();
+            self.sender_domain.get_or_create(&StateLabel { state: state.as_str() }).set(count as i64);
+        }
     }
 
     pub(crate) fn signals_accepted(&self, count: usize) {
@@ -350,6 +362,11 @@ mod tests {
         metrics.spans_dropped(8);
         metrics.rate_limited("read");
         metrics.mail_noticed("bounced");
+        metrics.sender_domain(&Report {
+            domain: "mail.example".to_owned(),
+            state: State::Verified,
+            records: Vec::new(),
+        });
         metrics.signals_accepted(2);
         metrics.signals_refused("too_fast", 3);
         metrics.decided(true);

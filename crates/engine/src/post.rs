@@ -18,11 +18,13 @@ use angarium_domain::time::Timestamp;
 use angarium_store::delivery_queue::Leased;
 use angarium_store::directory::{Entry, Snapshot};
 use angarium_store::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
 
-use crate::Mailing;
 use crate::catalogs::Catalogs;
 use crate::follow_up::address;
+use crate::sender_watch::{LookedUp, SenderWatch};
 use crate::snapshots::Snapshots;
+use crate::{Mailing, Parts};
 
 /// Writes mails and hands them to whoever sends them.
 #[derive(Clone)]
@@ -30,7 +32,7 @@ pub(crate) struct Post {
     store: Arc<dyn Store>,
     mailer: Arc<dyn Mailer>,
     public_url: Option<Arc<str>>,
-    sender_domain: Option<Arc<str>>,
+    sender: Option<Arc<SenderWatch>>,
     catalogs: Catalogs,
     snapshots: Snapshots,
     /// Whether the mail server took no mails when it was last asked, for the log alone.
@@ -54,11 +56,12 @@ impl Post {
         snapshots: Snapshots,
     ) -> Post {
         let Mailing { mailer, public_url, sender_domain, .. } = mailing;
+        let sender = sender_domain.map(|domain| Arc::new(SenderWatch::new(domain)));
         Post {
             store,
             mailer,
             public_url,
-            sender_domain,
+            sender,
             catalogs,
             snapshots,
             is_away: Arc::default(),
@@ -97,9 +100,24 @@ impl Post {
         }
     }
 
-    /// The domain that mails come from; none if none are sent.
-    pub(crate) fn sender_domain(&self) -> Option<Arc<str>> {
-        self.sender_domain.clone()
+    /// What was found of the domain that mails come from; none if none are sent.
+    pub(crate) fn sender_domain(&self) -> Option<Arc<LookedUp>> {
+        self.sender.as_ref().map(|sender| sender.last())
+    }
+
+    /// Looks up what the DNS says of that domain, for as long as this process runs.
+    pub(crate) fn watch(
+        &self,
+        parts: &Parts,
+        stopped: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let watched = self.sender.clone().zip(parts.mailing.names.clone());
+        let (clock, metrics) = (parts.clock.clone(), parts.metrics.clone());
+        async move {
+            if let Some((sender, names)) = watched {
+                sender.run(&*names, &*clock, &metrics, stopped).await;
+            }
+        }
     }
 
     /// When a mail may go out that would go out now, if it is to wait: its reader is not to be disturbed

@@ -167,7 +167,7 @@ impl Ground {
     /// Starts every loop.
     fn begin(self, parts: &Parts, settings: Settings, inbox: DispatcherInbox, engine: &Engine) {
         let attempts = Attempts::new(parts, settings, &self);
-        let Ground { desk, dispatcher, inbox_live, counters, failures, rooms, removals, .. } = self;
+        let Ground { desk, post, dispatcher, inbox_live, counters, failures, rooms, removals, .. } = self;
         let Parts { store, clock, metrics, .. } = parts.clone();
         let tasks = desk.tasks.clone();
         let stopped = || tasks.stopped();
@@ -185,6 +185,7 @@ impl Ground {
         tasks.spawn(endings::run(store.clone(), clock.clone(), removals, stopped()));
         tasks.spawn(Alerts::new(desk, engine.inbox.clone(), metrics.clone()).run(failures, stopped()));
         tasks.spawn(counters.run(stopped()));
+        tasks.spawn(post.watch(parts, stopped()));
         tasks.spawn(inbox_live.clone().run());
         let chores = Chores { store, clock, metrics, dispatcher, inbox: inbox_live };
         tasks.spawn(retention::run(chores, settings.retention, stopped()));

@@ -52,7 +52,7 @@ fn unusable(setting: &'static str, reason: impl Into<String>) -> MailingError {
     MailingError::Unusable { setting, reason: reason.into() }
 }
 
-/// What sends mails, by the operator's word.
+/// What sends mails, by the operator's word. Nobody looks up the sender's domain yet.
 pub(crate) fn mailing(
     all: &Settings,
     extra_roots: Vec<CertificateDer<'static>>,
@@ -68,12 +68,11 @@ pub(crate) fn mailing(
     let public_url = all.listen.public_url.as_deref().map(|url| Arc::from(url.trim_end_matches('/')));
     if settings.transport == EmailTransport::None {
         let mailer = Arc::new(NoMailer);
-        return Ok(Mailing { mailer, public_url, sender_domain: None, connections_max, sns });
+        return Ok(Mailing { mailer, public_url, sender_domain: None, names: None, connections_max, sns });
     }
     needed(&all.listen.public_url, "listen.public_url")?;
     let sender = Sender::parse(&needed(&settings.from, "email.from")?)
         .map_err(|error| unusable("from", format!("is wrong: {error}")))?;
-    let sender_domain = Some(Arc::from(sender.domain()));
     let mailer: Arc<dyn Mailer> = match settings.transport {
         EmailTransport::None => Arc::new(NoMailer),
         EmailTransport::Folder => {
@@ -97,7 +96,8 @@ pub(crate) fn mailing(
             Arc::new(made.map_err(|error| unusable("host", format!("cannot be used: {error}")))?)
         }
     };
-    Ok(Mailing { mailer, public_url, sender_domain, connections_max, sns })
+    let sender_domain = sender_domain(all);
+    Ok(Mailing { mailer, public_url, sender_domain, names: None, connections_max, sns })
 }
 
 /// Passwords and mails go in the clear to this machine only.

@@ -444,6 +444,7 @@ impl From<EmailError> for Problem {
             | EmailError::LeftAlone { retry_after }
             | EmailError::TooManyTests { retry_after }
             | EmailError::TooManyChanges { retry_after } => Problem::too_many(error.to_string(), retry_after),
+            EmailError::NotSetHere { field, .. } => Problem::invalid_field(field, error.to_string()),
             EmailError::AlwaysQuiet(quiet) => Problem::invalid_field("quietHours", quiet.to_string()),
             EmailError::NothingToChange => {
                 tracing::error!("the engine answered a request that there is nothing to change");

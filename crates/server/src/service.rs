@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_channels::Channel;
-use angarium_channels::egress::AddressPolicy;
+use angarium_channels::egress::{AddressPolicy, LookUp, SystemResolver};
 use angarium_channels::library::{Library, OpenLibrary};
 use angarium_channels::sns::SnsVerifier;
 use angarium_channels::webhook::{self, WebhookChannel};
@@ -47,6 +47,15 @@ pub struct Service {
     grace: Duration,
     /// Says why, when the store can no longer write. None for a store that somebody else opened.
     store_ended: Option<mpsc::Receiver<String>>,
+}
+
+/// Who is asked about the world outside, where that is not for the settings to say.
+#[derive(Default)]
+struct Outside {
+    /// Who verifies messages of Amazon SNS; by the settings if none.
+    sns: Option<Arc<SnsVerifier>>,
+    /// Who looks up what the DNS says of the domain that mails come from; nobody if none.
+    names: Option<Arc<dyn LookUp>>,
 }
 
 /// Why the service did not start. Nothing runs then.
@@ -122,13 +131,16 @@ impl Service {
         let store = SqliteStore::open(path, &key, store_settings)?;
         let link_key = LinkKey::from_bytes(&key.derived("the addresses of voice notes"));
         let clock = Arc::new(SystemClock);
+        let names = SystemResolver::new().map_err(|error| StartError::Channel(error.to_string()))?;
+        let outside = Outside { names: Some(Arc::new(names)), ..Outside::default() };
         let service =
-            Service::assemble(Arc::new(store), metrics, settings, secret.as_ref(), clock, link_key, None)
+            Service::assemble(Arc::new(store), metrics, settings, secret.as_ref(), clock, link_key, outside)
                 .await?;
         Ok(Service { store_ended: Some(store_ended), ..service })
     }
 
-    /// Starts the service on a store that is open already, with the secret that JWTs are signed with.
+    /// Starts the service on a store that is open already, with the secret that JWTs are signed with. Nobody
+    /// looks up what the DNS says of the domain that mails come from.
     pub async fn start_on(
         store: Arc<dyn Store>,
         settings: &Settings,
@@ -147,7 +159,20 @@ impl Service {
         // Without a master key, addresses are good for as long as the process lives.
         let link_key = LinkKey::from_bytes(&RandomIds::default().key());
         let metrics = Arc::new(Metrics::new());
-        Service::assemble(store, metrics, settings, jwt_secret, clock, link_key, None).await
+        Service::assemble(store, metrics, settings, jwt_secret, clock, link_key, Outside::default()).await
+    }
+
+    /// The same, with a DNS of the caller's for the domain that mails come from.
+    pub async fn start_looking_up_by(
+        names: Arc<dyn LookUp>,
+        store: Arc<dyn Store>,
+        settings: &Settings,
+        jwt_secret: Option<&SecretString>,
+    ) -> Result<Service, StartError> {
+        let link_key = LinkKey::from_bytes(&RandomIds::default().key());
+        let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new()));
+        let outside = Outside { names: Some(names), ..Outside::default() };
+        Service::assemble(store, metrics, settings, jwt_secret, clock, link_key, outside).await
     }
 
     /// The same, with somebody else to verify messages of Amazon SNS than the settings make.
@@ -159,7 +184,8 @@ impl Service {
     ) -> Result<Service, StartError> {
         let link_key = LinkKey::from_bytes(&RandomIds::default().key());
         let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new()));
-        Service::assemble(store, metrics, settings, jwt_secret, clock, link_key, Some(sns)).await
+        let outside = Outside { sns: Some(sns), ..Outside::default() };
+        Service::assemble(store, metrics, settings, jwt_secret, clock, link_key, outside).await
     }
 
     async fn assemble(
@@ -169,7 +195,7 @@ impl Service {
         jwt_secret: Option<&SecretString>,
         clock: Arc<dyn Clock>,
         link_key: LinkKey,
-        sns: Option<Arc<SnsVerifier>>,
+        outside: Outside,
     ) -> Result<Service, StartError> {
         let telemetry = Telemetry::start(&settings.telemetry, &metrics)?;
         let ids = Arc::new(RandomIds::default());
@@ -180,7 +206,7 @@ impl Service {
         let jwt = Arc::new(verifier(&settings.auth, jwt_secret, sources.clock.clone()).await?);
         let extra_roots = extra_roots(&settings.egress)?;
         let mailing = mailing(settings, extra_roots.clone(), sources.clock.clone())?;
-        let mailing = Mailing { sns: sns.unwrap_or(mailing.sns), ..mailing };
+        let mailing = Mailing { sns: outside.sns.unwrap_or(mailing.sns), names: outside.names, ..mailing };
         let channel = channel(&settings.egress, address, sources.clock.clone())?;
         let library = library(settings, address, sources.clock.clone())?;
         let Sources { clock, ids, traces } = sources.clone();

@@ -132,6 +132,16 @@ pub enum EmailError {
     /// No default address is named.
     #[error("no owner default email is set")]
     NoOwnerDefault,
+    /// A field that others set was sent back otherwise than it is.
+    #[error("{field} is {}, and is not changed here: {by}", is.as_deref().unwrap_or("not set"))]
+    NotSetHere {
+        /// Which one.
+        field: &'static str,
+        /// Who sets it.
+        by: &'static str,
+        /// What it is.
+        is: Option<String>,
+    },
     /// Quiet hours without an end.
     #[error(transparent)]
     AlwaysQuiet(#[from] AlwaysQuiet),

@@ -47,7 +47,7 @@ use crate::{Caller, Desk};
 pub use forms::{Confirmed, EmailError, MailTested, NewEmailSubscription, OwnerDefault, Recipients};
 pub(crate) use loss::{lost, stale, suppression};
 use questions::Questions;
-pub use settings::NoticeSettings;
+pub use settings::{NoticeSettings, SentBack};
 
 /// The deadline of one attempt, in seconds: servers that check a mail take their time with the reply.
 const TIMEOUT_SECONDS: u32 = 30;

@@ -18,6 +18,7 @@ use crate::Caller;
 use crate::ids::new_id;
 use crate::inbox;
 use crate::once::{Once, Reply};
+use crate::sender_watch::LookedUp;
 
 /// What is said of mails at a handle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +31,33 @@ pub struct NoticeSettings {
     pub account: Account,
     /// The owner's default address.
     pub owner_default: OwnerDefault,
-    /// The domain that mails come from; none if none are sent.
-    pub sender_domain: Option<Arc<str>>,
+    /// What was found of the domain that mails come from; none if none are sent.
+    pub sender_domain: Option<Arc<LookedUp>>,
+}
+
+/// A field of the answer that others set, as a caller sends it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SentBack {
+    /// The domain that mails come from.
+    SenderDomain(Option<String>),
+    /// The owner's default address.
+    NotificationEmail(Option<String>),
+}
+
+impl SentBack {
+    fn require_unchanged(&self, settings: &NoticeSettings) -> Result<(), EmailError> {
+        let (field, by, sent, is) = match self {
+            SentBack::SenderDomain(sent) => {
+                let is = settings.sender_domain.as_ref().map(|seen| seen.report.domain.clone());
+                ("senderDomain", "whoever runs this service sets it", sent, is)
+            }
+            SentBack::NotificationEmail(sent) => {
+                let is = settings.owner_default.email.as_ref().map(ToString::to_string);
+                ("notificationEmail", "the owner default email has a route of its own", sent, is)
+            }
+        };
+        if *sent == is { Ok(()) } else { Err(EmailError::NotSetHere { field, by, is }) }
+    }
 }
 
 impl Emails {
@@ -47,6 +73,7 @@ impl Emails {
         &self,
         caller: Caller,
         (notices, inbox): (Notices, Vec<EventPattern>),
+        sent_back: &[SentBack],
         once: Once<NoticeSettings>,
     ) -> Result<Reply, EmailError> {
         let _running = self.desk.repeats.begin(once.key.as_ref())?;
@@ -59,6 +86,7 @@ impl Emails {
             let now = self.desk.clock.now();
             notices.check(&snapshot.account, now)?;
             let settings = self.settings_of(&snapshot, &notices, &inbox);
+            sent_back.iter().try_for_each(|sent| sent.require_unchanged(&settings))?;
             let (answer, idempotency) = once.answer_to(&settings, now);
             let account = Account { notices: Box::new(notices.clone()), ..snapshot.account.clone() };
             let before = words(&snapshot.account.notices, &inbox::patterns(&snapshot));

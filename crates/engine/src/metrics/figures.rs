@@ -110,6 +110,8 @@ figures! {
         "Requests answered 429";
     MAIL_NOTICES = Counter "mail_notices" by &[("what", NOTICES)],
         "What Amazon SES told of mails after it took them, by SNS";
+    SENDER_DOMAIN = Gauge "sender_domain_records" by &[("state", "`pending`, `verified`, `failed`, `temporarily_failed`")],
+        "DNS records of the domain that mails come from, by what the last look found; none where no mails are sent";
     SIGNALS = Counter "chain_signals",
         "Signals on stable storage";
     SIGNALS_REFUSED = Counter "chain_signals_refused" by &[("reason", REFUSALS)],

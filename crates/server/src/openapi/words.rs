@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use angarium_channels::egress::ADDRESSES_MAX;
 use angarium_domain::access::{Mode as DomainMode, Scope as DomainScope};
 use angarium_domain::auto_disable::{AFTER_HOURS, AFTER_HOURS_DEFAULT};
 use angarium_domain::chain::{CONDITIONS_MAX, NAME_CHARS_MAX, PRIORITIES, SECONDS, SIGNALS_PER_SESSION_MAX};
@@ -205,8 +206,18 @@ words! {
     /// may have ended them.
     OwnerEmailStatus =
         choice(&["unset", "pending_confirmation", "active", "degraded", "suppressed", "unsubscribed"]);
-    /// Whether mails can be sent.
-    SenderStatus = choice(&["unset", "configured"]);
+    /// What the DNS says of the domain that mails come from: `pending` if a record is not there (or nobody looked
+    /// yet), `failed` if one is wrong, `temporarily_failed` if its name servers do not answer, `unset` if no mails
+    /// are sent.
+    SenderStatus = choice(&["unset", "pending", "verified", "failed", "temporarily_failed"]);
+    /// A DNS record of the domain that mails come from.
+    SenderRecord = object()
+        .required("name", text().about("Whose record.").such_as("_dmarc.example.com"))
+        .required("type", choice(&["TXT", "CNAME", "MX"]))
+        .required("expected", text().about("What to set.").such_as("v=DMARC1; p=none"))
+        .required("found", list(text(), 0..=ADDRESSES_MAX).about("What is there for this purpose."))
+        .required("state", choice(&["pending", "verified", "failed", "temporarily_failed"]))
+        .schema();
     /// Hours of some days of the week, in the time zone of the settings. They end on the next day if `to` is not
     /// after `from`.
     QuietHours = object()

@@ -46,6 +46,7 @@ mod reference;
 mod replays;
 mod reports;
 mod restart;
+mod sender_domain;
 mod stale_provider;
 mod standing;
 mod stats;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use angarium_channels::egress::LookUp;
 use angarium_channels::sns::SnsVerifier;
 use angarium_server::service::Service;
 use angarium_server::settings::Settings;
@@ -61,6 +62,15 @@ impl World {
         change(&mut settings);
         let store = Arc::new(MemoryStore::new());
         let service = Service::start_by(clock, store, &settings, Some(&SECRET.to_owned().into())).await;
+        World { service: service.expect("a running service") }
+    }
+
+    /// A service with a DNS of the test's own for the domain that mails come from.
+    pub(crate) async fn looking_up_by(names: Arc<dyn LookUp>, change: impl FnOnce(&mut Settings)) -> World {
+        let mut settings = settings();
+        change(&mut settings);
+        let (store, secret) = (Arc::new(MemoryStore::new()), SECRET.to_owned().into());
+        let service = Service::start_looking_up_by(names, store, &settings, Some(&secret)).await;
         World { service: service.expect("a running service") }
     }
 

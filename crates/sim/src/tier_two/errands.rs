@@ -192,7 +192,7 @@ impl Errand {
             What::FillInbox => {
                 let all = vec!["*".parse().expect("a pattern")];
                 let answer = self.once(|_: &NoticeSettings| json!({}));
-                engine.emails.put_notice_settings(caller, (Notices::default(), all), answer).await?
+                engine.emails.put_notice_settings(caller, (Notices::default(), all), &[], answer).await?
             }
         };
         Ok(reply.answer.body.to_vec())

@@ -142,6 +142,7 @@ impl Cast {
                 mailer: Arc::new(NoMailer),
                 public_url: None,
                 sender_domain: None,
+                names: None,
                 connections_max: 1,
                 sns: Arc::new(SnsVerifier::of_no_topics()),
             },

@@ -7,11 +7,14 @@ use angarium_domain::event_type::EventPattern;
 use angarium_domain::notices::{
     ALERT_INTERVAL_SECONDS, ALERT_INTERVAL_SECONDS_DEFAULT, Notices, QUIET_HOURS_MAX, QuietHours,
 };
-use angarium_engine::{Emails, NoticeSettings};
+use angarium_domain::sender_domain::Record;
+use angarium_domain::time::Timestamp;
+use angarium_engine::{Emails, NoticeSettings, SentBack};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::api::answer::{Answered, carried_out, json};
@@ -21,6 +24,12 @@ use crate::api::request::{Read, Write};
 use crate::openapi::words;
 use crate::problem::Problem;
 
+/// How a sender's domain may stand.
+const SENDER_STATUSES: [&str; 5] = ["unset", "pending", "verified", "failed", "temporarily_failed"];
+
+/// What a caller wants, and what they send back of what others say.
+type Wanted = ((Notices, Vec<EventPattern>), Vec<SentBack>);
+
 /// What is said of mails at a handle.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NotificationSettings)]
@@ -29,9 +38,15 @@ pub(super) struct NotificationSettingsView {
     /// The domain that mails come from; null where the service sends none.
     #[schema(example = "example.com")]
     sender_domain: Option<String>,
-    /// Whether mails can be sent.
+    /// What the DNS says of it, as it was found when it was looked at last.
     #[schema(value_type = words::SenderStatus)]
     sender_domain_status: &'static str,
+    /// When the DNS was looked at last; null before the first look, which follows the start of the service.
+    #[schema(value_type = Option<words::Time>)]
+    sender_domain_checked_at: Option<Timestamp>,
+    /// The DNS records that the domain should have, and what was found.
+    #[schema(value_type = Vec<words::SenderRecord>)]
+    sender_domain_records: Vec<Record>,
     /// The owner's default address; it has a route of its own.
     #[schema(value_type = Option<words::Email>)]
     notification_email: Option<String>,
@@ -58,15 +73,16 @@ pub(super) async fn get(
 }
 
 pub(super) async fn put(State(emails): State<Emails>, write: Write) -> Result<Answered, Problem> {
-    let wanted = wanted(write.form()?)?;
+    let (wanted, sent_back) = wanted(write.form()?)?;
     let (caller, once) = write.into_parts(|settings: &NoticeSettings| {
         json(StatusCode::OK, &NotificationSettingsView::of(settings))
     });
-    carried_out(async move { emails.put_notice_settings(caller, wanted, once).await }).await
+    carried_out(async move { emails.put_notice_settings(caller, wanted, &sent_back, once).await }).await
 }
 
 /// The whole of it: what is left out is as if it had never been set.
-fn wanted(mut form: Form<'_>) -> Result<(Notices, Vec<EventPattern>), Problem> {
+fn wanted(mut form: Form<'_>) -> Result<Wanted, Problem> {
+    let sent_back = sent_back(&mut form);
     let critical = patterns_or_none(&mut form, "criticalEventTypes");
     let inbox = patterns_or_none(&mut form, "inboxEventTypes");
     let interval = form.optional("alertIntervalSeconds");
@@ -89,7 +105,26 @@ fn wanted(mut form: Form<'_>) -> Result<(Notices, Vec<EventPattern>), Problem> {
         time_zone,
         quiet_hours,
     };
-    form.finish(Some((notices, inbox)))
+    form.finish(Some(((notices, inbox), sent_back)))
+}
+
+/// What the answer holds and others say, so that it may be sent back: what people set must be as it is. What was
+/// looked up may be otherwise by now, and is not compared.
+fn sent_back(form: &mut Form<'_>) -> Vec<SentBack> {
+    if let Some(status) = form.optional::<String>("senderDomainStatus")
+        && !SENDER_STATUSES.contains(&status.as_str())
+    {
+        let words = SENDER_STATUSES.join(", ");
+        form.fault(
+            "senderDomainStatus",
+            format!("senderDomainStatus is {status:?}, and may be one of {words}"),
+        );
+    }
+    form.parsed::<Timestamp>("senderDomainCheckedAt");
+    form.optional::<Vec<Map<String, Value>>>("senderDomainRecords");
+    let domain = form.nullable("senderDomain").map(SentBack::SenderDomain);
+    let email = form.nullable("notificationEmail").map(SentBack::NotificationEmail);
+    domain.into_iter().chain(email).collect()
 }
 
 /// A list of patterns that may be empty, or left out.
@@ -101,9 +136,12 @@ fn patterns_or_none(form: &mut Form<'_>, field: &'static str) -> Vec<EventPatter
 impl NotificationSettingsView {
     fn of(settings: &NoticeSettings) -> NotificationSettingsView {
         let NoticeSettings { notices, inbox, account, owner_default, sender_domain } = settings;
+        let seen = sender_domain.as_deref();
         NotificationSettingsView {
-            sender_domain: sender_domain.as_deref().map(str::to_owned),
-            sender_domain_status: if sender_domain.is_some() { "configured" } else { "unset" },
+            sender_domain: seen.map(|seen| seen.report.domain.clone()),
+            sender_domain_status: seen.map_or("unset", |seen| seen.report.state.as_str()),
+            sender_domain_checked_at: seen.and_then(|seen| seen.at),
+            sender_domain_records: seen.map(|seen| seen.report.records.clone()).unwrap_or_default(),
             notification_email: owner_default.email.as_ref().map(ToString::to_string),
             critical_event_types: notices.critical_event_types.clone(),
             inbox_event_types: inbox.clone(),
