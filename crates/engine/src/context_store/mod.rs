@@ -1,5 +1,6 @@
 //! The context store: sources, their syncs, and searching what they brought.
 
+mod running;
 mod sync;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::ids::new_id;
 use crate::once::{Once, RepeatError, Reply};
 use crate::turns::Turns;
 use crate::{Caller, DECISIONS_MAX, Desk};
+use running::Running;
 
 /// Syncs at a time, and of one handle. Each holds the documents of a source in memory.
 const RUNNING_MAX: usize = 8;
@@ -92,6 +94,8 @@ pub struct ContextStore {
     library: Arc<dyn Library>,
     turns: Arc<Turns>,
     searches: Arc<Turns>,
+    /// Which syncs have a task.
+    running: Arc<Running>,
     /// Told when there is something to sweep.
     sweeps: Arc<Notify>,
     /// Share of the waits between attempts that is really waited.
@@ -102,7 +106,8 @@ impl ContextStore {
     pub(crate) fn new(desk: Desk, library: Arc<dyn Library>, waits_percent: u32) -> ContextStore {
         let turns = Arc::new(Turns::new(RUNNING_MAX, RUNNING_PER_HANDLE_MAX));
         let searches = Arc::new(Turns::new(SEARCHES_MAX, SEARCHES_PER_HANDLE_MAX));
-        ContextStore { desk, library, turns, searches, sweeps: Arc::default(), waits_percent }
+        let (running, sweeps) = (Arc::default(), Arc::default());
+        ContextStore { desk, library, turns, searches, running, sweeps, waits_percent }
     }
 
     /// One source of a handle.
@@ -176,7 +181,7 @@ impl ContextStore {
             let told = changed(Some(&told(&source)), Some(&told(&changed_to)));
             let audit = caller.audit_of(now, "context_source.changed", id.to_string(), told);
             let context = caller.context(idempotency, Some(audit));
-            let is_to_run = config.is_some() && source.run.is_none();
+            let is_to_run = config.is_some();
             let store = &self.desk.store;
             let written = match config {
                 Some(config) => store.change_source(changed_to.clone(), config, context).await,
@@ -225,6 +230,8 @@ impl ContextStore {
             let source = self.get(&caller.handle, id).await?.ok_or(SourceError::NotFound)?;
             let now = self.desk.clock.now();
             let Some(asked) = source.ask_for_sync(now) else {
+                // Its task may have met a fault of ours that kept it from writing the end.
+                self.spawn(&source);
                 // Nothing is written, so nothing is paid for and nothing has to be remembered.
                 let (answer, _) = once.answer_to(&source, now);
                 return Ok(Reply { answer, replayed: false });

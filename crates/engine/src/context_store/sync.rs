@@ -2,7 +2,10 @@
 //!
 //! Every step is a write of the source upon its last revision. After a crash a sync begins again with
 //! its documents under another number; what was written under the old one is swept.
+//!
+//! A sync that cannot go on by a fault of ours ends, too: as failed, so that it can be asked for again.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use angarium_channels::library::{Documents, Reading};
@@ -16,6 +19,7 @@ use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::event_log::{Append, Beside};
 use angarium_store::write::Context;
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::ContextStore;
@@ -50,14 +54,61 @@ impl ContextStore {
         Ok(())
     }
 
-    /// Runs the sync that a source asks for.
+    /// Runs the sync that a source asks for, in one task however often it is asked for.
     pub(super) fn spawn(&self, source: &Source) {
         let (this, handle, id) = (self.clone(), source.handle.clone(), source.id);
+        if !self.running.begin(id) {
+            return;
+        }
         self.desk.tasks.spawn(async move {
-            if let Err(error) = this.run(&handle, id).await {
-                tracing::warn!(%error, %handle, source = %id, "a sync stopped; it goes on at the next start");
+            loop {
+                this.run_to_an_end(&handle, id).await;
+                if this.running.is_over(id) {
+                    return;
+                }
             }
         });
+    }
+
+    /// Runs a sync, and has it fail where it cannot be run.
+    async fn run_to_an_end(&self, handle: &Handle, id: SourceId) {
+        // What a document does to its reader must not leave a sync that nobody runs.
+        let error = match AssertUnwindSafe(self.run(handle, id)).catch_unwind().await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "a panic".to_owned(),
+        };
+        tracing::error!(error, %handle, source = %id, "a sync cannot be run and is ended");
+        let given_up = AssertUnwindSafe(self.give_up(handle, id)).catch_unwind().await;
+        if !matches!(given_up, Ok(Ok(()))) {
+            tracing::error!(%handle, source = %id, "its end cannot be written; it goes on when it is asked for");
+        }
+    }
+
+    /// Ends a sync as failed by our own fault, whatever its state is.
+    async fn give_up(&self, handle: &Handle, id: SourceId) -> Result<(), StoreError> {
+        let trouble = Trouble::lasting(Reason::InternalError, "the sync could not be run; this is our fault");
+        loop {
+            let source = match self.desk.store.source(handle, id).await {
+                Err(StoreError::Unavailable { .. }) => None,
+                source => match source? {
+                    Some(source) => Some(source),
+                    None => return Ok(()),
+                },
+            };
+            let ended = match &source {
+                Some(source) => self.fail(source, &trouble).await,
+                None => Ok(Step::GoesOn),
+            };
+            match ended {
+                Ok(Step::Ended) => return Ok(()),
+                Ok(Step::GoesOn) | Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+            if self.unless_stopped(tokio::time::sleep(AGAIN_AFTER)).await.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     async fn run(&self, handle: &Handle, id: SourceId) -> Result<(), StoreError> {
@@ -128,7 +179,7 @@ impl ContextStore {
         let Some(reading) = self.unless_stopped(self.library.read(handle, &config, &known)).await else {
             return Ok(Step::Ended);
         };
-        match reading {
+        let written = match reading {
             Reading::Documents(documents) => self.take_in(&begun, documents).await,
             Reading::Unchanged if begun.is_searchable() => self.stay(&begun).await,
             Reading::Unchanged => {
@@ -136,6 +187,15 @@ impl ContextStore {
                 self.fail(&begun, &Trouble::passing(Reason::ProtocolError, message)).await
             }
             Reading::Failed(trouble) => self.fail(&begun, &trouble).await,
+        };
+        match written {
+            // The address was asked: that is an attempt, and the next one waits as after any other.
+            Err(StoreError::Unavailable { reason }) => {
+                tracing::warn!(reason, %handle, source = %id, "what a sync has read cannot be written");
+                let message = "what was read could not be stored";
+                self.fail(&begun, &Trouble::passing(Reason::InternalError, message)).await
+            }
+            written => written,
         }
     }
 
@@ -177,10 +237,33 @@ impl ContextStore {
         self.publish(&ended, |id, now| notices::synced(id, &ended, false, now)).await
     }
 
+    /// Writes that an attempt came to nothing. While the store cannot, the write is repeated and not the attempt.
     async fn fail(&self, begun: &Source, trouble: &Trouble) -> Result<Step, StoreError> {
-        let Some(next) = begun.fail(trouble, self.desk.clock.now()) else { return Ok(Step::Ended) };
+        loop {
+            match self.fail_once(begun, trouble).await {
+                Err(StoreError::Unavailable { .. }) => {
+                    if self.unless_stopped(tokio::time::sleep(AGAIN_AFTER)).await.is_none() {
+                        return Ok(Step::Ended);
+                    }
+                }
+                written => return written,
+            }
+        }
+    }
+
+    async fn fail_once(&self, begun: &Source, trouble: &Trouble) -> Result<Step, StoreError> {
+        let Some(stored) = self.desk.store.source(&begun.handle, begun.id).await? else {
+            return Ok(Step::Ended);
+        };
+        // Since it began, the attempt has written nothing but the number of its documents.
+        let filled = stored.revision == begun.revision + 1 && stored.filling() > begun.generation_last;
+        if stored.revision != begun.revision && !filled {
+            return Err(StoreError::Conflict);
+        }
+        let Some(next) = stored.fail(trouble, self.desk.clock.now()) else { return Ok(Step::Ended) };
         if next.run.is_some() {
             self.desk.store.move_source(next, Context::default()).await?;
+            self.sweeps.notify_one();
             return Ok(Step::GoesOn);
         }
         self.publish(&next, |id, now| notices::sync_failed(id, &next, now)).await

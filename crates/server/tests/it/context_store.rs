@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use angarium_server::service::Service;
 use angarium_store::memory::MemoryStore;
 use axum::Router;
 use axum::response::IntoResponse;
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::client::Client;
 use crate::receiver::Receiver;
+use crate::restart::on_disk;
 use crate::world::{World, eventually};
 
 /// A place on loopback where a document is.
@@ -489,4 +491,58 @@ async fn another_address_is_asked_without_the_headers_of_the_old_one() {
     when(&owner, &source, |source| source["status"] == "READY").await;
     assert_eq!((found(&owner, "old").await.len(), found(&owner, "new").await.len()), (0, 1));
     assert!(new.asked.lock().expect("a lock").iter().all(|headers| !headers.contains_key("x-secret")));
+}
+
+/// A service whose store others can write to, with a source that was synced; and the store.
+async fn on_disk_with_a_source(folder: &TempDir, site: &Site) -> (World, String, rusqlite::Connection) {
+    let settings = on_disk(folder.path());
+    let world = World { service: Service::start(&settings).await.expect("a running service") };
+    let source = add_site(&world.owner(), site).await;
+    settled(&world.owner(), &source).await;
+    let db = rusqlite::Connection::open(&settings.store.path).expect("the store");
+    (world, source, db)
+}
+
+#[tokio::test]
+async fn a_sync_that_cannot_be_run_fails_and_can_be_asked_for_again() {
+    let (folder, site) = (TempDir::new().expect("a folder"), Site::saying("the text").await);
+    let (world, source, db) = on_disk_with_a_source(&folder, &site).await;
+    let (owner, agent) = (world.owner(), world.token_holder(&AGENT).await);
+    let config: Vec<u8> =
+        db.query_row("SELECT config FROM context_sources", [], |row| row.get(0)).expect("a row");
+    db.execute("UPDATE context_sources SET config = x'00'", []).expect("SQL");
+    for failed in 1..=2 {
+        sync(&agent, &source).await;
+        let shown = settled(&owner, &source).await;
+        assert_eq!(
+            (&shown["status"], &shown["failure"]["reason"]),
+            (&json!("READY"), &json!("internal_error"))
+        );
+        let told = events(&owner, "context_store.failed").await;
+        assert_eq!((told.len(), &told[0]["reason"]), (failed, &json!("internal_error")));
+    }
+    db.execute("UPDATE context_sources SET config = ?1", [config]).expect("SQL");
+    sync(&agent, &source).await;
+    assert_eq!(settled(&owner, &source).await["failure"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_an_attempt_and_the_address_is_not_asked_for_ever() {
+    let (folder, site) = (TempDir::new().expect("a folder"), Site::saying("the text").await);
+    let (world, source, db) = on_disk_with_a_source(&folder, &site).await;
+    let (owner, agent) = (world.owner(), world.token_holder(&AGENT).await);
+    // As a disk that has room for a row and not for documents.
+    db.execute_batch("CREATE TRIGGER full BEFORE INSERT ON context_chunks BEGIN SELECT json('{'); END")
+        .expect("SQL");
+    site.say(StatusCode::OK, "text/plain", "a newer text");
+    sync(&agent, &source).await;
+    let shown = settled(&owner, &source).await;
+    assert_eq!((&shown["status"], &shown["failure"]["reason"]), (&json!("READY"), &json!("internal_error")));
+    assert_eq!(site.asked.lock().expect("a lock").len(), 1 + 5);
+    assert_eq!(events(&owner, "context_store.failed").await.len(), 1);
+    assert_eq!(found(&owner, "text").await, ["the text"]);
+    db.execute_batch("DROP TRIGGER full").expect("SQL");
+    sync(&agent, &source).await;
+    settled(&owner, &source).await;
+    assert_eq!(found(&owner, "text").await, ["a newer text"]);
 }
