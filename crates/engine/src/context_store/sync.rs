@@ -219,7 +219,7 @@ impl ContextStore {
                     return Ok(Step::Ended);
                 }
                 if batch.len() == BATCH {
-                    self.desk.store.add_chunks(&filling, std::mem::take(&mut batch)).await?;
+                    self.add(&filling, std::mem::take(&mut batch)).await?;
                 }
             }
         }
@@ -230,6 +230,15 @@ impl ContextStore {
             return Ok(Step::Ended);
         };
         self.publish(&ended, |id, now| notices::synced(id, &ended, true, now)).await
+    }
+
+    /// Writes a batch, and leaves the writer to others for as long as that took.
+    async fn add(&self, filling: &Source, batch: Vec<Chunk>) -> Result<(), StoreError> {
+        let begun_at = Instant::now();
+        self.desk.store.add_chunks(filling, batch).await?;
+        // Whoever is to stop finds out before the next batch.
+        let _ = self.unless_stopped(tokio::time::sleep(begun_at.elapsed())).await;
+        Ok(())
     }
 
     async fn stay(&self, begun: &Source) -> Result<Step, StoreError> {
