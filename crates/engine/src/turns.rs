@@ -45,6 +45,13 @@ impl Turns {
         Turn { own: OwnTurn { _place: own }, _of_all: of_all }
     }
 
+    /// A place, if there is one at once.
+    pub(crate) fn try_take(&self, handle: &Handle) -> Option<Turn> {
+        let own = self.places_of(handle).try_acquire_owned().ok()?;
+        let of_all = self.all.clone().try_acquire_owned().ok()?;
+        Some(Turn { own: OwnTurn { _place: own }, _of_all: of_all })
+    }
+
     fn places_of(&self, handle: &Handle) -> Arc<Semaphore> {
         let mut known = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever has a place or waits for one holds on to the handle's places.
@@ -80,6 +87,18 @@ mod tests {
         drop(held);
         drop(turns.take(&beta).await);
         assert!(!turns.of.lock().expect("a lock").contains_key(&acme), "nobody waits for them any more");
+    }
+
+    #[test]
+    fn who_does_not_wait_takes_no_place_that_is_not_free() {
+        let turns = Turns::new(2, 1);
+        let [acme, beta, gamma] = ["acme", "beta", "gamma"].map(|text| text.parse().expect("a handle"));
+        let held = turns.try_take(&acme).expect("all are free");
+        assert!(turns.try_take(&acme).is_none(), "the handle has one");
+        let other = turns.try_take(&beta).expect("one is free");
+        assert!(turns.try_take(&gamma).is_none(), "all are taken");
+        drop((held, other));
+        assert!(turns.try_take(&gamma).is_some() && turns.try_take(&acme).is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -338,6 +338,7 @@ impl From<UploadError> for Problem {
             UploadError::TooLarge { .. } => Problem::too_large(message),
             UploadError::TooSmall { .. } | UploadError::Broken => Problem::invalid_payload(message),
             UploadError::OtherHash { .. } => Problem::invalid_field("sha256", message),
+            UploadError::TooMany => Problem::too_many(message, UPLOAD_RETRY_AFTER),
             UploadError::Finished => Problem::new(StatusCode::CONFLICT, "upload_finished", message),
             UploadError::Running => {
                 let problem = Problem::new(StatusCode::CONFLICT, "upload_running", message);

@@ -21,7 +21,7 @@ const MARK: &str = ".store";
 /// The folder of what no note holds, with a folder for each day.
 const AWAY: &str = ".away";
 /// How much of an upload is in memory before it is written.
-const BUFFER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The folder with the files. Cheap to clone.
 #[derive(Clone)]

@@ -5,6 +5,7 @@
 
 mod files;
 mod listening;
+mod pace;
 mod sound;
 mod sweep;
 mod upload;
@@ -37,6 +38,9 @@ pub use upload::{UploadError, UploadHead};
 const LISTENING_MAX: usize = 2;
 /// Of one handle: what one sends, however hard to read, leaves a place for the others.
 const LISTENING_PER_HANDLE_MAX: usize = 1;
+/// Uploads at a time, and of one handle: each holds a buffer and a connection for as long as its sender takes.
+const UPLOADS_MAX: usize = 256;
+const UPLOADS_PER_HANDLE_MAX: usize = 32;
 
 /// How much may be uploaded.
 #[derive(Debug, Clone, Copy)]
@@ -130,12 +134,15 @@ pub struct VoiceNotes {
     limits: VoiceNoteLimits,
     /// Places for those who listen.
     ears: Arc<Turns>,
+    /// Places for those who upload.
+    uploads: Arc<Turns>,
 }
 
 impl VoiceNotes {
     pub(crate) fn new(desk: Desk, files: Files, key: LinkKey, limits: VoiceNoteLimits) -> VoiceNotes {
         let ears = Arc::new(Turns::new(LISTENING_MAX, LISTENING_PER_HANDLE_MAX));
-        VoiceNotes { desk, files, key, limits, ears }
+        let uploads = Arc::new(Turns::new(UPLOADS_MAX, UPLOADS_PER_HANDLE_MAX));
+        VoiceNotes { desk, files, key, limits, ears, uploads }
     }
 
     /// Announces a note. The answer may hold the address that its file is uploaded to.

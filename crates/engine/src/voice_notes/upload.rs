@@ -9,8 +9,9 @@ use angarium_store::StoreError;
 use angarium_store::blobs::{BlobError, Draft};
 use aws_lc_rs::digest::{self, SHA256};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 
+use super::pace::Pace;
 use super::{Files, VoiceNoteError, VoiceNotes};
 
 /// What an upload says before its body.
@@ -20,7 +21,7 @@ pub struct UploadHead {
     pub audio_type: Option<AudioType>,
     /// How long it will be, if it says so.
     pub bytes: Option<u64>,
-    /// How long the next piece may take.
+    /// How long the next piece may take. Besides, there is a least rate: 4 KiB a second, over half a minute.
     pub patience: Duration,
 }
 
@@ -64,6 +65,9 @@ pub enum UploadError {
     /// The upload did not arrive.
     #[error("the upload ended before it was complete, or took too long")]
     Broken,
+    /// As many uploads are running as may.
+    #[error("too many uploads at a time")]
+    TooMany,
     /// There is a file already, or the note is past its upload.
     #[error("the file was uploaded already, and cannot be replaced")]
     Finished,
@@ -99,6 +103,7 @@ impl VoiceNotes {
             return Err(UploadError::Finished);
         }
         judge_head(&note.declared, head)?;
+        let _turn = self.uploads.try_take(&link.handle).ok_or(UploadError::TooMany)?;
         let draft = blobs.begin(note.id).await?;
         // Who takes longer than the address is good finds it gone.
         let whole = receive(draft, &note.declared, head.patience, body);
@@ -151,10 +156,8 @@ async fn receive<E>(
     let mut body = pin!(body);
     let mut hash = digest::Context::new(&SHA256);
     let mut bytes = 0;
-    while let Some(piece) =
-        tokio::time::timeout(patience, body.next()).await.map_err(|_| UploadError::Broken)?
-    {
-        let piece = piece.map_err(|_| UploadError::Broken)?;
+    let mut pace = Pace::new(patience);
+    while let Some(piece) = pace.next(&mut body).await? {
         bytes += piece.len() as u64;
         if bytes > declared.size_bytes {
             return Err(UploadError::TooLarge { declared: declared.size_bytes });

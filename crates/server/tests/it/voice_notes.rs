@@ -521,6 +521,40 @@ async fn an_upload_that_ends_after_its_note_was_removed_leaves_no_file() {
 }
 
 #[tokio::test]
+async fn a_handle_uploads_so_many_files_at_a_time() {
+    let scene = Scene::start().await;
+    let (owner, file) = (scene.world.owner(), wav(20));
+    let mut running = Vec::new();
+    for _ in 0..32 {
+        let announced = announce(&owner, "audio/wav", &file).await;
+        let address = announced["upload"]["url"].as_str().expect("an address");
+        let mut stream =
+            TcpStream::connect(scene.world.service.address()).await.expect("the service listens");
+        let head = format!(
+            "PUT {address} HTTP/1.1\r\nhost: a\r\ncontent-type: audio/wav\r\ncontent-length: {}\r\n\r\n",
+            file.len()
+        );
+        stream.write_all(head.as_bytes()).await.expect("a sent head");
+        running.push(stream);
+    }
+    eventually(|| async { (scene.files() == 32).then_some(()) }).await;
+    let one_more = announce(&owner, "audio/wav", &file).await;
+    let refused = scene.upload(&one_more, &file).await;
+    assert!(refused.expect_problem(429, "rate_limited").header("retry-after").is_some());
+    // Others are not held up.
+    let beta = scene.world.person("beta", "OWNER");
+    let theirs = announce(&beta, "audio/wav", &file).await;
+    scene.upload(&theirs, &file).await.expect(StatusCode::NO_CONTENT);
+    drop(running.pop());
+    // The one that was given up leaves no draft; then there is a place.
+    eventually(|| async {
+        let answer = scene.upload(&one_more, &file).await;
+        (answer.status == StatusCode::NO_CONTENT).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn pages_of_any_origin_upload_and_play() {
     let scene = Scene::start().await;
     let announced = announce(&scene.world.owner(), "audio/mp4", SINE_M4A).await;

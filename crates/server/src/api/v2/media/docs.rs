@@ -16,7 +16,7 @@ pub(in crate::api::v2) fn upload() -> Operation {
         .of::<AddressToken>("token")
         .takes(AUDIO)
         .nothing("The file is on stable storage.")
-        .problem(400, "invalid_payload", "the upload is smaller than was declared, or did not arrive")
+        .problem(400, "invalid_payload", "the upload is smaller than was declared, or did not arrive, or came too slowly: less than 4 KiB a second over half a minute")
         .problem(400, "invalid_sha256", "the upload has another SHA-256 than was declared")
         .problem(403, "address_expired", "the address was good for a while, and that is over")
         .problem(403, "handle_suspended", SUSPENDED)
@@ -27,7 +27,7 @@ pub(in crate::api::v2) fn upload() -> Operation {
         .problem(409, "upload_running", "another upload to the address is running; wait as long as `retry-after` says")
         .problem(413, "payload_too_large", "the upload is larger than was declared")
         .problem(415, "unsupported_media_type", "the upload is of another type than was declared, or is compressed")
-        .problem(429, "rate_limited", "too many addresses that do not exist were asked for; wait as long as `retry-after` says")
+        .problem(429, "rate_limited", "too many uploads are running, of the handle or of all, or too many addresses that do not exist were asked for; wait as long as `retry-after` says")
         .problem(503, "temporarily_unavailable", "nothing was stored; wait as long as `retry-after` says")
 }
 
