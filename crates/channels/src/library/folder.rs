@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use angarium_domain::context::document::{DOCUMENT_BYTES_MAX, Document, MediaType, NAME_BYTES_MAX};
 use angarium_domain::context::source::DOCUMENTS_MAX;
@@ -61,14 +62,17 @@ impl Folders {
             return missing("there is no such folder");
         }
         let (home, path) = (root.join(handle.as_str()), path.to_owned());
-        let reading = tokio::task::spawn_blocking(move || read(&home, &path)).await;
+        // Goes when nobody waits for the documents any more, as when the service stops.
+        let waiting = Arc::new(());
+        let wanted = Arc::downgrade(&waiting);
+        let reading = tokio::task::spawn_blocking(move || read(&home, &path, wanted)).await;
         reading.unwrap_or_else(|_| {
             Reading::Failed(Trouble::passing(Reason::InternalError, "reading was cut short"))
         })
     }
 }
 
-fn read(home: &Path, path: &str) -> Reading {
+fn read(home: &Path, path: &str, wanted: Weak<()>) -> Reading {
     let opened = home.canonicalize().and_then(|home| Ok((home.join(path).canonicalize()?, home)));
     let (folder, home) = match opened {
         Ok((folder, home)) if folder.starts_with(&home) && folder.is_dir() => (folder, home),
@@ -76,7 +80,7 @@ fn read(home: &Path, path: &str) -> Reading {
         Ok(_) => return Reading::Failed(Trouble::lasting(Reason::FolderMissing, "there is no such folder")),
         Err(error) => return Reading::Failed(failed(&error)),
     };
-    let mut walk = Walk { home, taken: Taken::default(), entries_left: ENTRIES_MAX };
+    let mut walk = Walk { home, taken: Taken::default(), entries_left: ENTRIES_MAX, wanted };
     match walk.folder(&folder, path, DEPTH_MAX) {
         Ok(()) => walk.taken.reading(),
         Err(error) => Reading::Failed(failed(&error)),
@@ -94,6 +98,8 @@ struct Walk {
     home: PathBuf,
     taken: Taken,
     entries_left: usize,
+    /// Without an owner once nobody waits.
+    wanted: Weak<()>,
 }
 
 impl Walk {
@@ -111,6 +117,9 @@ impl Walk {
         }
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
+            if self.wanted.strong_count() == 0 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let Ok(own) = entry.file_name().into_string() else { continue };
             if own.starts_with('.') {
                 continue;
@@ -133,6 +142,9 @@ impl Walk {
     /// Files that are no documents are nothing to tell of.
     fn file(&mut self, path: &Path, name: &str) {
         let Some(media_type) = MediaType::of_file_name(name) else { return };
+        if self.taken.leaves_out(name) {
+            return;
+        }
         let document = self
             .bytes(path)
             .map_err(|error| (Reason::Unreadable, format!("the file cannot be read: {}", error.kind())))
@@ -165,5 +177,34 @@ mod tests {
         for bad in ["/etc", "..", "a/../b", "a//b", ".git", "a/.ssh", "c:\\x", "a\0b", "a/"] {
             assert!(check_path(bad).is_err(), "{bad}");
         }
+    }
+    fn write(folder: &Path, name: &str, text: &str) {
+        fs::write(folder.join(name), text).expect("it writes");
+    }
+
+    #[test]
+    fn once_the_source_is_full_nothing_more_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let large = "word ".repeat(DOCUMENT_BYTES_MAX / 5);
+        for number in 0..5 {
+            write(folder.path(), &format!("{number}.md"), &large);
+        }
+        // Would be told of as unreadable text, if it were read.
+        fs::write(folder.path().join("9.md"), b"\xff").expect("it writes");
+        let waiting = Arc::new(());
+        let Reading::Documents(read) = read(folder.path(), "", Arc::downgrade(&waiting)) else {
+            panic!("there are documents")
+        };
+        assert_eq!(read.documents.len(), 4);
+        let skipped: Vec<_> = read.skipped.iter().map(|(name, reason, _)| (name.as_str(), *reason)).collect();
+        assert_eq!(skipped, [("4.md", Reason::TooLarge), ("9.md", Reason::TooLarge)]);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), "a.md", "text");
+        let Reading::Failed(trouble) = read(folder.path(), "", Weak::new()) else { panic!("it was read") };
+        assert_eq!(trouble.reason, Reason::Unreadable);
     }
 }

@@ -117,29 +117,34 @@ impl Library for OpenLibrary {
 /// Documents that are taken for as long as the limits allow.
 #[derive(Default)]
 struct Taken {
-    taken: Documents,
+    read: Documents,
     bytes: usize,
+    /// Why no more are taken, once one was left out for want of room.
+    full: Option<String>,
 }
 
 impl Taken {
-    fn add(&mut self, name: &str, read: Result<Document, (Reason, String)>) {
-        let Documents { documents, skipped, .. } = &mut self.taken;
-        match read {
+    /// Leaves out a document that need not be read, because the source is full. Answers whether it is.
+    fn leaves_out(&mut self, name: &str) -> bool {
+        let Some(message) = self.full.clone() else { return false };
+        self.read.skipped.push((name.to_owned(), Reason::TooLarge, message));
+        true
+    }
+
+    fn add(&mut self, name: &str, document: Result<Document, (Reason, String)>) {
+        let Documents { documents, skipped, .. } = &mut self.read;
+        match document {
             Ok(document) if document.text.trim().is_empty() => {
                 skipped.push((name.to_owned(), Reason::Empty, "the document is empty".to_owned()));
             }
-            Ok(_) if documents.len() == DOCUMENTS_MAX => {
-                let message = format!("a source has at most {DOCUMENTS_MAX} documents");
-                skipped.push((name.to_owned(), Reason::TooLarge, message));
-            }
-            Ok(document) if self.bytes + document.text.len() > TEXT_BYTES_MAX => {
-                let message =
-                    format!("the documents of a source have at most {TEXT_BYTES_MAX} bytes of text");
-                skipped.push((name.to_owned(), Reason::TooLarge, message));
-            }
             Ok(document) => {
-                self.bytes += document.text.len();
-                documents.push(document);
+                if let Some(message) = no_room(documents.len(), self.bytes, &document) {
+                    skipped.push((name.to_owned(), Reason::TooLarge, message.clone()));
+                    self.full = Some(message);
+                } else {
+                    self.bytes += document.text.len();
+                    documents.push(document);
+                }
             }
             Err((reason, message)) => skipped.push((name.to_owned(), reason, message)),
         }
@@ -154,14 +159,23 @@ impl Taken {
     }
 
     fn reading(self) -> Reading {
-        if !self.taken.documents.is_empty() {
-            return Reading::Documents(self.taken);
+        if !self.read.documents.is_empty() {
+            return Reading::Documents(self.read);
         }
         // The first reason stands for all.
-        let first = self.taken.skipped.into_iter().next();
+        let first = self.read.skipped.into_iter().next();
         let (_, reason, message) = first.unwrap_or_else(|| {
             (String::new(), Reason::Empty, "there is no document that can be read".to_owned())
         });
         Reading::Failed(Trouble::lasting(reason, message))
     }
+}
+
+/// Why a source with so many documents and bytes does not take another document.
+fn no_room(documents: usize, bytes: usize, next: &Document) -> Option<String> {
+    if documents == DOCUMENTS_MAX {
+        return Some(format!("a source has at most {DOCUMENTS_MAX} documents"));
+    }
+    let fits = bytes + next.text.len() <= TEXT_BYTES_MAX;
+    (!fits).then(|| format!("the documents of a source have at most {TEXT_BYTES_MAX} bytes of text"))
 }

@@ -121,7 +121,7 @@ async fn document(url: &str, response: Response<Bytes>) -> Reading {
     let reading = tokio::task::spawn_blocking(move || {
         let mut taken = Taken::default();
         taken.add(&name, Document::read(&name, media_type, response.body()));
-        taken.taken.validators = validators;
+        taken.read.validators = validators;
         taken.reading()
     });
     reading.await.unwrap_or_else(|_| {
