@@ -29,6 +29,7 @@ mod token;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -79,6 +80,9 @@ commands! {
     Openapi => openapi::OpenapiArgs,
 }
 
+/// How long threads that nobody waits for may go on.
+const EXIT_WITHIN: Duration = Duration::from_secs(3);
+
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     let command = CommandLine::parse().command;
@@ -86,7 +90,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    match runtime.block_on(command.run()) {
+    let done = runtime.block_on(command.run());
+    // What a thread still does for nobody, such as a decoder that hangs, must not hold up the exit.
+    runtime.shutdown_timeout(EXIT_WITHIN);
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
