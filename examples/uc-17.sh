@@ -69,7 +69,7 @@ if [ -n "${MAIL_FOLDER:-}" ]; then
   # Long lines are folded: a `=` at the end of one says that the next belongs to it.
   link="$(tr -d '\r' < "$mail" | sed ':fold;/=$/{N;s/=\n//;b fold}' \
     | sed -n 's/.*\(\/confirm\/[A-Za-z0-9._~-]*\).*/\1/p' | head -n 1)"
-  curl -sS -f -X POST "${API_BASE}${link}" > "$answer"
+  curl -sS -f -X POST -d 'confirm=yes' "${API_BASE}${link}" > "$answer"
   step '12' 202 POST "${emails}/${email}/test" '{}' "$JWT_TOKEN"
 else
   step '12' 409 POST "${emails}/${email}/test" '{}' "$JWT_TOKEN"

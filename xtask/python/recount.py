@@ -24,6 +24,7 @@ ALWAYS = [
         """SELECT i.handle, i.last, COALESCE(MAX(x.number), 0), COUNT(x.number)
            FROM inboxes AS i LEFT JOIN inbox_items AS x ON x.handle = i.handle
            WHERE i.handle <> 'fading' -- where items end
+             AND i.handle NOT LIKE 'leaving-%' -- of which nothing stays but these numbers
            GROUP BY i.handle, i.last HAVING i.last <> COALESCE(MAX(x.number), 0) OR i.last <> COUNT(x.number)""",
     ),
     (
@@ -36,20 +37,23 @@ ALWAYS = [
         """SELECT r.handle, r.reader, r.read,
              (SELECT COUNT(*) FROM inbox_marks AS m WHERE m.handle = r.handle AND m.reader = r.reader
                 AND (m.read_at IS NOT NULL OR m.archived_at IS NOT NULL)) AS found
-           FROM inbox_readings AS r WHERE r.read <> found""",
+           FROM inbox_readings AS r WHERE r.handle NOT LIKE 'leaving-%' AND r.read <> found""",
     ),
     (
         "reader {1} of {0} has seen {2} by the count, and {3} by the marks",
         """SELECT r.handle, r.reader, r.seen,
              (SELECT COUNT(*) FROM inbox_marks AS m WHERE m.handle = r.handle AND m.reader = r.reader
                 AND (m.seen_at IS NOT NULL OR m.read_at IS NOT NULL OR m.archived_at IS NOT NULL)) AS found
-           FROM inbox_readings AS r WHERE r.seen <> found""",
+           FROM inbox_readings AS r WHERE r.handle NOT LIKE 'leaving-%' AND r.seen <> found""",
     ),
     (
         "reader {1} of {0} has {2} marks and no counts, or marks of no item",
         """SELECT m.handle, m.reader, COUNT(*) FROM inbox_marks AS m
-           WHERE NOT EXISTS (SELECT 1 FROM inbox_readings AS r WHERE r.handle = m.handle AND r.reader = m.reader)
-              OR NOT EXISTS (SELECT 1 FROM inbox_items AS x WHERE x.handle = m.handle AND x.number = m.number)
+           WHERE m.handle NOT LIKE 'leaving-%' AND (
+              NOT EXISTS (SELECT 1 FROM inbox_readings AS r WHERE r.handle = m.handle AND r.reader = m.reader)
+              OR NOT EXISTS (SELECT 1 FROM inbox_items AS x WHERE x.handle = m.handle AND x.number = m.number
+                             UNION ALL
+                             SELECT 1 FROM inbox_leaving AS l WHERE l.handle = m.handle AND l.number = m.number))
            GROUP BY m.handle, m.reader""",
     ),
     (
@@ -126,7 +130,8 @@ ALWAYS = [
 ]
 
 # What handles that were deleted leave: their names, and what was done by whom.
-REMAINS = ("accounts", "audit")
+# Of an inbox its numbers stay: places and versions shall mean nothing else in the next one of that name.
+REMAINS = ("accounts", "audit", "inboxes")
 
 QUIET = [
     ("voice note {0} is still listened to", "SELECT hex(id) FROM voice_notes WHERE state = 1"),

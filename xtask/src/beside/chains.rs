@@ -86,14 +86,18 @@ impl Sender {
         Ok(())
     }
 
-    /// The decision of the rule, if it falls to this one. Asks twice by one key: both get the same.
+    /// The decision of the rule, if it falls to this one. Asks twice by one key: both get the same, unless
+    /// nobody is known who asks and there was nothing to remember.
     async fn resolve(&mut self, session: &str, append: u64) -> Result<Option<String>> {
         let body = json!({ "sessionId": session, "trigger": "checkout" });
         let key = format!("{session}-resolve-{append}{}", self.mark);
         let first = self.ask("resolve", body.clone(), &key).await?.expect(StatusCode::OK)?;
         let second = self.ask("resolve", body, &key).await?.expect(StatusCode::OK)?;
-        ensure!(first["decisionId"] == second["decisionId"], "one key, two decisions: {first} and {second}");
-        if first["ruleId"] == "offer" { Ok(Some(text_of(&first, "decisionId")?)) } else { Ok(None) }
+        let is_kept = self.is_known || first["ruleId"] == "offer";
+        let same = first["decisionId"] == second["decisionId"];
+        ensure!(same || !is_kept, "one key, two decisions: {first} and {second}");
+        let offered = [first, second].into_iter().find(|answer| answer["ruleId"] == "offer");
+        offered.map(|answer| text_of(&answer, "decisionId")).transpose()
     }
 
     async fn ask(&mut self, what: &str, mut body: Value, key: &str) -> Result<Answer> {

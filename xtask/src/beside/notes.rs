@@ -170,9 +170,12 @@ async fn kept_files(stage: &Stage, notes: &[Note], findings: &mut Findings) -> R
 }
 
 /// The names of all files that are kept.
+/// The files of notes. What begins with a dot is the service's: the mark of its store, and what it put away.
 fn files(stage: &Stage) -> Result<BTreeSet<String>> {
     let folder = fs::read_dir(stage.folder.join("voice-notes"))?;
-    folder.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    let names: Result<BTreeSet<String>> =
+        folder.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect();
+    Ok(names?.into_iter().filter(|name| !name.starts_with('.')).collect())
 }
 
 /// What begins like a picture.
