@@ -71,7 +71,7 @@ async fn check_binary(steps: &mut Steps) -> Result<()> {
     steps.own("chaos", chaos::run(chaos)).await?;
     let crash_points: CrashPointsArgs = with_defaults(&["--hits", "3"], &binary)?;
     steps.own("crash points", crash_points::run(crash_points)).await?;
-    let beside: BesideArgs = with_defaults(&["--kills", "30"], &binary)?;
+    let beside: BesideArgs = with_defaults(&["--kills", "20"], &binary)?;
     steps.own("chaos beside webhooks", beside::run(beside)).await?;
     let backup: BackupArgs = with_defaults(&[], &binary)?;
     steps.own("backup and restore", backup::run(backup)).await?;
