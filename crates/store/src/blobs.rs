@@ -18,6 +18,8 @@ use bytes::Bytes;
 const DRAFT: &str = "part";
 /// The file that says whose the folder is.
 const MARK: &str = ".store";
+/// The same file before it is whole.
+const MARK_DRAFT: &str = ".store.part";
 /// The folder of what no note holds, with a folder for each day.
 const AWAY: &str = ".away";
 /// How much of an upload is in memory before it is written.
@@ -113,19 +115,21 @@ impl Blobs {
         let mark = mark.to_owned();
         blocking(move || {
             DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-            let path = folder.join(MARK);
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(mut file) => {
-                    file.write_all(mark.as_bytes())?;
-                    file.sync_all()?;
-                    File::open(&folder)?.sync_all()?;
-                    Ok(true)
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    Ok(fs::read(&path)? == mark.as_bytes())
-                }
-                Err(error) => Err(error.into()),
+            let (path, draft) = (folder.join(MARK), folder.join(MARK_DRAFT));
+            if path.exists() {
+                return Ok(fs::read(&path)? == mark.as_bytes());
             }
+            // It gets its name when it is whole: a mark that was cut short would be another store's for ever.
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            file.write_all(mark.as_bytes())?;
+            file.sync_all()?;
+            match fs::hard_link(&draft, &path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+                _ => gone(fs::remove_file(&draft))?,
+            }
+            File::open(&folder)?.sync_all()?;
+            Ok(fs::read(&path)? == mark.as_bytes())
         })
         .await
     }
@@ -451,6 +455,18 @@ mod tests {
         let successor = Blobs::at(&kept.path().join("notes"));
         assert!(successor.claim_for("one").await.expect("it reads"));
         assert!(successor.names().await.expect("it lists").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_mark_that_was_cut_short_is_nobodys() {
+        let (kept, blobs) = folder();
+        let notes = kept.path().join("notes");
+        fs::create_dir(&notes).expect("a folder");
+        fs::write(notes.join(MARK_DRAFT), "another and a half").expect("what a process before us left");
+        assert!(blobs.claim_for("one").await.expect("it writes"));
+        assert!(!blobs.claim_for("two").await.expect("it reads"));
+        assert_eq!(fs::read_to_string(notes.join(MARK)).expect("it reads"), "one");
+        assert_eq!(files_in(&kept), 1, "the mark, and nothing beside it");
     }
 
     #[tokio::test]
