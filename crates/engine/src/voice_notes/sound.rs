@@ -31,7 +31,7 @@ use tokio::time::Instant;
 const PROBE_BYTES_MAX: u32 = 4096;
 /// The largest piece of metadata that is kept; nobody reads it here.
 const METADATA_BYTES_MAX: usize = 64 * 1024;
-/// Packets that cannot be taken, after which the whole is given up.
+/// Packets that cannot be decoded, after which the whole is given up.
 const BAD_PACKETS_MAX: u32 = 16;
 
 /// How long one file may take, how long it may be, and how much there may be in it.
@@ -80,7 +80,7 @@ pub(super) fn listen(file: Vec<u8>, audio_type: AudioType, bounds: Bounds) -> Re
         (track.id, time_base, decoder_of(track)?)
     };
     let mut peaks = Peaks::default();
-    let (mut heard, mut bad, mut samples, mut taken) = (Duration::ZERO, 0, Vec::new(), 0);
+    let (mut heard, mut bad, mut samples, mut drawn) = (Duration::ZERO, 0, Vec::new(), 0);
     while let Some(packet) = next_packet(&mut *reader)? {
         if Instant::now() >= until {
             return Err(Unheard::TooSlow);
@@ -100,8 +100,8 @@ pub(super) fn listen(file: Vec<u8>, audio_type: AudioType, bounds: Bounds) -> Re
                         length = Duration::from_secs_f64(frames.frames() as f64 / rate);
                     }
                     draw(&frames, &mut samples, &mut peaks);
-                    taken += samples.len() as u64;
-                    if taken > bounds.samples {
+                    drawn += samples.len() as u64;
+                    if drawn > bounds.samples {
                         return Err(Unheard::TooSlow);
                     }
                 }
@@ -154,7 +154,7 @@ fn only_track(reader: &dyn FormatReader) -> Result<&Track, Unheard> {
     }
 }
 
-/// What decodes a track. None for Opus, which is read and not taken.
+/// What decodes a track. None for Opus, which is read and not decoded.
 fn decoder_of(track: &Track) -> Result<Option<Box<dyn AudioDecoder>>, Unheard> {
     let Some(CodecParameters::Audio(parameters)) = &track.codec_params else { return Err(Unheard::Broken) };
     if parameters.codec == CODEC_ID_OPUS {
@@ -169,7 +169,7 @@ fn decoder_of(track: &Track) -> Result<Option<Box<dyn AudioDecoder>>, Unheard> {
     Ok(Some(codecs.make_audio_decoder(parameters, &AudioDecoderOptions::default())?))
 }
 
-/// Adds taken frames to the waveform, each by its loudest channel.
+/// Adds decoded frames to the waveform, each by its loudest channel.
 fn draw(frames: &GenericAudioBufferRef<'_>, samples: &mut Vec<f32>, peaks: &mut Peaks) {
     frames.copy_to_vec_interleaved(samples);
     for frame in samples.chunks(frames.num_planes().max(1)) {
