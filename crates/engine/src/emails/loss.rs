@@ -1,16 +1,15 @@
-//! What the inbox says when the owner's default address receives nothing any more: those who would be
-//! told of it by mail are those who are not.
+//! What the inbox says when the owner's default address receives nothing any more, or when the provider knows this
+//! service no longer: those who would be told of it by mail are those who are not.
 
 use angarium_domain::mail_address::MailAddress;
 use angarium_domain::mailbox;
 use angarium_domain::payload::Payload;
 use angarium_domain::recipient::{OWNER_ALERT, OWNER_DEFAULT_CHANGED, Purpose, STALE_REMEDY, Standing};
 use angarium_domain::subscription::Subscription;
-use angarium_store::directory::Snapshot;
+use angarium_store::directory::{Entry, Snapshot};
 use angarium_store::event_log::Beside;
 use serde_json::json;
 
-use super::is_stale;
 use crate::inbox::NewItem;
 
 /// The item to be written with a subscription that is as it is now; none if it is no owner's default
@@ -66,4 +65,9 @@ pub(crate) fn stale(before: &Snapshot) -> Option<NewItem> {
         action_url: None,
         expires_at: None,
     })
+}
+
+/// Whether whoever takes the mails said of the last one that they know this service no longer.
+pub(super) fn is_stale(entry: &Entry) -> bool {
+    entry.subscription.recipient.as_ref().is_some_and(|recipient| recipient.stale_since.is_some())
 }

@@ -6,12 +6,12 @@ mod forms;
 mod loss;
 mod owner;
 mod questions;
+mod readers;
 mod settings;
+mod test_mails;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use angarium_domain::access::Mode;
 use angarium_domain::audit::changed;
 use angarium_domain::dispatch::LaneRules;
 use angarium_domain::event::{Event, Origin, PayloadFormat};
@@ -20,10 +20,9 @@ use angarium_domain::handle::Handle;
 use angarium_domain::headers::CustomHeaders;
 use angarium_domain::ids::SubscriptionId;
 use angarium_domain::mail_address::MailAddress;
-use angarium_domain::mail_link::{Purpose as LinkPurpose, Token};
 use angarium_domain::mailbox;
 use angarium_domain::payload::Payload;
-use angarium_domain::recipient::{self, Purpose, Recipient, Standing, consent_text};
+use angarium_domain::recipient::{self, Purpose, Recipient, Standing};
 use angarium_domain::retry::RetryPolicy;
 use angarium_domain::secret::{SigningKey, SigningKeys};
 use angarium_domain::signature::SigningProfile;
@@ -51,9 +50,6 @@ pub use settings::{NoticeSettings, SentBack};
 
 /// The deadline of one attempt, in seconds: servers that check a mail take their time with the reply.
 const TIMEOUT_SECONDS: u32 = 30;
-/// Who acts by a link in a mail.
-const READER: &str = "recipient";
-
 /// The e-mail subscriptions of all handles.
 #[derive(Clone)]
 pub struct Emails {
@@ -206,19 +202,6 @@ impl Emails {
         Err(EmailError::OVERLOADED)
     }
 
-    /// Queues a test mail to somebody who confirmed.
-    pub async fn test(
-        &self,
-        caller: Caller,
-        id: SubscriptionId,
-        once: Once<MailTested>,
-    ) -> Result<Reply, EmailError> {
-        self.test_of(caller, once, |snapshot| {
-            find_subscriber(snapshot, id).cloned().ok_or(EmailError::NotFound)
-        })
-        .await
-    }
-
     /// Takes a mailbox off the suppression list, by the owner's hand.
     pub async fn lift_suppression(
         &self,
@@ -266,177 +249,6 @@ impl Emails {
         Ok(once.reply(written, answer)?)
     }
 
-    /// Whose question a link is about, and what was asked. None if it is no link of ours, or is about
-    /// another question by now.
-    pub async fn question_of(&self, text: &str) -> Result<Option<(Subscription, Timestamp)>, StoreError> {
-        let Some((entry, _)) = self.found_by(text, asked_purpose).await? else { return Ok(None) };
-        Ok(Some((entry.subscription.clone(), self.desk.clock.now())))
-    }
-
-    /// Takes the consent that a link's reader gives, if they say that they read the words that it is given
-    /// to now; none if it is no link of ours.
-    pub async fn confirm(
-        &self,
-        text: &str,
-        is_read: impl Fn(&str) -> bool + Send + Sync,
-        request_id: &str,
-        ip: Option<IpAddr>,
-    ) -> Result<Option<Confirmed>, EmailError> {
-        let Some((found, handle)) = self.found_by(text, asked_purpose).await? else { return Ok(None) };
-        let (id, asked_at) = (found.subscription.id, asked_at(&found));
-        let caller = reader(handle, request_id, ip);
-        let mut given = Confirmed::Late;
-        let decided = self
-            .decide_for_a_reader(&caller, |snapshot, now| {
-                let entry = find_email(snapshot, id).ok_or(EmailError::NotFound)?;
-                // The question may have been put anew meanwhile.
-                let same = asked_at == self::asked_at(entry);
-                let text = consent_text(&entry.subscription.handle, &entry.subscription.event_types);
-                let mut recipient = entry.subscription.recipient.clone().ok_or(EmailError::NotFound)?;
-                if same && recipient.is_open(now) && !is_read(&text) {
-                    given = Confirmed::OtherWords;
-                    return Err(EmailError::NothingToChange);
-                }
-                let taken = same && recipient.confirm(now, ip, text);
-                given = if taken { Confirmed::Given } else { Confirmed::Late };
-                if !taken || Some(&recipient) == entry.subscription.recipient.as_ref() {
-                    return Err(EmailError::NothingToChange);
-                }
-                let entry = with(entry, now, |subscription| subscription.recipient = Some(recipient.clone()));
-                Ok(Decision::of(entry, "email.confirmed").knowing(mailbox::Change::Confirmed))
-            })
-            .await;
-        match decided {
-            Ok(_) => Ok(Some(Confirmed::Given)),
-            Err(EmailError::NothingToChange) => Ok(Some(given)),
-            Err(EmailError::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whose subscription a link would end.
-    pub async fn subscription_of(&self, text: &str) -> Result<Option<Subscription>, StoreError> {
-        let found = self.found_by(text, |_| Some(LinkPurpose::Unsubscribe)).await?;
-        Ok(found.map(|(entry, _)| entry.subscription.clone()))
-    }
-
-    /// Ends the subscription that a link names, for its reader. Answers false if it is no link of ours.
-    /// Ending one that has ended changes nothing.
-    pub async fn unsubscribe(
-        &self,
-        text: &str,
-        request_id: &str,
-        ip: Option<IpAddr>,
-    ) -> Result<bool, EmailError> {
-        let found = self.found_by(text, |_| Some(LinkPurpose::Unsubscribe)).await?;
-        let Some((found, handle)) = found else { return Ok(false) };
-        let (id, caller) = (found.subscription.id, reader(handle, request_id, ip));
-        let decided = self
-            .decide_for_a_reader(&caller, |snapshot, now| {
-                let entry = find_email(snapshot, id).ok_or(EmailError::NotFound)?;
-                // The owner may have named another address meanwhile.
-                if found.subscription.endpoint_url != entry.subscription.endpoint_url {
-                    return Err(EmailError::NotFound);
-                }
-                let mut recipient = entry.subscription.recipient.clone().ok_or(EmailError::NotFound)?;
-                if !recipient.withdraw(now) {
-                    return Err(EmailError::NothingToChange);
-                }
-                let entry = with(entry, now, |subscription| subscription.recipient = Some(recipient.clone()));
-                let item = lost(&entry.subscription);
-                let ended = Decision { item, ..Decision::of(entry, "email.unsubscribed") };
-                Ok(ended.knowing(mailbox::Change::Withdrawn(now)))
-            })
-            .await;
-        match decided {
-            Ok(_) | Err(EmailError::NothingToChange) => Ok(true),
-            Err(EmailError::NotFound) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The subscription behind a link, if the link is of its own keys.
-    async fn found_by(
-        &self,
-        text: &str,
-        purpose: impl Fn(&Entry) -> Option<LinkPurpose>,
-    ) -> Result<Option<(Arc<Entry>, Handle)>, StoreError> {
-        let Ok(token) = text.parse::<Token>() else { return Ok(None) };
-        let handle = token.handle().clone();
-        let snapshot = self.desk.snapshots.get(&handle).await?;
-        let entry = find_email(&snapshot, token.subscription_id()).filter(|_| !snapshot.account.is_removed());
-        let is_theirs = |entry: &&Arc<Entry>| {
-            let reader = mailbox(&entry.subscription.endpoint_url);
-            let link = purpose(entry).zip(reader);
-            link.is_some_and(|(purpose, reader)| token.is_for(&entry.keys, &reader, purpose))
-        };
-        let entry = entry.filter(is_theirs);
-        Ok(entry.map(|entry| (entry.clone(), handle)))
-    }
-
-    async fn test_of(
-        &self,
-        caller: Caller,
-        once: Once<MailTested>,
-        of: impl Fn(&Snapshot) -> Result<Arc<Entry>, EmailError> + Send + Sync,
-    ) -> Result<Reply, EmailError> {
-        let _running = self.desk.repeats.begin(once.key.as_ref())?;
-        if let Some(reply) = self.desk.repeats.earlier::<EmailError>(once.key.as_ref()).await? {
-            return Ok(reply);
-        }
-        self.require_post()?;
-        let _turn = self.questions.turn(&caller.handle).await;
-        let origin = Origin::of_test(caller.mode);
-        let lately =
-            self.questions.lately(&caller.handle, recipient::TEST, origin, recipient::TESTS_MAX).await?;
-        let mut decisions = self.desk.decisions(&caller.handle);
-        while let Some(snapshot) = decisions.next().await? {
-            snapshot.account.admits_writes()?;
-            let entry = of(&snapshot)?;
-            match standing(&entry) {
-                Standing::Degraded if is_stale(&entry) && self.post.is_stale(self.desk.clock.now()) => {
-                    return Err(EmailError::StaleProviderReference);
-                }
-                Standing::Active | Standing::Degraded => {}
-                Standing::Suppressed => return Err(EmailError::Suppressed),
-                Standing::PendingConfirmation | Standing::Unsubscribed => {
-                    return Err(EmailError::NotConfirmed);
-                }
-            }
-            let now = self.desk.clock.now();
-            let id = entry.subscription.id;
-            let address = mailbox(&entry.subscription.endpoint_url).ok_or(EmailError::NotFound)?;
-            require_few_tests(&lately, &address, now)?;
-            let payload = json!({ "subscriptionId": id, "email": address, "test": true });
-            let event = self.event(&caller, recipient::TEST, origin, &payload, now);
-            let mut plan = self.desk.planner.plan();
-            let (account, to) = (&snapshot.account, &entry.subscription);
-            let delivery_id = self.desk.planner.add(&mut plan, account, to, &event, Again::default(), now);
-            let tested = MailTested { event_id: event.id, delivery_id };
-            let (answer, idempotency) = once.answer_to(&tested, now);
-            let told = changed(None, Some(&json!({ "eventId": event.id, "deliveryId": delivery_id })));
-            let audit = caller.audit_of(now, "email.tested", id.to_string(), told);
-            let append = Append {
-                decided_upon: vec![(caller.handle.clone(), snapshot.version)],
-                events: vec![event],
-                deliveries: plan.deliveries(),
-                context: caller.context(idempotency, Some(audit)),
-                ..Append::default()
-            };
-            match self.desk.store.append(append).await {
-                Ok(written) => {
-                    if let Written::Done(()) = written {
-                        self.desk.planner.announce(plan).await;
-                    }
-                    return Ok(once.reply(written, answer)?);
-                }
-                Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(EmailError::OVERLOADED)
-    }
-
     /// The decision to put a question, when the address may have another mail.
     fn question(
         &self,
@@ -470,27 +282,6 @@ impl Emails {
             snapshot.account.admits_writes()?;
             decide(snapshot, now)
         })
-        .await
-    }
-
-    /// Decides for whoever reads a mail. What they say holds at a suspended handle, too: what it holds
-    /// back is not to go out to them when it goes on.
-    async fn decide_for_a_reader(
-        &self,
-        caller: &Caller,
-        mut decide: impl FnMut(&Snapshot, Timestamp) -> Result<Decision, EmailError> + Send,
-    ) -> Result<Reply, EmailError> {
-        self.commit(
-            caller,
-            &Once::unkeyed(),
-            |_, _| (),
-            |snapshot, now| {
-                if snapshot.account.is_removed() {
-                    return Err(EmailError::NotFound);
-                }
-                decide(snapshot, now)
-            },
-        )
         .await
     }
 
@@ -590,19 +381,6 @@ impl Emails {
 
     fn require_post(&self) -> Result<(), EmailError> {
         if self.post.is_configured() { Ok(()) } else { Err(EmailError::NotConfigured) }
-    }
-}
-
-/// Whoever acts by a link in a mail.
-fn reader(handle: Handle, request_id: &str, ip: Option<IpAddr>) -> Caller {
-    Caller {
-        handle,
-        actor: READER.to_owned(),
-        request_id: request_id.to_owned(),
-        ip,
-        mode: Mode::Live,
-        trace: None,
-        draw: None,
     }
 }
 
@@ -712,15 +490,6 @@ fn asked_at(entry: &Entry) -> Option<Timestamp> {
     entry.subscription.recipient.as_ref().and_then(|recipient| recipient.asked_at())
 }
 
-fn asked_purpose(entry: &Entry) -> Option<LinkPurpose> {
-    asked_at(entry).map(LinkPurpose::Confirm)
-}
-
-/// Whether whoever takes the mails said of the last one that they know this service no longer.
-fn is_stale(entry: &Entry) -> bool {
-    entry.subscription.recipient.as_ref().is_some_and(|recipient| recipient.stale_since.is_some())
-}
-
 fn is_pending(entry: &Entry) -> bool {
     standing(entry) == Standing::PendingConfirmation
 }
@@ -744,25 +513,6 @@ fn refuse_known<'a>(
 fn require_not_left_alone(known: &mailbox::Mailbox, now: Timestamp) -> Result<(), EmailError> {
     match known.left_alone_until(now) {
         Some(until) => Err(EmailError::LeftAlone { retry_after: until.since(now) }),
-        None => Ok(()),
-    }
-}
-
-/// Refuses a test mail if there were as many in the last hour as there may be: each is a mail to
-/// somebody who perhaps never asked for one.
-fn require_few_tests(lately: &[Arc<Event>], to: &MailAddress, now: Timestamp) -> Result<(), EmailError> {
-    let key = to.key();
-    let same: Vec<_> = lately.iter().filter(|event| questions::is_about(event, &key)).collect();
-    let oldest = if lately.len() >= recipient::TESTS_MAX {
-        lately.last()
-    } else {
-        same.get(recipient::TESTS_PER_MAILBOX_MAX - 1).copied()
-    };
-    match oldest {
-        Some(oldest) => {
-            let retry_after = (oldest.accepted_at + recipient::QUESTION_INTERVAL).since(now);
-            Err(EmailError::TooManyTests { retry_after })
-        }
         None => Ok(()),
     }
 }
