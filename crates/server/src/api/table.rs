@@ -33,86 +33,62 @@ struct Line {
 
 impl Table {
     /// A route for people and tokens.
-    pub(crate) fn route<H, T>(
+    pub(crate) fn route<H: Handler<T, App>, T: 'static>(
         self,
         method: Method,
         path: &str,
         need: Need,
         handler: H,
         describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
+    ) -> Table {
         self.at(Door::Handles, method, path, need, handler, describe)
     }
 
     /// A route for people and tokens, and its twin that takes tokens only (contract 3).
-    pub(crate) fn twins<H, T>(
+    pub(crate) fn twins<H: Handler<T, App>, T: 'static>(
         self,
         method: Method,
         path: &str,
         need: Need,
         handler: H,
         describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
+    ) -> Table {
         self.at(Door::Public, method.clone(), path, need, handler.clone(), describe)
             .route(method, path, need, handler, describe)
     }
 
     /// A route for API keys, which say their handle themselves.
-    pub(crate) fn keyed<H, T>(
+    pub(crate) fn keyed<H: Handler<T, App>, T: 'static>(
         self,
         method: Method,
         path: &str,
         scope: Scope,
         handler: H,
         describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        // No role of a person opens these doors.
-        let need = Need { role: Role::Owner, scope: Some(scope) };
-        self.at(Door::Keys, method, path, need, handler, describe)
+    ) -> Table {
+        self.at(Door::Keys, method, path, no_person_with(scope), handler, describe)
     }
 
     /// A route for the tokens of agents (contract 8).
-    pub(crate) fn agents<H, T>(
+    pub(crate) fn agents<H: Handler<T, App>, T: 'static>(
         self,
         method: Method,
         path: &str,
         scope: Scope,
         handler: H,
         describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        // No role of a person opens these doors.
-        let need = Need { role: Role::Owner, scope: Some(scope) };
-        self.at(Door::Agents, method, path, need, handler, describe)
+    ) -> Table {
+        self.at(Door::Agents, method, path, no_person_with(scope), handler, describe)
     }
 
     /// A route for platform admins.
-    pub(crate) fn admin<H, T>(
+    pub(crate) fn admin<H: Handler<T, App>, T: 'static>(
         self,
         method: Method,
         path: &str,
         handler: H,
         describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
+    ) -> Table {
         // A role on a handle is not asked for.
         let need = Need { role: Role::Owner, scope: None };
         self.at(Door::Admins, method, path, need, handler, describe)
@@ -120,144 +96,87 @@ impl Table {
 
     /// A route below `/v2/public` for anybody, as often as an address may ask. Its answers and problems
     /// are described like those of routes with a credential.
-    pub(crate) fn anybody<H, T>(
+    pub(crate) fn anybody<H: Handler<T, App>, T: 'static>(
         self,
         method: Method,
         path: &str,
         handler: H,
         describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        // No role and no scope is asked for.
-        let need = Need { role: Role::Creator, scope: None };
-        self.at(Door::Anybody, method, path, need, handler, describe)
+    ) -> Table {
+        self.at(Door::Anybody, method, path, NOTHING, handler, describe)
     }
 
     /// A route below `/v2/public` for anybody, that pages of other origins may ask in a browser. Which of
     /// them, the handler knows; a browser that asks beforehand is told whether anybody lists its page.
-    pub(crate) fn pages<H, T>(
+    pub(crate) fn pages<H: Handler<T, App>, T: 'static>(
         self,
         method: Method,
         path: &str,
         handler: H,
         describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        let mut table = self.anybody(method, path, handler, describe);
-        table.0.last_mut().expect("a line was added").pages = Pages::Listed;
-        table
+    ) -> Table {
+        self.anybody(method, path, handler, describe).with_last(|line| line.pages = Pages::Listed)
     }
 
     /// A route below `/v2/public` by which anybody reports something.
-    pub(crate) fn report_of_anybody<H, T>(
+    pub(crate) fn report_of_anybody<H: Handler<T, App>, T: 'static>(
         self,
         method: Method,
         path: &str,
         handler: H,
         describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        let mut table = self.anybody(method, path, handler, describe);
-        table.0.last_mut().expect("a line was added").class = Some(Class::Reports);
-        table
+    ) -> Table {
+        self.anybody(method, path, handler, describe).with_last(|line| line.class = Some(Class::Reports))
     }
 
     /// Says of the last route that it asks and may yet write: as often as a credential may write, and
     /// without a draw on a plan.
-    pub(crate) fn deciding(mut self) -> Table {
-        self.0.last_mut().expect("a line was added").class = Some(Class::Decide);
-        self
+    pub(crate) fn deciding(self) -> Table {
+        self.with_last(|line| line.class = Some(Class::Decide))
     }
 
     /// A route that takes a credential and needs none.
-    pub(crate) fn reporter<H, T>(
+    pub(crate) fn reporter<H: Handler<T, App>, T: 'static>(
         self,
         method: Method,
         path: &str,
         handler: H,
         describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        // No role and no scope is asked for.
-        let need = Need { role: Role::Creator, scope: None };
-        self.at(Door::Reporters, method, path, need, handler, describe)
+    ) -> Table {
+        self.at(Door::Reporters, method, path, NOTHING, handler, describe)
     }
 
     /// A page for anybody, as often as an address may ask: links in mails lead there.
-    pub(crate) fn page<H, T>(
-        mut self,
-        method: Method,
-        path: &str,
-        handler: H,
-        describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        let filter = filter_of(&method);
-        // No role and no scope is asked for.
-        let access = Some((Need { role: Role::Creator, scope: None }, Door::Anybody));
-        let route = Route { method, path: path.to_owned(), access, operation: describe() };
-        self.0.push(Line {
-            route,
-            pages: Pages::None,
-            class: None,
-            mount: Box::new(move || on(filter, handler)),
-        });
-        self
-    }
-
-    /// A route of the service itself, which nobody counts.
-    pub(crate) fn open<H, T>(
-        mut self,
-        method: Method,
-        path: &str,
-        handler: H,
-        describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        let filter = filter_of(&method);
-        let route = Route { method, path: path.to_owned(), access: None, operation: describe() };
-        self.0.push(Line {
-            route,
-            pages: Pages::None,
-            class: None,
-            mount: Box::new(move || on(filter, handler)),
-        });
-        self
-    }
-
-    /// A route that asks for nothing but its address, which is a credential: any page that has it may use it.
-    pub(crate) fn files<H, T>(
+    pub(crate) fn page<H: Handler<T, App>, T: 'static>(
         self,
         method: Method,
         path: &str,
         handler: H,
         describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
-        let mut table = self.open(method, path, handler, describe);
-        table.0.last_mut().expect("a line was added").pages = Pages::Any;
-        table
+    ) -> Table {
+        self.push(Some((NOTHING, Door::Anybody)), method, path.to_owned(), handler, describe)
+    }
+
+    /// A route of the service itself, which nobody counts.
+    pub(crate) fn open<H: Handler<T, App>, T: 'static>(
+        self,
+        method: Method,
+        path: &str,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table {
+        self.push(None, method, path.to_owned(), handler, describe)
+    }
+
+    /// A route that asks for nothing but its address, which is a credential: any page that has it may use it.
+    pub(crate) fn files<H: Handler<T, App>, T: 'static>(
+        self,
+        method: Method,
+        path: &str,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table {
+        self.open(method, path, handler, describe).with_last(|line| line.pages = Pages::Any)
     }
 
     /// The routes of this table and then those of another.
@@ -302,30 +221,49 @@ impl Table {
         })
     }
 
-    fn at<H, T>(
-        mut self,
+    fn at<H: Handler<T, App>, T: 'static>(
+        self,
         door: Door,
         method: Method,
         path: &str,
         need: Need,
         handler: H,
         describe: fn() -> Operation,
-    ) -> Table
-    where
-        H: Handler<T, App>,
-        T: 'static,
-    {
+    ) -> Table {
+        self.push(Some((need, door)), method, format!("{}{path}", door.root()), handler, describe)
+    }
+
+    fn push<H: Handler<T, App>, T: 'static>(
+        mut self,
+        access: Option<(Need, Door)>,
+        method: Method,
+        path: String,
+        handler: H,
+        describe: fn() -> Operation,
+    ) -> Table {
         let filter = filter_of(&method);
-        let path = format!("{}{path}", door.root());
-        let route = Route { method, path, access: Some((need, door)), operation: describe() };
         self.0.push(Line {
-            route,
+            route: Route { method, path, access, operation: describe() },
             pages: Pages::None,
             class: None,
             mount: Box::new(move || on(filter, handler)),
         });
         self
     }
+
+    /// This table with its last line as an edit leaves it.
+    fn with_last(mut self, edit: impl FnOnce(&mut Line)) -> Table {
+        edit(self.0.last_mut().expect("a line was added"));
+        self
+    }
+}
+
+/// No role and no scope is asked for.
+const NOTHING: Need = Need { role: Role::Creator, scope: None };
+
+/// A scope that no role of a person stands for.
+const fn no_person_with(scope: Scope) -> Need {
+    Need { role: Role::Owner, scope: Some(scope) }
 }
 
 /// What the requests of a route do: read, publish, or change anything else. A question that needs a
