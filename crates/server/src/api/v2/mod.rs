@@ -47,33 +47,26 @@ const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
 /// Every route of this API.
-#[rustfmt::skip] // One line a route.
 pub(crate) fn table() -> Table {
+    events_and_webhooks_table()
+        .and(notifications_table())
+        .and(deliveries_table())
+        .and(chain_table())
+        .and(voice_notes_table())
+        .and(context_store_table())
+        .and(credentials_table())
+        .and(support_table())
+}
+
+/// Events, webhooks, and the types that both speak of.
+#[rustfmt::skip] // One line a route.
+fn events_and_webhooks_table() -> Table {
     let events_write = token_or(Operator, Scope::EventsWrite);
     let events_read = token_or(Creator, Scope::EventsRead);
     let webhooks_write = token_or(Operator, Scope::WebhooksWrite);
     let webhooks_read = token_or(Creator, Scope::WebhooksRead);
-    let deliveries_write = token_or(Operator, Scope::DeliveriesWrite);
-    let deliveries_read = token_or(Creator, Scope::DeliveriesRead);
-    let audit_read = token_or(Owner, Scope::AuditRead);
     let event_types_write = token_or(Operator, Scope::EventTypesWrite);
     let event_types_read = token_or(Creator, Scope::EventTypesRead);
-    let notifications_read = token_or(Creator, Scope::NotificationsRead);
-    let context_manage = token_or(Operator, Scope::ContextStoreManage);
-    let context_read = token_or(Creator, Scope::ContextStoreRead);
-    let inbox_post = token_or(Operator, Scope::InboxWrite);
-    let inbox_mark = token_or(Creator, Scope::InboxWrite);
-    let inbox_read = token_or(Creator, Scope::InboxRead);
-    let chain_write = token_or(Creator, Scope::ChainWrite);
-    let chain_read = token_or(Creator, Scope::ChainRead);
-    let chain_manage = token_or(Operator, Scope::ChainManage);
-    let mobile_write = token_or(Creator, Scope::MobileWrite);
-    let mobile_read = token_or(Creator, Scope::MobileRead);
-    let mobile_remove = token_or(Operator, Scope::MobileWrite);
-    let notification_settings_read = token_or(Operator, Scope::NotificationsRead);
-    let notifications_write = token_or(Operator, Scope::NotificationsWrite);
-    let people = Need { role: Operator, scope: None };
-    let owners = Need { role: Owner, scope: None };
 
     Table::default()
         .twins(POST, "/events", events_write, events::publish, events::docs::publish)
@@ -98,6 +91,20 @@ pub(crate) fn table() -> Table {
         .route(GET, "/event-types/{type}", event_types_read, event_types::get, event_types::docs::get)
         .route(DELETE, "/event-types/{type}", event_types_write, event_types::delete, event_types::docs::delete)
         .route(GET, "/openapi.json", event_types_read, event_types::openapi, event_types::docs::openapi)
+}
+
+/// Who is told: the owner, the mobile inbox, e-mail, and the settings of all of them.
+#[rustfmt::skip] // One line a route.
+fn notifications_table() -> Table {
+    let notifications_read = token_or(Creator, Scope::NotificationsRead);
+    let inbox_post = token_or(Operator, Scope::InboxWrite);
+    let inbox_mark = token_or(Creator, Scope::InboxWrite);
+    let inbox_read = token_or(Creator, Scope::InboxRead);
+    let notification_settings_read = token_or(Operator, Scope::NotificationsRead);
+    let notifications_write = token_or(Operator, Scope::NotificationsWrite);
+    let owners = Need { role: Owner, scope: None };
+
+    Table::default()
         .route(GET, "/notifications", notifications_read, notifications::get, notifications::docs::get)
         .route(GET, "/mobile/inbox", inbox_read, inbox::list, inbox::docs::list)
         .route(POST, "/mobile/inbox", inbox_post, inbox::post, inbox::docs::post)
@@ -116,6 +123,16 @@ pub(crate) fn table() -> Table {
         .route(POST, "/notifications/owner-default-email/test", owners, owner_default_email::test, owner_default_email::docs::test)
         .route(GET, "/notification-settings", notification_settings_read, notification_settings::get, notification_settings::docs::get)
         .route(PUT, "/notification-settings", owners, notification_settings::put, notification_settings::docs::put)
+}
+
+/// What became of events, and sending them again.
+#[rustfmt::skip] // One line a route.
+fn deliveries_table() -> Table {
+    let webhooks_read = token_or(Creator, Scope::WebhooksRead);
+    let deliveries_write = token_or(Operator, Scope::DeliveriesWrite);
+    let deliveries_read = token_or(Creator, Scope::DeliveriesRead);
+
+    Table::default()
         .route(POST, "/filters/check", webhooks_read, filters::check, filters::docs::check)
         .route(GET, "/deliveries", deliveries_read, deliveries::list, deliveries::docs::list)
         .route(GET, "/deliveries/stream", deliveries_read, stream::stream, stream::docs::stream)
@@ -128,6 +145,16 @@ pub(crate) fn table() -> Table {
         .route(GET, "/replays", deliveries_read, replays::list, replays::docs::list)
         .route(GET, "/replays/{id}", deliveries_read, replays::get, replays::docs::get)
         .route(POST, "/replays/{id}/cancel", deliveries_write, replays::cancel, replays::docs::cancel)
+}
+
+/// The context chain, and the pages that may write to it.
+#[rustfmt::skip] // One line a route.
+fn chain_table() -> Table {
+    let chain_write = token_or(Creator, Scope::ChainWrite);
+    let chain_read = token_or(Creator, Scope::ChainRead);
+    let chain_manage = token_or(Operator, Scope::ChainManage);
+
+    Table::default()
         .pages(POST, "/chain/signals", chain::append_by_anybody, chain::docs::append_by_anybody)
         .pages(POST, "/chain/resolve", chain::resolve_by_anybody, chain::docs::resolve_by_anybody)
         .pages(POST, "/chain/prefetch", chain::prefetch_by_anybody, chain::docs::prefetch_by_anybody)
@@ -140,6 +167,16 @@ pub(crate) fn table() -> Table {
         .route(GET, "/chain/{session}", chain_read, chain::get, chain::docs::get)
         .route(GET, "/context-origins", chain_manage, chain::rules::get_origins, chain::docs::get_origins)
         .route(PUT, "/context-origins", chain_manage, chain::rules::put_origins, chain::docs::put_origins)
+}
+
+/// Voice notes and their files.
+#[rustfmt::skip] // One line a route.
+fn voice_notes_table() -> Table {
+    let mobile_write = token_or(Creator, Scope::MobileWrite);
+    let mobile_read = token_or(Creator, Scope::MobileRead);
+    let mobile_remove = token_or(Operator, Scope::MobileWrite);
+
+    Table::default()
         .route(POST, "/mobile/voice-notes", mobile_write, voice_notes::create, voice_notes::docs::create)
         .route(GET, "/mobile/voice-notes", mobile_read, voice_notes::list, voice_notes::docs::list)
         .route(GET, "/mobile/voice-notes/{id}", mobile_read, voice_notes::get, voice_notes::docs::get)
@@ -147,6 +184,16 @@ pub(crate) fn table() -> Table {
         .route(POST, "/mobile/voice-notes/{id}/upload-complete", mobile_write, voice_notes::complete, voice_notes::docs::complete)
         .files(PUT, "/v2/uploads/{token}", media::upload, media::docs::upload)
         .files(GET, "/v2/media/{token}", media::read, media::docs::read)
+}
+
+/// The audit log and the context store.
+#[rustfmt::skip] // One line a route.
+fn context_store_table() -> Table {
+    let audit_read = token_or(Owner, Scope::AuditRead);
+    let context_manage = token_or(Operator, Scope::ContextStoreManage);
+    let context_read = token_or(Creator, Scope::ContextStoreRead);
+
+    Table::default()
         .route(GET, "/audit", audit_read, audit::list, audit::docs::list)
         .route(POST, "/context-sources", context_manage, context_sources::create, context_sources::docs::create)
         .route(GET, "/context-sources", context_read, context_sources::list, context_sources::docs::list)
@@ -156,12 +203,27 @@ pub(crate) fn table() -> Table {
         .route(DELETE, "/context-sources/{id}", context_manage, context_sources::delete, context_sources::docs::delete)
         .route(GET, "/context-store/search", context_read, context_search::search, context_search::docs::search)
         .agents(POST, "/context-store/sources/{id}/sync", Scope::ContextStoreManage, context_sources::sync, context_sources::docs::sync)
+}
+
+/// Credentials.
+#[rustfmt::skip] // One line a route.
+fn credentials_table() -> Table {
+    let people = Need { role: Operator, scope: None };
+    let owners = Need { role: Owner, scope: None };
+
+    Table::default()
         .route(POST, "/tokens", people, tokens::create, tokens::docs::create)
         .route(GET, "/tokens", people, tokens::list, tokens::docs::list)
         .route(DELETE, "/tokens/{id}", people, tokens::revoke, tokens::docs::revoke)
         .route(POST, "/api-keys", owners, api_keys::create, api_keys::docs::create)
         .route(GET, "/api-keys", owners, api_keys::list, api_keys::docs::list)
         .route(DELETE, "/api-keys/{id}", owners, api_keys::revoke, api_keys::docs::revoke)
+}
+
+/// What strangers, providers and the platform's admins have to say.
+#[rustfmt::skip] // One line a route.
+fn support_table() -> Table {
+    Table::default()
         .reporter(POST, "/report", reports::support, reports::docs::support)
         .report_of_anybody(POST, "/content-report", reports::content, reports::docs::content)
         .admin(POST, "/escalations", reports::escalate, reports::docs::escalate)
