@@ -47,6 +47,8 @@ pub struct Links {
     pub delivery: Option<String>,
     /// The same without the delivery's id: another's follows a slash.
     pub deliveries: Option<String>,
+    /// Where a report can be looked at, without its id: that follows a slash.
+    pub reports: Option<String>,
     /// Where consent is given.
     pub confirm: Option<String>,
     /// Where the subscription is ended.
@@ -56,12 +58,13 @@ pub struct Links {
 /// The letter about an event. `about` is what the catalogue says of its type.
 pub fn letter(event: &Event, about: Option<&str>, links: Links) -> Letter {
     let payload = event.payload.to_value();
-    let Links { delivery, deliveries, confirm, unsubscribe } = links;
+    let Links { delivery, deliveries, reports, confirm, unsubscribe } = links;
     let letter = match event.event_type.as_str() {
         recipient::CONFIRMATION => question(&event.handle, &payload, confirm),
         recipient::TEST => test(event, delivery),
         recipient::OWNER_DEFAULT_CHANGED => owner_default_changed(&event.handle, &payload),
         recipient::OWNER_ALERT => alert(&event.handle, &payload, deliveries),
+        recipient::REPORTS => reported(&event.handle, &payload, reports),
         _ => happening(event, about, delivery),
     };
     Letter { unsubscribe, ..letter }
@@ -161,6 +164,52 @@ fn alert(handle: &Handle, payload: &Value, deliveries: Option<String>) -> Letter
         closing: because_of(handle),
         ..Letter::default()
     }
+}
+
+/// What a stranger wrote is among the facts, in their words and in one line.
+fn reported(handle: &Handle, payload: &Value, reports: Option<String>) -> Letter {
+    let what = how_many_reports(payload);
+    let latest = &payload["latest"];
+    let fact = |name: &str, value: &Value| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        (!value.is_null()).then(|| (name.to_owned(), text))
+    };
+    let facts = [
+        ("How many", &payload["count"]),
+        ("Since", &payload["since"]),
+        ("The latest", &latest["reportId"]),
+        ("It says", &latest["summary"]),
+        ("Of the handle", &latest["handle"]),
+        ("It came at", &latest["createdAt"]),
+    ];
+    Letter {
+        subject: format!("{handle}: {what}"),
+        heading: what,
+        paragraphs: vec![
+            "Somebody told you, who run this service, of something. A platform admin can read all of it, and close \
+             what is done."
+                .to_owned(),
+        ],
+        facts: facts.iter().filter_map(|(name, value)| fact(name, value)).collect(),
+        link: reports
+            .zip(latest["reportId"].as_str())
+            .map(|(url, id)| Link { words: "See the latest report".to_owned(), url: format!("{url}/{id}") }),
+        closing: because_of(handle),
+        ..Letter::default()
+    }
+}
+
+/// Reports in one line, by the payload of the event that tells of them: how many, of which kind, and of whom.
+pub fn how_many_reports(payload: &Value) -> String {
+    let count = payload["count"].as_u64().unwrap_or(1);
+    let of_strangers = payload["ofStrangers"].as_bool().unwrap_or_default();
+    let (one, more) = match payload["kind"].as_str() {
+        Some("escalation") => ("An escalation", "escalations"),
+        Some("content") => ("A report about content", "reports about content"),
+        _ => ("A report to support", "reports to support"),
+    };
+    let what = if count == 1 { one.to_owned() } else { format!("{count} {more}") };
+    if of_strangers { format!("{what} by strangers") } else { what }
 }
 
 fn happening(event: &Event, about: Option<&str>, delivery: Option<String>) -> Letter {
@@ -271,6 +320,22 @@ mod tests {
         assert!(letter.paragraphs[0].contains("order.*, refund.made"));
         assert_eq!(letter.link.expect("a link").url, "https://a.example/confirm/t");
         assert_eq!(letter.quoted, None);
+    }
+
+    #[test]
+    fn reports_are_counted_and_the_latest_is_named() {
+        let payload = json!({
+            "kind": "content", "ofStrangers": true, "count": 3, "since": "2026-01-01T00:00:00Z",
+            "latest": { "reportId": "rep_7", "summary": "<b>look</b>", "handle": null },
+        });
+        let links = Links { reports: Some("https://a.example/reports".to_owned()), ..Links::default() };
+        let letter = letter(&event(recipient::REPORTS, &payload), None, links);
+        assert_eq!(letter.subject, "acme: 3 reports about content by strangers");
+        assert!(letter.facts.contains(&("It says".to_owned(), "<b>look</b>".to_owned())));
+        assert!(!letter.facts.iter().any(|(name, _)| name == "Of the handle"));
+        assert_eq!(letter.link.expect("a link").url, "https://a.example/reports/rep_7");
+        let one = json!({ "kind": "escalation", "ofStrangers": false, "count": 1 });
+        assert_eq!(how_many_reports(&one), "An escalation");
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub const STALE_REMEDY: &str = "the mail provider knows the sender or the config
     ask whoever runs it to make it again there, or to name another in email.from or ses.configuration_set; mails are \
     tried again meanwhile, for a day";
 
+/// That reports came, to whoever runs the service.
+pub const REPORTS: &str = "support.report.received";
+
 /// Whether an event is for one recipient alone, whoever else asks for its type.
 pub fn is_private(event_type: &EventType) -> bool {
     [CONFIRMATION, TEST, OWNER_DEFAULT_CHANGED, OWNER_ALERT].contains(&event_type.as_str())

@@ -2,7 +2,11 @@
 //!
 //! What a report names is either checked, because its reporter may see it, or it is a word and nothing more.
 
+mod untold;
+
 use std::net::IpAddr;
+
+pub use untold::{Sort, Told, Untold};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +31,12 @@ pub const STRANGERS_DETAILS_CHARS_MAX: usize = 4_000;
 pub const STRANGERS_ARTIFACT_CHARS_MAX: usize = 1_000;
 /// Reports of strangers that are kept: some 150 MB at most. One more, and the oldest goes.
 pub const STRANGERS_MAX: u32 = 5_000;
+/// The longest note about what came of a report.
+pub const NOTE_CHARS_MAX: usize = 4_000;
 /// Deliveries in the evidence of one report, newest first.
 pub const DELIVERIES_MAX: u32 = 5;
 
-/// One report. Never changes.
+/// One report. What it says never changes; it is closed, and may be opened again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -50,8 +56,33 @@ pub struct Report {
     pub about: About,
     /// What the service knows about that. None unless ids were named and checked.
     pub evidence: Option<Evidence>,
+    /// That nothing is left to be done about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Closing>,
     /// When.
     pub created_at: Timestamp,
+}
+
+/// That nothing is left to be done about a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Closing {
+    /// Since when.
+    pub at: Timestamp,
+    /// Who says so.
+    pub by: String,
+    /// What came of it, in their words.
+    pub note: Option<String>,
+}
+
+/// Whether something is left to be done about a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It is.
+    Open,
+    /// It is not.
+    Closed,
 }
 
 /// Who reports what to whom.
@@ -178,12 +209,31 @@ pub struct AttemptEvidence {
 impl Kind {
     /// Every kind.
     pub const ALL: [Kind; 3] = [Kind::Support, Kind::Escalation, Kind::Content];
+
+    /// Its word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Support => "support",
+            Kind::Escalation => "escalation",
+            Kind::Content => "content",
+        }
+    }
+}
+
+impl Status {
+    /// Both.
+    pub const ALL: [Status; 2] = [Status::Open, Status::Closed];
 }
 
 impl Report {
     /// Whether nobody knows who reported it.
     pub fn is_of_a_stranger(&self) -> bool {
         self.reporter.actor.is_none()
+    }
+
+    /// Whether something is left to be done about it.
+    pub fn status(&self) -> Status {
+        if self.closing.is_some() { Status::Closed } else { Status::Open }
     }
 }
 

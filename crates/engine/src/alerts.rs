@@ -129,7 +129,7 @@ impl Alerts {
         }
         let interval = snapshot.account.notices.alert_interval();
         let mut beside = vec![Beside::Told(Box::new(alert.told(now, interval)))];
-        let in_the_inbox = readers.is_empty() || inbox::asks_for_failures(snapshot);
+        let in_the_inbox = readers.is_empty() || inbox::asks_for(snapshot, &failure());
         if in_the_inbox {
             let why = if readers.is_empty() { NO_ADDRESS } else { ASKED_FOR };
             beside.push(self.inbox.beside(&alert.handle, item(alert, why)));
@@ -181,9 +181,13 @@ fn item(alert: &Alert, why: &str) -> NewItem {
     }
 }
 
+/// What people subscribe to who are to be told.
+fn failure() -> EventType {
+    notices::TERMINAL_FAILURE.parse().expect("a valid event type")
+}
+
 /// Who is told: those who asked to be told of failures by mail, or else the owner's default address;
 /// but nobody about themselves.
 fn readers<'a>(snapshot: &'a Snapshot, alert: &Alert) -> Vec<&'a Arc<Entry>> {
-    let failure: EventType = notices::TERMINAL_FAILURE.parse().expect("a valid event type");
-    emails::told_of(snapshot, &failure, alert.last.subscription_id)
+    emails::told_of(snapshot, &failure(), Some(alert.last.subscription_id))
 }

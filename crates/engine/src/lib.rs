@@ -35,6 +35,7 @@ mod outages;
 mod planner;
 mod post;
 mod replays;
+mod report_notices;
 mod retention;
 mod rooms;
 mod sender_watch;
@@ -59,6 +60,7 @@ use angarium_channels::email::Mailer;
 use angarium_channels::library::Library;
 use angarium_channels::sns::SnsVerifier;
 use angarium_domain::access::Mode;
+use angarium_domain::account;
 use angarium_domain::chain::Room;
 use angarium_domain::handle::Handle;
 use angarium_domain::quota::Draw;
@@ -94,7 +96,7 @@ pub use statistics::{Figures, SubscriptionStatistics};
 pub use subscriptions::{
     Described, LivePublicKey, NewSubscription, Patch, SubscriptionError, Subscriptions, Tested, WithSecret,
 };
-pub use support::{NewReport, ReportError, Support};
+pub use support::{NewReport, ReportError, ReportPatch, Support};
 pub use tokens::{NewToken, TOKENS_PER_HANDLE_MAX, TokenError, TokenMade, TokenRefused, Tokens};
 pub use voice_notes::{
     Address, Announced, FileError, Files, Readable, UploadError, UploadHead, VoiceNoteError, VoiceNoteLimits,
@@ -137,6 +139,17 @@ pub struct Parts {
     pub files: Files,
     /// What their addresses are made with.
     pub link_key: LinkKey,
+    /// Who is told of reports; none if nobody is.
+    pub support: Option<SupportDesk>,
+}
+
+/// The handle of whoever runs the service, which is told of reports.
+#[derive(Debug, Clone)]
+pub struct SupportDesk {
+    /// Which.
+    pub handle: Handle,
+    /// How handles come into being: nobody reads what is told to one that is not there.
+    pub handles: account::Handles,
 }
 
 /// How mails are sent, and where their links lead.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use angarium_domain::delivery::DeathCause;
 use angarium_domain::dispatch::LaneCounts;
 use angarium_domain::outcome::{Class, Outcome};
+use angarium_domain::report;
 use angarium_domain::sender_domain::{Report, State};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -51,6 +52,11 @@ struct ClassLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WhatLabel {
     what: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -102,6 +108,9 @@ pub struct Metrics {
     items: Counter,
     inbox_streams: Gauge,
     resyncs: Counter,
+    reports: Family<KindLabel, Counter>,
+    reports_open: Family<KindLabel, Gauge>,
+    report_notices: Family<ToLabel, Counter>,
 }
 
 impl Default for Metrics {
@@ -149,6 +158,9 @@ impl Metrics {
             items: Counter::default(),
             inbox_streams: Gauge::default(),
             resyncs: Counter::default(),
+            reports: Family::default(),
+            reports_open: Family::default(),
+            report_notices: Family::default(),
         };
         metrics.register();
         metrics
@@ -193,6 +205,9 @@ impl Metrics {
         register(r, figures::ITEMS, self.items.clone());
         register(r, figures::INBOX_STREAMS, self.inbox_streams.clone());
         register(r, figures::RESYNCS, self.resyncs.clone());
+        register(r, figures::REPORTS, self.reports.clone());
+        register(r, figures::REPORTS_OPEN, self.reports_open.clone());
+        register(r, figures::REPORT_NOTICES, self.report_notices.clone());
     }
 
     /// The text that a scraper reads.
@@ -291,6 +306,23 @@ impl Metrics {
         self.alerts.get_or_create(&ToLabel { to }).inc();
     }
 
+    pub(crate) fn reported(&self, kind: report::Kind) {
+        self.reports.get_or_create(&KindLabel { kind: kind.as_str() }).inc();
+    }
+
+    /// How many reports of each kind are open, the kinds without one left out.
+    pub(crate) fn reports_open(&self, counted: &[(report::Kind, u32)]) {
+        for kind in report::Kind::ALL {
+            let open = counted.iter().find(|(of, _)| *of == kind).map_or(0, |(_, count)| *count);
+            self.reports_open.get_or_create(&KindLabel { kind: kind.as_str() }).set(i64::from(open));
+        }
+    }
+
+    pub(crate) fn told_of_reports(&self, by_mail: bool) {
+        let to = if by_mail { "mail" } else { "inbox" };
+        self.report_notices.get_or_create(&ToLabel { to }).inc();
+    }
+
     pub(crate) fn backlog(&self, deliveries: u64) {
         self.backlog.set(deliveries as i64);
     }
@@ -362,6 +394,9 @@ mod tests {
         metrics.spans_dropped(8);
         metrics.rate_limited("read");
         metrics.mail_noticed("bounced");
+        metrics.reported(report::Kind::Support);
+        metrics.reports_open(&[]);
+        metrics.told_of_reports(true);
         metrics.sender_domain(&Report {
             domain: "mail.example".to_owned(),
             state: State::Verified,

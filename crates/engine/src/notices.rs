@@ -14,6 +14,8 @@ use angarium_domain::ids::EventId;
 use angarium_domain::inbox::{Item, Reader};
 use angarium_domain::outcome::Outcome;
 use angarium_domain::payload::Payload;
+use angarium_domain::recipient;
+use angarium_domain::report::{Report, Untold};
 use angarium_domain::standing::DisableCause;
 use angarium_domain::subscription::Subscription;
 use angarium_domain::time::Timestamp;
@@ -26,6 +28,8 @@ use crate::{Caller, Decided};
 pub(crate) const TERMINAL_FAILURE: &str = "webhook.delivery.terminal_failure";
 /// Published when an owner is told of failures.
 pub(crate) const OWNER_ALERT: &str = "email.owner_alert";
+/// Published at the handle of whoever runs the service, when they are told of reports.
+pub(crate) const REPORTS: &str = recipient::REPORTS;
 /// Published when a receiver says that it is gone.
 const GONE: &str = "webhook.subscription.gone";
 /// Published when half of the time has passed after which a subscription is switched off.
@@ -173,6 +177,32 @@ pub(crate) fn is_worth_an_alert(event_type: &EventType) -> bool {
 /// The event by which an owner is told.
 pub(crate) fn owner_alert(id: EventId, alert: &Alert, now: Timestamp) -> Arc<Event> {
     event(id, &alert.handle, OWNER_ALERT, &alert.payload(), now)
+}
+
+/// The event by which whoever runs the service is told of reports. The latest may have been removed since.
+pub(crate) fn reports(
+    id: EventId,
+    to: &Handle,
+    untold: &Untold,
+    latest: Option<&Report>,
+    now: Timestamp,
+) -> Arc<Event> {
+    let latest = latest.map(|report| {
+        json!({
+            "reportId": report.id,
+            "handle": report.handle,
+            "summary": report.summary,
+            "createdAt": report.created_at,
+        })
+    });
+    let payload = json!({
+        "kind": untold.sort.kind,
+        "ofStrangers": untold.sort.of_strangers,
+        "count": untold.gathered,
+        "since": untold.first_at,
+        "latest": latest,
+    });
+    event(id, to, REPORTS, &payload, now)
 }
 
 /// The attempt that tells something about its subscription.

@@ -220,6 +220,7 @@ impl Post {
         Links {
             delivery: deliveries.as_ref().map(|deliveries| format!("{deliveries}/{}", delivery.id)),
             deliveries,
+            reports: is_owner.then(|| format!("{base}/v2/operator/reports")),
             confirm: asked_at.and_then(|asked_at| link("confirm", Purpose::Confirm(asked_at))),
             unsubscribe: link("unsubscribe", Purpose::Unsubscribe),
         }

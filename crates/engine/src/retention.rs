@@ -17,6 +17,8 @@ use crate::metrics::Metrics;
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 /// Deliveries counted at most when the backlog is looked at: a few milliseconds of reading.
 const BACKLOG_MAX: u32 = 100_000;
+/// Open reports counted at most.
+const REPORTS_MAX: u32 = 100_000;
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Rows of one kind forgotten in one transaction: bounds the time that it holds the writer.
 const FORGET_BATCH: u32 = 500;
@@ -86,6 +88,7 @@ async fn look_around(
     metrics.backlog(store.backlog(BACKLOG_MAX).await?);
     metrics.oldest_due(store.oldest_due().await?.map(|due| now.since(due)));
     metrics.sessions(store.sessions_held().await?);
+    metrics.reports_open(&store.open_reports(REPORTS_MAX).await?);
     let lost = store.take_back(Held::Until(now.saturating_sub(LEASE_GRACE)), now).await?;
     if lost > 0 {
         tracing::warn!(lost, "took back deliveries whose lease had ended");

@@ -18,6 +18,7 @@ use crate::once::Repeats;
 use crate::outages::Outages;
 use crate::planner::Planner;
 use crate::post::Post;
+use crate::report_notices::{ReportNotices, Reported};
 use crate::retention::{self, Chores};
 use crate::rooms::Rooms;
 use crate::snapshots::Snapshots;
@@ -75,6 +76,7 @@ pub(crate) struct Ground {
     pub(crate) inbox_live: InboxLive,
     pub(crate) counters: Arc<Counters>,
     pub(crate) failures: Failures,
+    reported: Reported,
     rooms: Arc<Rooms>,
     removals: Removals,
 }
@@ -104,6 +106,7 @@ impl Ground {
             ),
             counters: Arc::new(Counters::new(store.clone())),
             failures: Failures::default(),
+            reported: Reported::default(),
             desk: Desk {
                 store: store.clone(),
                 clock: clock.clone(),
@@ -153,7 +156,7 @@ impl Ground {
                 parts.link_key.clone(),
                 settings.voice_notes,
             ),
-            support: Support::new(desk()),
+            support: Support::new(desk(), self.reported.clone(), metrics()),
             statistics: SubscriptionStatistics::new(desk(), self.counters.clone(), self.dispatcher.clone()),
             metrics: metrics(),
             store: parts.store.clone(),
@@ -167,8 +170,10 @@ impl Ground {
     /// Starts every loop.
     fn begin(self, parts: &Parts, settings: Settings, inbox: DispatcherInbox, engine: &Engine) {
         let attempts = Attempts::new(parts, settings, &self);
-        let Ground { desk, post, dispatcher, inbox_live, counters, failures, rooms, removals, .. } = self;
-        let Parts { store, clock, metrics, .. } = parts.clone();
+        let Ground {
+            desk, post, dispatcher, inbox_live, counters, failures, reported, rooms, removals, ..
+        } = self;
+        let Parts { store, clock, metrics, support, .. } = parts.clone();
         let tasks = desk.tasks.clone();
         let stopped = || tasks.stopped();
         let looped = DispatcherLoop::new(
@@ -183,6 +188,10 @@ impl Ground {
         );
         tasks.spawn(looped.run());
         tasks.spawn(endings::run(store.clone(), clock.clone(), removals, stopped()));
+        if let Some(to) = support {
+            let notices = ReportNotices::new(desk.clone(), engine.inbox.clone(), metrics.clone(), to);
+            tasks.spawn(notices.run(reported, stopped()));
+        }
         tasks.spawn(Alerts::new(desk, engine.inbox.clone(), metrics.clone()).run(failures, stopped()));
         tasks.spawn(counters.run(stopped()));
         tasks.spawn(post.watch(parts, stopped()));

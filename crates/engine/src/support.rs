@@ -1,5 +1,7 @@
 //! Reports to whoever runs the service, with what the log says about what they name.
 
+use std::sync::Arc;
+
 use angarium_domain::access::Mode;
 use angarium_domain::account::{Closed, Handles};
 use angarium_domain::audit::{AuditEntry, Difference, changed};
@@ -8,20 +10,22 @@ use angarium_domain::handle::Handle;
 use angarium_domain::ids::{EventId, ReportId, SubscriptionId};
 use angarium_domain::replay::DeliveryFilter;
 use angarium_domain::report::{
-    self, About, AttemptEvidence, DELIVERIES_MAX, DeliveryEvidence, EventEvidence, Evidence, Kind, Report,
-    Reporter, STRANGERS_MAX, SubscriptionEvidence,
+    self, About, AttemptEvidence, Closing, DELIVERIES_MAX, DeliveryEvidence, EventEvidence, Evidence, Kind,
+    Report, Reporter, STRANGERS_MAX, Status, SubscriptionEvidence,
 };
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::page::{Page, PageRequest};
-use angarium_store::write::Context;
+use angarium_store::reports::ReportFilter;
+use angarium_store::write::{Context, Written};
 use serde_json::json;
 
 use crate::deliveries::{self, Shown};
 use crate::ids::new_id;
 use crate::once::{Once, RepeatError, Reply};
+use crate::report_notices::Reported;
 use crate::snapshots::find;
-use crate::{Caller, Desk};
+use crate::{Caller, DECISIONS_MAX, Desk, Metrics};
 
 /// How a subscription stands that is not there any more.
 const REMOVED: &str = "removed";
@@ -42,6 +46,15 @@ pub struct NewReport {
     pub details: String,
     /// What it is about.
     pub about: About,
+}
+
+/// What is said of a report after it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportPatch {
+    /// Whether something is left to be done about it.
+    pub status: Status,
+    /// What came of it; none leaves what was said before.
+    pub note: Option<String>,
 }
 
 /// Why a report was not taken.
@@ -71,11 +84,13 @@ pub enum ReportError {
 #[derive(Clone)]
 pub struct Support {
     desk: Desk,
+    reported: Reported,
+    metrics: Arc<Metrics>,
 }
 
 impl Support {
-    pub(crate) fn new(desk: Desk) -> Support {
-        Support { desk }
+    pub(crate) fn new(desk: Desk, reported: Reported, metrics: Arc<Metrics>) -> Support {
+        Support { desk, reported, metrics }
     }
 
     /// Takes a report, with the evidence of now. A suspended handle may report, too: that it is suspended may be what
@@ -95,8 +110,19 @@ impl Support {
         };
         let NewReport { kind, reporter, seen_in: handle, summary, details, about } = new;
         let id = new_id(&*self.desk.ids, now);
-        let report =
-            Report { id, kind, handle, reporter, summary, details, about, evidence, created_at: now };
+        let created_at = now;
+        let report = Report {
+            id,
+            kind,
+            handle,
+            reporter,
+            summary,
+            details,
+            about,
+            evidence,
+            closing: None,
+            created_at,
+        };
         let (answer, idempotency) = once.answer_to(&report, now);
         let told = json!({ "kind": kind, "summary": report.summary });
         let audit = audit(&report, &report.reporter, now, "report.created", changed(None, Some(&told)));
@@ -109,7 +135,46 @@ impl Support {
             }
             (written, _) => written?,
         };
+        if let Written::Done(()) = written {
+            self.metrics.reported(kind);
+            self.reported.notify_one();
+        }
         Ok(once.reply(written, answer)?)
+    }
+
+    /// Closes a report, or opens it again. Repeating it changes nothing.
+    pub async fn set_status(
+        &self,
+        id: ReportId,
+        patch: ReportPatch,
+        by: Reporter,
+        once: Once<Report>,
+    ) -> Result<Reply, ReportError> {
+        let _running = self.desk.repeats.begin(once.key.as_ref())?;
+        if let Some(reply) = self.desk.repeats.earlier::<ReportError>(once.key.as_ref()).await? {
+            return Ok(reply);
+        }
+        for _ in 0..DECISIONS_MAX {
+            let before = self.get(id).await?.ok_or(ReportError::NotFound)?;
+            let now = self.desk.clock.now();
+            let report = patched(&before, &patch, &by, now);
+            let (answer, idempotency) = once.answer_to(&report, now);
+            let action = match report.status() {
+                Status::Open => "report.opened",
+                Status::Closed => "report.closed",
+            };
+            // The note is for whoever runs the service.
+            let (was, is) = (json!({ "status": before.status() }), json!({ "status": report.status() }));
+            let told = changed(Some(&was), Some(&is));
+            let audit = audit(&report, &by, now, action, told).filter(|_| report != before);
+            let context = Context { idempotency, audit, draw: None };
+            match self.desk.store.move_report(report, before.closing, context).await {
+                // Somebody else closed, opened or removed it.
+                Err(StoreError::Conflict) => {}
+                written => return Ok(once.reply(written?, answer)?),
+            }
+        }
+        Err(StoreError::Conflict.into())
     }
 
     /// Removes a report.
@@ -134,9 +199,9 @@ impl Support {
         self.desk.store.report(id).await
     }
 
-    /// Reports, newest first; those of one kind, if one is named.
-    pub async fn list(&self, kind: Option<Kind>, page: PageRequest) -> Result<Page<Report>, StoreError> {
-        self.desk.store.reports(kind, page).await
+    /// Reports, newest first.
+    pub async fn list(&self, filter: ReportFilter, page: PageRequest) -> Result<Page<Report>, StoreError> {
+        self.desk.store.reports(filter, page).await
     }
 
     /// Looks up what a report names. None if it names nothing that the log knows of.
@@ -230,6 +295,21 @@ impl Support {
                 .collect(),
         })
     }
+}
+
+/// A report as somebody leaves it. Who closed it, and when, is whoever did so first, unless another note is written.
+fn patched(before: &Report, patch: &ReportPatch, by: &Reporter, now: Timestamp) -> Report {
+    let closing = match (patch.status, &before.closing) {
+        (Status::Open, _) => None,
+        (Status::Closed, Some(closing)) if patch.note.is_none() || patch.note == closing.note => {
+            Some(closing.clone())
+        }
+        (Status::Closed, _) => {
+            let by = by.actor.clone().unwrap_or_default();
+            Some(Closing { at: now, by, note: patch.note.clone() })
+        }
+    };
+    Report { closing, ..before.clone() }
 }
 
 /// What the audit log of the handle says about an act upon its report. Nothing, if it is nobody's report.

@@ -14,7 +14,7 @@ use angarium_channels::webhook::{self, WebhookChannel};
 use angarium_domain::voice_note::LinkKey;
 use angarium_engine::clock::SystemClock;
 use angarium_engine::ids::RandomIds;
-use angarium_engine::{Clock, Drained, Engine, IdSource, Mailing, Metrics, Parts};
+use angarium_engine::{Clock, Drained, Engine, IdSource, Mailing, Metrics, Parts, SupportDesk};
 use angarium_store::sqlite::{self, SqliteStore};
 use angarium_store::{Store, StoreError};
 use rustls::pki_types::CertificateDer;
@@ -211,13 +211,16 @@ impl Service {
         let library = library(settings, address, sources.clock.clone())?;
         let Sources { clock, ids, traces } = sources.clone();
         let files = voice_files::files(settings, extra_roots.clone(), clock.clone())?;
-        let parts = Parts { store, channel, mailing, library, clock, ids, metrics, traces, files, link_key };
+        let handles = settings.auth.handles.into();
+        let support = settings.support.handle.clone().map(|handle| SupportDesk { handle, handles });
+        let parts =
+            Parts { store, channel, mailing, library, clock, ids, metrics, traces, files, link_key, support };
         let engine = Arc::new(Box::pin(Engine::start(parts, settings.engine())).await?);
         let authority = Authority::new(jwt, engine.tokens.clone());
         let callers = Callers {
             proxies: Proxies::new(&settings.listen.trusted_proxies),
             rates: RateLimits::new(&settings.rates(), &sources.clock),
-            handles: settings.auth.handles.into(),
+            handles,
         };
         let schemes = AppSchemes(settings.inbox.app_schemes.as_slice().into());
         let public_url = PublicUrl::new(settings.listen.public_url.as_deref());

@@ -16,6 +16,7 @@ use std::time::Duration;
 use angarium_channels::egress::AllowRule;
 use angarium_domain::account;
 use angarium_domain::chain::Room;
+use angarium_domain::handle::Handle;
 use angarium_domain::inbox::AppScheme;
 use angarium_domain::retention::Retention;
 use angarium_domain::sns::TopicArn;
@@ -229,6 +230,13 @@ sections! {
         reports_days: u64 = 365, within 1..=36_500;
         /// Reports of strangers, of which the newest 5,000 are kept; never longer than `reports_days`.
         strangers_reports_days: u64 = 30, within 1..=36_500;
+    }
+
+    /// Reports to whoever runs the service; [docs/support.md](support.md) tells of them.
+    [support] SupportSettings {
+        /// A handle of your own, which is told of reports: by the event `support.report.received`, by mail to its owner default address, or in its inbox.
+        /// None: reports are only listed.
+        handle: Option<Handle> = None;
     }
 
     /// Inboxes; [docs/inbox.md](inbox.md) is their manual.

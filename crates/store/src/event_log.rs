@@ -13,6 +13,7 @@ use angarium_domain::ids::{EventId, SubscriptionId};
 use angarium_domain::inbox::Item;
 use angarium_domain::mailbox;
 use angarium_domain::replay::ReplayJob;
+use angarium_domain::report;
 use angarium_domain::time::Timestamp;
 use angarium_domain::voice_note::VoiceNote;
 use async_trait::async_trait;
@@ -65,6 +66,8 @@ pub enum Beside {
     },
     /// An owner is told of failures. Refused with a conflict if that was done meanwhile.
     Told(Box<Told>),
+    /// Whoever runs the service is told of reports. Refused with a conflict if that was done meanwhile.
+    ReportsTold(report::Told),
     /// The new state of a source of the context store, as
     /// [`ContextStore::move_source`](crate::ContextStore::move_source) writes it.
     Source(Box<Source>),

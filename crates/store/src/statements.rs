@@ -420,12 +420,30 @@ statements! {
     TRIM_STRANGERS_REPORTS = "DELETE FROM reports WHERE id IN
         (SELECT id FROM reports INDEXED BY reports_of_strangers
             WHERE stranger = 1 ORDER BY id DESC LIMIT -1 OFFSET $1)";
+    MOVE_REPORT = "UPDATE reports SET closed = $1, report = $2 WHERE id = $3";
+    UNTOLD_REPORTS = "SELECT kind, stranger, gathered, first_at, last_id, due_at FROM untold_reports
+        ORDER BY kind, stranger";
+    UNTOLD_REPORTS_OF = "SELECT kind, stranger, gathered, first_at, last_id, due_at FROM untold_reports
+        WHERE kind = $1 AND stranger = $2";
+    PUT_UNTOLD_REPORTS = "INSERT INTO untold_reports (kind, stranger, gathered, first_at, last_id, due_at)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (kind, stranger) DO UPDATE
+        SET gathered = excluded.gathered, first_at = excluded.first_at, last_id = excluded.last_id,
+            due_at = excluded.due_at";
+    OPEN_REPORTS = "SELECT kind, COUNT(*) FROM
+        (SELECT kind FROM reports INDEXED BY reports_by_status_and_kind WHERE closed = 0 LIMIT $1)
+        GROUP BY kind ORDER BY kind";
     REMOVE_REPORT = "DELETE FROM reports WHERE id = $1";
     REPORT = "SELECT report FROM reports WHERE id = $1";
     REPORTS = "SELECT report FROM reports WHERE id < $1 ORDER BY id DESC LIMIT $2";
     REPORTS_OF_KIND = "SELECT report FROM reports
         WHERE id IN (SELECT id FROM reports INDEXED BY reports_by_kind
             WHERE kind = $1 AND id < $2 ORDER BY id DESC LIMIT $3) ORDER BY id DESC";
+    REPORTS_OF_STATUS = "SELECT report FROM reports
+        WHERE id IN (SELECT id FROM reports INDEXED BY reports_by_status
+            WHERE closed = $1 AND id < $2 ORDER BY id DESC LIMIT $3) ORDER BY id DESC";
+    REPORTS_OF_STATUS_AND_KIND = "SELECT report FROM reports
+        WHERE id IN (SELECT id FROM reports INDEXED BY reports_by_status_and_kind
+            WHERE closed = $1 AND kind = $2 AND id < $3 ORDER BY id DESC LIMIT $4) ORDER BY id DESC";
 
     // Statistics.
     SUBSCRIPTION_EXISTS = "SELECT 1 FROM subscriptions WHERE handle = $1 AND id = $2";

@@ -115,6 +115,11 @@ pub const BUILT_IN: &[BuiltIn] = &[
         critical: false,
     },
     BuiltIn {
+        event_type: "support.report.received",
+        description: "Reports came, and this handle is the one that is told of them.",
+        critical: false,
+    },
+    BuiltIn {
         event_type: "voice_note.failed",
         description: "The file of a voice note was refused after its upload.",
         critical: false,

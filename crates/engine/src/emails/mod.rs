@@ -452,9 +452,9 @@ fn owner_default(snapshot: &Snapshot) -> Option<&Arc<Entry>> {
 pub(crate) fn told_of<'a>(
     snapshot: &'a Snapshot,
     event_type: &EventType,
-    but: SubscriptionId,
+    but: Option<SubscriptionId>,
 ) -> Vec<&'a Arc<Entry>> {
-    let others = || emails(snapshot).filter(move |entry| entry.subscription.id != but);
+    let others = || emails(snapshot).filter(move |entry| Some(entry.subscription.id) != but);
     let asked: Vec<_> = others().filter(|entry| is_told_of(entry, event_type)).collect();
     if !asked.is_empty() {
         return asked;

@@ -4,7 +4,7 @@ pub mod live;
 mod marks;
 mod subscribing;
 
-pub(crate) use subscribing::{asks_for_failures, patterns, subscribing};
+pub(crate) use subscribing::{asks_for, patterns, subscribing};
 
 use std::sync::Arc;
 use std::time::Duration;

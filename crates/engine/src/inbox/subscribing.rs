@@ -8,7 +8,6 @@ use angarium_domain::event_type::{EventPattern, EventType};
 use angarium_domain::handle::Handle;
 use angarium_domain::headers::CustomHeaders;
 use angarium_domain::ids::SubscriptionId;
-use angarium_domain::recipient::FAILURE;
 use angarium_domain::retry::RetryPolicy;
 use angarium_domain::secret::{SigningKey, SigningKeys};
 use angarium_domain::signature::SigningProfile;
@@ -69,11 +68,10 @@ pub(crate) fn patterns(snapshot: &Snapshot) -> Vec<EventPattern> {
     of_inbox(snapshot).map(|entry| entry.subscription.event_types.clone()).unwrap_or_default()
 }
 
-/// Whether failures are to be told of in the inbox, too.
-pub(crate) fn asks_for_failures(snapshot: &Snapshot) -> bool {
-    let failure: EventType = FAILURE.parse().expect("a valid event type");
+/// Whether events of a type are to be told of in the inbox.
+pub(crate) fn asks_for(snapshot: &Snapshot, event_type: &EventType) -> bool {
     of_inbox(snapshot)
-        .is_some_and(|entry| entry.subscription.event_types.iter().any(|pattern| pattern.matches(&failure)))
+        .is_some_and(|entry| entry.subscription.event_types.iter().any(|pattern| pattern.matches(event_type)))
 }
 
 fn of_inbox(snapshot: &Snapshot) -> Option<&Arc<Entry>> {

@@ -69,6 +69,7 @@ const OUTCOMES: &str = "`2xx`, `3xx`, `429`, other `4xx`, `5xx`; of mail servers
 const NOTICES: &str =
     "`bounced`, `bounced_for_now`, `complained`, or `other`, such as that one was delivered";
 const REFUSALS: &str = "`session_full`, `handle_full`, `too_fast`, `closed` (the handle may not write), `key` (of another request), `overloaded`";
+const KINDS_OF_REPORTS: &str = "`support`, `escalation`, `content`";
 const CLASSES: &str = "`read`, `write`, `publish`, `v1`, or `unauthenticated` for addresses whose credentials were refused too often";
 
 figures! {
@@ -128,6 +129,12 @@ figures! {
         "Open streams of inboxes, of as many as `inbox.streams_percent` lets be";
     RESYNCS = Counter "inbox_resyncs",
         "Times that a listener was told that it missed items, and reads its inbox anew";
+    REPORTS = Counter "reports" by &[("kind", KINDS_OF_REPORTS)],
+        "Reports that came, by kind";
+    REPORTS_OPEN = Gauge "reports_open" by &[("kind", KINDS_OF_REPORTS)],
+        "Reports that nobody closed; counted every five seconds, and up to 100000";
+    REPORT_NOTICES = Counter "report_notices" by &[("to", "`mail`, `inbox` (no address is set at `support.handle`)")],
+        "Times that whoever runs the service was told of reports, by whom it reached; none unless `support.handle` is set";
     BUILD = Gauge "build_info" by &[("version", "of this binary")],
         "1, with the version that runs";
     PROCESS_MEMORY = Gauge "process_resident_memory" in Bytes,

@@ -74,6 +74,7 @@ async fn examine(report: &mut Report, settings: &Settings, args: &DoctorArgs) {
     egress::policy(report, &settings.egress);
     egress::endpoints(report, settings, &args.endpoints).await;
     mails::domain(report, settings).await;
+    mails::reports(report, settings);
     if let Some(to) = &args.mail_to {
         mails::send(report, settings, to).await;
     }

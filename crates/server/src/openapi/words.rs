@@ -25,7 +25,7 @@ use angarium_domain::outcome::{Class, Failure as DomainFailure, RetryOn as Domai
 use angarium_domain::quota::Plan as DomainPlan;
 use angarium_domain::recipient::Standing as EmailStanding;
 use angarium_domain::replay::{JobStatus, Target};
-use angarium_domain::report::{DELIVERIES_MAX, Kind as DomainReportKind};
+use angarium_domain::report::{DELIVERIES_MAX, Kind as DomainReportKind, Status as DomainReportStatus};
 use angarium_domain::retry::{ATTEMPTS_MAX, SPAN_MAX};
 use angarium_domain::signature::SigningProfile as DomainSigningProfile;
 use angarium_domain::standing::{DisableCause as DomainDisableCause, Standing};
@@ -120,6 +120,14 @@ words! {
         .required("url", text().or_null())
         .required("contact", text().or_null())
         .required("reportId", word::<ReportId>().or_null())
+        .schema();
+    /// Whether something is left to be done about a report.
+    ReportStatus = choices!(DomainReportStatus: Open, Closed);
+    /// That nothing is left to be done about a report.
+    ReportClosing = object()
+        .required("at", word::<Time>())
+        .required("by", text().such_as("jwt:alice"))
+        .required("note", text().or_null().about("What came of it."))
         .schema();
     /// What the log said when the report came.
     ReportEvidence = object()

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use angarium_channels::egress::AllowRule;
+use angarium_domain::handle::Handle;
 use angarium_domain::inbox::AppScheme;
 use angarium_domain::sns::TopicArn;
 use ipnet::IpNet;
@@ -170,6 +171,7 @@ kinds! {
     String => "text", |value| value.clone();
     PathBuf => "path", |value| value.display().to_string();
     SocketAddr => "address and port", |value| value.to_string();
+    Handle => "handle", |value| value.to_string();
     Secret => "secret text", |_value| "(secret)".to_owned();
     LogFormat => "`text` or `json`", |value| value.as_str().to_owned();
     VoiceStore => "`folder` or `s3`", |value| value.as_str().to_owned();

@@ -2,7 +2,7 @@
 
 use angarium_engine::Clock;
 use angarium_engine::clock::SystemClock;
-use angarium_server::settings::{EmailEncryption, EmailTransport};
+use angarium_server::settings::{EmailEncryption, EmailTransport, Settings};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -15,16 +15,17 @@ pub(crate) const EMAILS: &str = "/notifications/email-subscriptions";
 
 /// A service that hands its mails to a server on loopback.
 pub(crate) async fn world(server: &MailServer) -> World {
-    let port = server.address.port();
-    World::with(|settings| {
-        settings.email.transport = EmailTransport::Smtp;
-        settings.listen.public_url = Some("https://events.example.com".to_owned());
-        settings.email.from = Some("Angarium <events@mail.example>".to_owned());
-        settings.email.host = Some("127.0.0.1".to_owned());
-        settings.email.port = port.into();
-        settings.email.encryption = EmailEncryption::None;
-    })
-    .await
+    World::with(|settings| hand_mails_to(server, settings)).await
+}
+
+/// Settings with which mails are handed to a server on loopback.
+pub(crate) fn hand_mails_to(server: &MailServer, settings: &mut Settings) {
+    settings.email.transport = EmailTransport::Smtp;
+    settings.listen.public_url = Some("https://events.example.com".to_owned());
+    settings.email.from = Some("Angarium <events@mail.example>".to_owned());
+    settings.email.host = Some("127.0.0.1".to_owned());
+    settings.email.port = server.address.port().into();
+    settings.email.encryption = EmailEncryption::None;
 }
 
 pub(crate) async fn both() -> (World, MailServer) {

@@ -44,6 +44,7 @@ mod problems;
 mod public_keys;
 mod reference;
 mod replays;
+mod report_notices;
 mod reports;
 mod restart;
 mod sender_domain;

@@ -290,6 +290,52 @@ async fn an_api_key_is_no_credential_for_reports_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_platform_admin_closes_reports_and_opens_them_again() {
+    let world = World::start().await;
+    let (owner, admin) = (world.owner(), world.admin());
+    let id = report(&owner, &with(&json!({ "handle": "acme" }))).await.text_of("reportId");
+    report(&world.nobody(), &wish()).await.expect(StatusCode::CREATED);
+    let path = format!("/reports/{id}");
+    let say = async |body: Value| admin.patch(&path, &body).await;
+    let listed = async |query: &str| {
+        let items = admin.get(&format!("/reports?{query}")).await.items();
+        items.iter().map(|report| report["reportId"] == id).collect::<Vec<_>>()
+    };
+    let open = admin.get(&path).await.json();
+    assert_eq!((&open["status"], &open["closing"]), (&json!("open"), &Value::Null));
+
+    let closed = say(json!({ "status": "closed", "note": "a typo" })).await.expect(StatusCode::OK).json();
+    assert_eq!((&closed["status"], &closed["closing"]["note"]), (&json!("closed"), &json!("a typo")));
+    assert_eq!(closed["closing"]["by"], "jwt:admin");
+    assert_eq!(say(json!({ "status": "closed" })).await.expect(StatusCode::OK).json(), closed);
+    assert_eq!(admin.get(&path).await.json(), closed);
+    assert_eq!(listed("status=closed").await, [true]);
+    assert_eq!(listed("status=open").await, [false]);
+    assert!(listed("status=closed&kind=content").await.is_empty());
+    let other = say(json!({ "status": "closed", "note": "their typo" })).await.json();
+    assert_eq!(other["closing"]["note"], "their typo");
+    assert_eq!(say(json!({ "status": "open" })).await.expect(StatusCode::OK).json(), open);
+    let log = owner.get("/audit").await;
+    assert!(!log.text.contains("typo"), "the note is for whoever runs the service: {}", log.text);
+    let acts = log.items();
+    let acts: Vec<_> = acts.iter().filter_map(|act| act["action"].as_str()).collect();
+    assert_eq!(acts, ["report.opened", "report.closed", "report.closed", "report.created"]);
+
+    say(json!({})).await.expect_problem(400, "invalid_status");
+    say(json!({ "status": "done" })).await.expect_problem(400, "invalid_status");
+    say(json!({ "status": "open", "note": "x" })).await.expect_problem(400, "invalid_note");
+    say(json!({ "status": "closed", "note": "x".repeat(4_001) })).await.expect_problem(400, "invalid_note");
+    owner
+        .at("/v2/operator")
+        .patch(&path, &json!({ "status": "closed" }))
+        .await
+        .expect_problem(403, "insufficient_role");
+    let unknown = "/reports/rep_01arz3ndektsv4rrffq69g5fav";
+    admin.patch(unknown, &json!({ "status": "closed" })).await.expect_problem(404, "not_found");
+    admin.get("/reports?status=done").await.expect_problem(400, "invalid_status");
+}
+
+#[tokio::test]
 async fn a_platform_admin_removes_reports() {
     let world = World::start().await;
     let (owner, admin) = (world.owner(), world.admin());

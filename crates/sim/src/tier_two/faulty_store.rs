@@ -21,7 +21,7 @@ use angarium_domain::inbox::Reader;
 use angarium_domain::mailbox::Mailbox;
 use angarium_domain::quota::Day;
 use angarium_domain::replay::{ReplayJob, replayable};
-use angarium_domain::report::{Kind, Report};
+use angarium_domain::report::{Closing, Kind, Report, Untold};
 use angarium_domain::retention::Cutoffs;
 use angarium_domain::statistics::{Grain, Tally};
 use angarium_domain::time::Timestamp;
@@ -38,6 +38,7 @@ use angarium_store::history::{LogFilter, Logged};
 use angarium_store::inboxes::{ItemFilter, Marked, News, Opened, Unread};
 use angarium_store::memory::MemoryStore;
 use angarium_store::page::{Page, PageRequest};
+use angarium_store::reports::ReportFilter;
 use angarium_store::statistics::{Backlog, Counted};
 use angarium_store::upkeep::{Census, Forgotten};
 use angarium_store::write::{Context, Written};
@@ -615,6 +616,18 @@ impl Reports for FaultyStore {
         Ok(written)
     }
 
+    async fn move_report(
+        &self,
+        report: Report,
+        before: Option<Closing>,
+        context: Context,
+    ) -> Result<Written<()>, StoreError> {
+        self.enter(Point::BeforeCommit).await?;
+        let written = self.inner.move_report(report, before, context).await?;
+        self.leave(Point::AfterCommit).await;
+        Ok(written)
+    }
+
     async fn remove_report(&self, id: ReportId, context: Context) -> Result<Written<()>, StoreError> {
         self.enter(Point::BeforeCommit).await?;
         let written = self.inner.remove_report(id, context).await?;
@@ -626,8 +639,16 @@ impl Reports for FaultyStore {
         self.inner.report(id).await
     }
 
-    async fn reports(&self, kind: Option<Kind>, page: PageRequest) -> Result<Page<Report>, StoreError> {
-        self.inner.reports(kind, page).await
+    async fn reports(&self, filter: ReportFilter, page: PageRequest) -> Result<Page<Report>, StoreError> {
+        self.inner.reports(filter, page).await
+    }
+
+    async fn open_reports(&self, limit: u32) -> Result<Vec<(Kind, u32)>, StoreError> {
+        self.inner.open_reports(limit).await
+    }
+
+    async fn untold_reports(&self) -> Result<Vec<Untold>, StoreError> {
+        self.inner.untold_reports().await
     }
 }
 

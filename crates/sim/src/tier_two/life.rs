@@ -153,6 +153,7 @@ impl Cast {
             // The simulator's people write events and no files.
             files: Files::Folder(Blobs::none()),
             link_key: LinkKey::from_bytes(&[0; 32]),
+            support: None,
         }
     }
 

@@ -177,7 +177,11 @@ macro_rules! conformance_suite {
                     old_reports_are_forgotten
                     of_strangers_only_the_newest_reports_are_kept
                     strangers_reports_are_forgotten_at_their_age
-                    a_removed_report_is_gone;
+                    a_removed_report_is_gone
+                    a_report_is_closed_and_opened_again
+                    open_reports_are_counted_by_kind
+                    reports_gather_until_somebody_is_told
+                    a_second_telling_of_reports_is_refused;
                 voice_notes:
                     a_note_is_read_back_by_its_own_handle
                     a_repeated_note_is_made_once

@@ -12,6 +12,7 @@ impl Contents {
         match beside {
             Beside::Failed { .. } | Beside::Mailbox { .. } => Ok(()),
             Beside::Told(told) => self.check_told(told),
+            Beside::ReportsTold(told) => still(self.may_tell_of_reports(told)),
             Beside::Item(item) => still(!self.has_item(item)),
             Beside::Marking(marking) => still(self.may_mark(marking)),
             Beside::Source(source) => self.shelves.check(source),
@@ -26,6 +27,7 @@ impl Contents {
         match beside {
             Beside::Failed { handle, failure } => self.note_failure(handle, failure),
             Beside::Told(told) => self.note_told(told),
+            Beside::ReportsTold(told) => self.note_reports_told(told),
             Beside::VoiceNote(note) => self.put_voice_note((**note).clone()),
             Beside::Source(source) => self.shelves.put(source),
             Beside::Item(item) => self.put_item(item.clone()),

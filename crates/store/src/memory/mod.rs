@@ -35,7 +35,7 @@ use angarium_domain::ids::{DeliveryId, EventId, ReplayId, ReportId, Subscription
 use angarium_domain::mailbox::Mailbox;
 use angarium_domain::quota::Day;
 use angarium_domain::replay::ReplayJob;
-use angarium_domain::report::Report;
+use angarium_domain::report::{Report, Sort, Untold};
 use angarium_domain::statistics::Tally;
 use angarium_domain::time::Timestamp;
 use angarium_domain::voice_note::VoiceNote;
@@ -69,6 +69,7 @@ struct Contents {
     keys: BTreeMap<Scope, Record>,
     replays: BTreeMap<(Handle, ReplayId), ReplayJob>,
     reports: BTreeMap<ReportId, Report>,
+    untold_reports: BTreeMap<Sort, Untold>,
     voice_notes: BTreeMap<(Handle, VoiceNoteId), VoiceNote>,
     mark_of_files: Option<String>,
     tallies: BTreeMap<statistics::Span, Tally>,

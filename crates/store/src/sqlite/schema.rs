@@ -185,7 +185,7 @@ mod tests {
     use super::super::{Settings, SqliteStore};
     use super::*;
 
-    const FROZEN: [(i32, &str, u64); 19] = [
+    const FROZEN: [(i32, &str, u64); 20] = [
         (1, "first", 2_711_409_159_973_495_424),
         (2, "order_by_key", 17_614_976_883_721_661_665),
         (3, "outages", 10_320_464_782_150_536_687),
@@ -205,6 +205,7 @@ mod tests {
         (23, "chain_totals", 7_482_076_670_275_099_083),
         (24, "inbox_bounds", 12_806_719_872_267_145_083),
         (26, "strangers_reports", 11_651_830_198_056_972_636),
+        (27, "reports_told_and_closed", 5_237_867_688_666_801_343),
     ];
 
     /// A store says by name and checksum which steps it has seen, and is refused where one of them is

@@ -229,6 +229,7 @@ fn support_table() -> Table {
         .admin(POST, "/escalations", reports::escalate, reports::docs::escalate)
         .admin(GET, "/reports", reports::list, reports::docs::list)
         .admin(GET, "/reports/{id}", reports::get, reports::docs::get)
+        .admin(PATCH, "/reports/{id}", reports::patch, reports::docs::patch)
         .admin(DELETE, "/reports/{id}", reports::delete, reports::docs::delete)
         .anybody(POST, "/providers/sns", providers::sns, providers::docs::sns)
         .admin(POST, "/handles", handles::create, handles::docs::create)

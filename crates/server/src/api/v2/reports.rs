@@ -7,11 +7,13 @@ use std::net::IpAddr;
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::{ReportId, ReportKind};
 use angarium_domain::report::{
-    ARTIFACT_CHARS_MAX, About, DETAILS_CHARS_MAX, Evidence, Kind, Report, Reporter,
-    STRANGERS_ARTIFACT_CHARS_MAX, STRANGERS_DETAILS_CHARS_MAX, SUMMARY_CHARS_MAX, WORD_CHARS_MAX, is_plain,
+    ARTIFACT_CHARS_MAX, About, Closing, DETAILS_CHARS_MAX, Evidence, Kind, NOTE_CHARS_MAX, Report, Reporter,
+    STRANGERS_ARTIFACT_CHARS_MAX, STRANGERS_DETAILS_CHARS_MAX, SUMMARY_CHARS_MAX, Status, WORD_CHARS_MAX,
+    is_plain,
 };
 use angarium_domain::time::Timestamp;
-use angarium_engine::{NewReport, Once, RepeatKey, Support};
+use angarium_engine::{NewReport, Once, RepeatKey, ReportPatch, Support};
+use angarium_store::reports::ReportFilter;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, Request, State};
@@ -69,6 +71,11 @@ pub(super) struct ReportView {
     /// What the log says about the webhook and the event that were named, where they were looked up.
     #[schema(value_type = Option<words::ReportEvidence>)]
     evidence: Option<Evidence>,
+    #[schema(value_type = words::ReportStatus)]
+    status: Status,
+    /// Who closed it, when, and what came of it; null while it is open.
+    #[schema(value_type = Option<words::ReportClosing>)]
+    closing: Option<Closing>,
     #[schema(value_type = words::Time)]
     created_at: Timestamp,
 }
@@ -134,9 +141,9 @@ pub(super) async fn list(
     read: AdminRead,
 ) -> Result<Json<Items<ReportView>>, Problem> {
     let mut query = read.query();
-    let kind: Option<Kind> = query.optional("kind");
-    let list = format!("reports {kind:?}");
-    let page = support.list(kind, query.page(&list)?).await?;
+    let filter = ReportFilter { kind: query.optional("kind"), status: query.optional("status") };
+    let list = format!("reports {filter:?}");
+    let page = support.list(filter, query.page(&list)?).await?;
     Ok(items(page, &list, ReportView::of))
 }
 
@@ -145,6 +152,22 @@ pub(super) async fn get(
     PathId(id): PathId<ReportKind>,
 ) -> Result<Json<ReportView>, Problem> {
     found(support.get(id).await?.map(ReportView::of))
+}
+
+pub(super) async fn patch(
+    State(support): State<Support>,
+    PathId(id): PathId<ReportKind>,
+    write: AdminWrite,
+) -> Result<Answered, Problem> {
+    let mut form = write.form()?;
+    let (status, note) = (form.required("status"), short(&mut form, "note", NOTE_CHARS_MAX));
+    if note.is_some() && status == Some(Status::Open) {
+        form.fault("note", "note is for a report that is closed");
+    }
+    let status: Status = form.finish(status)?;
+    let (by, once) =
+        write.into_report(|report: &Report| json(StatusCode::OK, &ReportView::of(report.clone())));
+    carried_out(async move { support.set_status(id, ReportPatch { status, note }, by, once).await }).await
 }
 
 pub(super) async fn delete(
@@ -295,7 +318,9 @@ fn bounded(
 
 impl ReportView {
     fn of(report: Report) -> ReportView {
-        let Report { id, kind, handle, reporter, summary, details, about, evidence, created_at } = report;
+        let status = report.status();
+        let Report { id, kind, handle, reporter, summary, details, about, evidence, closing, created_at } =
+            report;
         let Reporter { actor, ip, request_id } = reporter;
         ReportView {
             report_id: id,
@@ -308,6 +333,8 @@ impl ReportView {
             details,
             about,
             evidence,
+            status,
+            closing,
             created_at,
         }
     }

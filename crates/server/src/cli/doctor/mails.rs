@@ -36,6 +36,22 @@ pub(super) async fn domain(report: &mut Report, settings: &Settings) {
     }
 }
 
+/// Whether anybody is told of reports.
+pub(super) fn reports(report: &mut Report, settings: &Settings) {
+    match &settings.support.handle {
+        Some(handle) => report.note(
+            "reports",
+            &format!("the handle {handle} is to be told of them"),
+            Some("see that somebody reads its mails or its inbox: whether there is such a handle only the service knows"),
+        ),
+        None => report.note(
+            "reports",
+            "nobody is told of them; they are listed at /v2/operator/reports",
+            Some("name a handle of your own in support.handle; docs/support.md tells how"),
+        ),
+    }
+}
+
 fn tell(report: &mut Report, record: &Record) {
     let Record { name, record_type, expected, found, state } = record;
     let kind = format!("{record_type:?}").to_uppercase();

@@ -1,8 +1,8 @@
 //! What the routes of reports say of themselves.
 
 use angarium_domain::report::{
-    ARTIFACT_CHARS_MAX, DETAILS_CHARS_MAX, Kind, STRANGERS_ARTIFACT_CHARS_MAX, STRANGERS_DETAILS_CHARS_MAX,
-    SUMMARY_CHARS_MAX, WORD_CHARS_MAX,
+    ARTIFACT_CHARS_MAX, DETAILS_CHARS_MAX, Kind, NOTE_CHARS_MAX, STRANGERS_ARTIFACT_CHARS_MAX,
+    STRANGERS_DETAILS_CHARS_MAX, SUMMARY_CHARS_MAX, Status, WORD_CHARS_MAX,
 };
 
 use crate::api::v2::reports::{ReportView, TakenView};
@@ -42,6 +42,7 @@ pub(in crate::api::v2) fn content() -> Operation {
 pub(in crate::api::v2) fn list() -> Operation {
     Operation::new("listReports", "List reports")
         .filter("kind", choice(&Kind::ALL), "Those of one kind.")
+        .filter("status", choice(&Status::ALL), "Those that are open, or those that are closed.")
         .page_of::<ReportView>("A page of them.")
 }
 
@@ -49,6 +50,17 @@ pub(in crate::api::v2) fn get() -> Operation {
     Operation::new("getReport", "Show a report")
         .of::<ReportId>("reportId")
         .answer::<ReportView>(200, "The report, with its evidence.")
+}
+
+pub(in crate::api::v2) fn patch() -> Operation {
+    let fields = object()
+        .required("status", choice(&Status::ALL))
+        .optional("note", text_of(0..=NOTE_CHARS_MAX).about("What came of it; for one that is closed."));
+    Operation::new("updateReport", "Close a report, or open it again")
+        .about("Repeating it changes nothing; another note replaces the one before.")
+        .of::<ReportId>("reportId")
+        .body("ReportPatch", fields)
+        .answer::<ReportView>(200, "The report as it is now.")
 }
 
 pub(in crate::api::v2) fn delete() -> Operation {
