@@ -325,6 +325,11 @@ impl Recipient {
         matches!(self.consent, Consent::Asked { at, .. } if now < at + QUESTION_KEPT)
     }
 
+    /// Whether they were asked and did not answer in time, whatever became of the question.
+    pub fn has_lapsed(&self, now: Timestamp) -> bool {
+        matches!(self.consent, Consent::Asked { at, .. } if now >= at + QUESTION_KEPT)
+    }
+
     /// Takes their consent, if it was asked for and not too long ago. Answers whether they have given it
     /// now or before.
     pub fn confirm(&mut self, now: Timestamp, ip: Option<IpAddr>, text: String) -> bool {

@@ -7,6 +7,7 @@ mod loss;
 mod owner;
 mod questions;
 mod readers;
+mod room;
 mod settings;
 mod test_mails;
 
@@ -18,6 +19,7 @@ use angarium_domain::event::{Event, Origin, PayloadFormat};
 use angarium_domain::event_type::{EventPattern, EventType};
 use angarium_domain::handle::Handle;
 use angarium_domain::headers::CustomHeaders;
+use angarium_domain::idempotency::Record;
 use angarium_domain::ids::SubscriptionId;
 use angarium_domain::mail_address::MailAddress;
 use angarium_domain::mailbox;
@@ -124,6 +126,8 @@ impl Emails {
         refuse_known(&*self.desk.snapshots.get(&caller.handle).await?, &new.email)?;
         let mut booking = self.questions.booking(&caller.handle, &new.email).await?;
         let known_of_it = self.desk.store.mailbox(&caller.handle, &new.email.key()).await?;
+        require_not_left_alone(&known_of_it, self.desk.clock.now())?;
+        self.make_room(&caller, &new.email).await?;
         let (id, seed) = (new_id(&*self.desk.ids, self.desk.clock.now()), self.desk.ids.key());
         let made = |entry: &Entry, now| (entry.subscription.clone(), now);
         let reply = self
@@ -135,7 +139,7 @@ impl Emails {
                     let entry = with(entry, now, |subscription| subscription.event_types = types);
                     return Ok(Decision::of(entry, "email.asked"));
                 }
-                if known.is_none() && subscribers(snapshot).count() >= recipient::RECIPIENTS_PER_HANDLE_MAX {
+                if known.is_none() && !room::has_room(snapshot) {
                     return Err(EmailError::TooMany { limit: recipient::RECIPIENTS_PER_HANDLE_MAX });
                 }
                 require_not_left_alone(&known_of_it, now)?;
@@ -184,22 +188,34 @@ impl Emails {
             let entry = find_subscriber(&snapshot, id).ok_or(EmailError::NotFound)?;
             let now = self.desk.clock.now();
             let (answer, idempotency) = once.answer_to(&(), now);
-            let told = changed(Some(&entry.subscription), None);
-            let audit = caller.audit_of(now, "email.removed", id.to_string(), told);
-            let context = caller.context(idempotency, Some(audit));
-            let change = Change::Remove(id);
-            match self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await {
-                Ok(written) => {
-                    self.free_the_place(entry);
-                    self.lanes.removed(&caller.handle, id).await;
-                    self.lanes.caught_up().await;
-                    return Ok(once.reply(written, answer)?);
-                }
+            match self.end(&caller, &snapshot, entry, "email.removed", idempotency, now).await {
                 Err(StoreError::Conflict) => {}
-                Err(error) => return Err(error.into()),
+                written => return Ok(once.reply(written?, answer)?),
             }
         }
         Err(EmailError::OVERLOADED)
+    }
+
+    /// Takes a subscription out of its handle.
+    async fn end(
+        &self,
+        caller: &Caller,
+        snapshot: &Snapshot,
+        entry: &Entry,
+        action: &'static str,
+        idempotency: Option<Record>,
+        now: Timestamp,
+    ) -> Result<Written<u64>, StoreError> {
+        let id = entry.subscription.id;
+        let told = changed(Some(&entry.subscription), None);
+        let audit = caller.audit_of(now, action, id.to_string(), told);
+        let context = caller.context(idempotency, Some(audit));
+        let change = Change::Remove(id);
+        let written = self.desk.store.change(&caller.handle, snapshot.version, change, now, context).await?;
+        self.free_the_place(entry);
+        self.lanes.removed(&caller.handle, id).await;
+        self.lanes.caught_up().await;
+        Ok(written)
     }
 
     /// Takes a mailbox off the suppression list, by the owner's hand.

@@ -1,11 +1,18 @@
 //! Mails to those who did not ask for them: how few there are, whoever tries (security, row 79).
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_engine::Clock;
+use angarium_engine::clock::SystemClock;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::emails::{EMAILS, both, confirmed, delivery_when, link, standing_when};
-use crate::mail_server::Manners;
-use crate::world::{eventually, id_of};
+use crate::clock::HandClock;
+use crate::credentials::{in_seconds, signed};
+use crate::emails::{EMAILS, both, confirmed, delivery_when, hand_mails_to, link, standing_when};
+use crate::mail_server::{MailServer, Manners};
+use crate::world::{World, eventually, id_of};
 
 const ONE_CLICK: &str = "List-Unsubscribe=One-Click";
 
@@ -214,4 +221,44 @@ async fn consent_is_to_the_words_that_were_read() {
     assert_eq!(owner.emails().await[0]["status"], "active");
     // What was read matters as long as it is not decided.
     assert!(nobody.post_form(&page, &narrow).await.text.contains("Confirmed"));
+}
+
+#[tokio::test]
+async fn whoever_never_answered_gives_their_place_to_somebody_else() {
+    let server = MailServer::start(Manners::default()).await;
+    let clock = Arc::new(HandClock::at(SystemClock.now()));
+    let world = World::at(clock.clone(), |settings| hand_mails_to(&server, settings)).await;
+    let claims = json!({ "sub": "tester", "exp": in_seconds(30 * 86_400), "handles": { "acme": "OWNER" } });
+    let owner = world.nobody().at("/v2/handles/acme").bearing(signed(&claims));
+    // A typing error, which bounces at once.
+    server.behave(Manners { recipient: Some("550 5.1.1 no such user"), ..Manners::default() });
+    owner.ask("typo@example.com", &["a"]).await.expect(StatusCode::CREATED);
+    standing_when(&owner, "suppressed").await;
+    server.behave(Manners::default());
+    for number in 1..50 {
+        if number % 20 == 0 {
+            clock.advance(Duration::from_mins(61));
+        }
+        owner.ask(&format!("r{number}@example.com"), &["a"]).await.expect(StatusCode::CREATED);
+    }
+    clock.advance(Duration::from_mins(61));
+    let refused = owner.ask("late@example.com", &["a"]).await;
+    refused.expect_problem(409, "conflict");
+    assert!(refused.text.contains("50"), "{}", refused.text);
+
+    // The first twenty can answer no more; the others can, for an hour or two.
+    clock.advance(Duration::from_hours(70));
+    owner.ask("late@example.com", &["a"]).await.expect(StatusCode::CREATED);
+    let shown = owner.emails().await;
+    assert_eq!(shown.len(), 50);
+    let is_there = |email: &str| shown.iter().any(|one| one["email"] == email);
+    assert!(is_there("late@example.com") && is_there("r1@example.com") && !is_there("typo@example.com"));
+    let acts = owner.get("/audit?action=email.lapsed").await.items();
+    assert_eq!(acts.len(), 1);
+    // That it bounced is not forgotten with it.
+    let again = owner.ask("typo@example.com", &["a"]).await.expect(StatusCode::CREATED).json();
+    assert_eq!(again["status"], "suppressed");
+    // Whoever is asked again needs no other place.
+    owner.ask("r1@example.com", &["b"]).await.expect(StatusCode::CREATED);
+    assert_eq!(owner.emails().await.len(), 50);
 }
