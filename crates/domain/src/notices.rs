@@ -119,6 +119,17 @@ impl Notices {
         Duration::from_secs(self.alert_interval_seconds.into())
     }
 
+    /// The same as a caller means it who was shown what the account says. Where no zone was named, the account's own
+    /// is shown; sent back, it names none, and the account's next one counts as well.
+    #[must_use]
+    pub fn sent_back_to(self, account: &Account) -> Notices {
+        let is_the_account_s = self.time_zone.as_ref() == Some(&account.time_zone);
+        if is_the_account_s && account.notices.time_zone.is_none() {
+            return Notices { time_zone: None, ..self };
+        }
+        self
+    }
+
     /// Whether a mail about this type goes out at any hour. `described` is what the handle's catalogue says
     /// of the type. What somebody asks for or is asked is not a notice, and waits for nothing either.
     pub fn is_urgent(&self, event_type: &EventType, described: Option<bool>) -> bool {
@@ -296,6 +307,16 @@ mod tests {
         let nights = Notices { time_zone: None, ..notices("UTC", &[(WEEK, "22:00", "07:00")]) };
         let now: Timestamp = "2026-02-25T14:00:00Z".parse().expect("a time");
         assert_eq!(nights.opening(&account, now).to_string(), "2026-02-25T22:00:00Z");
+    }
+
+    #[test]
+    fn the_handle_s_zone_sent_back_stays_the_handle_s() {
+        let in_zone = |zone: &str| Notices { quiet_hours: Vec::new(), ..notices(zone, &[]) };
+        let unset = Account { time_zone: "Asia/Tokyo".parse().expect("a zone"), ..Account::default() };
+        assert_eq!(in_zone("Asia/Tokyo").sent_back_to(&unset).time_zone, None);
+        assert_eq!(in_zone("Europe/Berlin").sent_back_to(&unset), in_zone("Europe/Berlin"));
+        let set = Account { notices: Box::new(in_zone("Asia/Tokyo")), ..unset };
+        assert_eq!(in_zone("Asia/Tokyo").sent_back_to(&set), in_zone("Asia/Tokyo"));
     }
 
     #[test]

@@ -84,6 +84,7 @@ impl Emails {
         while let Some(snapshot) = decisions.next().await? {
             snapshot.account.admits_writes()?;
             let now = self.desk.clock.now();
+            let notices = notices.clone().sent_back_to(&snapshot.account);
             notices.check(&snapshot.account, now)?;
             let settings = self.settings_of(&snapshot, &notices, &inbox);
             sent_back.iter().try_for_each(|sent| sent.require_unchanged(&settings))?;

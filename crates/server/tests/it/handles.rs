@@ -331,3 +331,23 @@ async fn nothing_is_sent_for_a_handle_once_its_deletion_is_answered() {
     let arrived = receiver.received(1).await;
     assert_eq!(arrived.iter().map(|arrival| arrival.path.as_str()).collect::<Vec<_>>(), ["/beta"]);
 }
+
+#[tokio::test]
+async fn the_handle_s_zone_that_settings_show_can_be_sent_back_and_follows_the_handle() {
+    let world = World::start().await;
+    let (owner, admin) = (world.owner(), world.admin());
+    admin
+        .post("/handles", &json!({ "handle": "acme", "timeZone": "Asia/Tokyo" }))
+        .await
+        .expect(StatusCode::CREATED);
+    let shown = async || owner.get("/notification-settings").await.expect(StatusCode::OK).json();
+    let said = shown().await;
+    assert_eq!(said["timeZone"], "Asia/Tokyo");
+    owner.put("/notification-settings", &said).await.expect(StatusCode::OK);
+    admin.patch("/handles/acme", &json!({ "timeZone": "Europe/Berlin" })).await.expect(StatusCode::OK);
+    assert_eq!(shown().await["timeZone"], "Europe/Berlin");
+    let named = json!({ "timeZone": "America/Lima" });
+    owner.put("/notification-settings", &named).await.expect(StatusCode::OK);
+    admin.patch("/handles/acme", &json!({ "timeZone": "Asia/Tokyo" })).await.expect(StatusCode::OK);
+    assert_eq!(shown().await["timeZone"], "America/Lima");
+}
