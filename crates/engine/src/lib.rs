@@ -62,6 +62,7 @@ use angarium_channels::sns::SnsVerifier;
 use angarium_domain::access::Mode;
 use angarium_domain::account;
 use angarium_domain::chain::Room;
+use angarium_domain::context::source::HANDLE_BYTES_MAX;
 use angarium_domain::handle::Handle;
 use angarium_domain::quota::Draw;
 use angarium_domain::retention::Retention;
@@ -186,6 +187,8 @@ pub struct Settings {
     /// Share of a policy's waits that is really waited, in percent: less than 100 for
     /// demonstrations and tests only.
     pub retry_waits_percent: u32,
+    /// The most bytes of text of all sources of a handle.
+    pub context_bytes_per_handle_max: u64,
     /// How much may be uploaded.
     pub voice_notes: VoiceNoteLimits,
     /// How much the sessions of a handle may hold together.
@@ -203,6 +206,7 @@ impl Default for Settings {
             lease: Duration::from_secs(90),
             retention: Retention::default(),
             retry_waits_percent: 100,
+            context_bytes_per_handle_max: HANDLE_BYTES_MAX,
             voice_notes: VoiceNoteLimits::default(),
             chain_room: Room::default(),
             inbox_streams: StreamLimits::default(),

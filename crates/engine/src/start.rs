@@ -144,7 +144,12 @@ impl Ground {
             tokens: Tokens::new(desk()),
             deliveries: Deliveries::new(desk()),
             replays: ReplayJobs::new(desk(), settings.retention),
-            context_store: ContextStore::new(desk(), parts.library.clone(), settings.retry_waits_percent),
+            context_store: ContextStore::new(
+                desk(),
+                parts.library.clone(),
+                settings.retry_waits_percent,
+                settings.context_bytes_per_handle_max,
+            ),
             mail_notices: MailNotices::new(desk(), parts.mailing.sns.clone(), inbox.clone(), metrics()),
             inbox,
             live: self.live.clone(),

@@ -144,6 +144,8 @@ sections! {
         /// A folder that holds a folder for each handle, by the handle's name, whose documents its sources may be.
         /// None: no source may be a folder.
         folders: Option<PathBuf> = None;
+        /// How many bytes of text the sources of a handle may have together; on disk they take about twice as much, with their index.
+        bytes_per_handle_max: u64 = of_the_engine().context_bytes_per_handle_max, within 0..=1_u64 << 40;
     }
 
     /// How attempts are made.
@@ -554,6 +556,7 @@ impl Settings {
             attempts_in_flight_max: self.delivery.attempts_in_flight_max,
             concurrency_per_subscription_max: self.delivery.concurrency_per_subscription_max,
             retry_waits_percent: self.delivery.retry_waits_percent,
+            context_bytes_per_handle_max: self.context.bytes_per_handle_max,
             retention: Retention {
                 finished: days(self.retention.finished_days),
                 dead: days(self.retention.dead_days),

@@ -55,7 +55,7 @@ impl Folders {
         check_path(path).map_err(|reason| RefusedSource { field: "path", reason })
     }
 
-    pub(super) async fn read(&self, handle: &Handle, path: &str) -> Reading {
+    pub(super) async fn read(&self, handle: &Handle, path: &str, taken: Taken) -> Reading {
         let missing = |message: &str| Reading::Failed(Trouble::lasting(Reason::FolderMissing, message));
         let Some(root) = &self.root else { return missing("this service reads no folders") };
         if check_path(path).is_err() {
@@ -65,14 +65,14 @@ impl Folders {
         // Goes when nobody waits for the documents any more, as when the service stops.
         let waiting = Arc::new(());
         let wanted = Arc::downgrade(&waiting);
-        let reading = tokio::task::spawn_blocking(move || read(&home, &path, wanted)).await;
+        let reading = tokio::task::spawn_blocking(move || read(&home, &path, taken, wanted)).await;
         reading.unwrap_or_else(|_| {
             Reading::Failed(Trouble::passing(Reason::InternalError, "reading was cut short"))
         })
     }
 }
 
-fn read(home: &Path, path: &str, wanted: Weak<()>) -> Reading {
+fn read(home: &Path, path: &str, taken: Taken, wanted: Weak<()>) -> Reading {
     let opened = home.canonicalize().and_then(|home| Ok((home.join(path).canonicalize()?, home)));
     let (folder, home) = match opened {
         Ok((folder, home)) if folder.starts_with(&home) && folder.is_dir() => (folder, home),
@@ -80,7 +80,7 @@ fn read(home: &Path, path: &str, wanted: Weak<()>) -> Reading {
         Ok(_) => return Reading::Failed(Trouble::lasting(Reason::FolderMissing, "there is no such folder")),
         Err(error) => return Reading::Failed(failed(&error)),
     };
-    let mut walk = Walk { home, taken: Taken::default(), entries_left: ENTRIES_MAX, wanted };
+    let mut walk = Walk { home, taken, entries_left: ENTRIES_MAX, wanted };
     match walk.folder(&folder, path, DEPTH_MAX) {
         Ok(()) => walk.taken.reading(),
         Err(error) => Reading::Failed(failed(&error)),
@@ -167,6 +167,8 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
+    use angarium_domain::context::source::TextRoom;
+
     use super::*;
 
     #[test]
@@ -192,7 +194,9 @@ mod tests {
         // Would be told of as unreadable text, if it were read.
         fs::write(folder.path().join("9.md"), b"\xff").expect("it writes");
         let waiting = Arc::new(());
-        let Reading::Documents(read) = read(folder.path(), "", Arc::downgrade(&waiting)) else {
+        let Reading::Documents(read) =
+            read(folder.path(), "", Taken::new(TextRoom::OfSource), Arc::downgrade(&waiting))
+        else {
             panic!("there are documents")
         };
         assert_eq!(read.documents.len(), 4);
@@ -204,7 +208,10 @@ mod tests {
     fn what_nobody_waits_for_is_not_read() {
         let folder = tempfile::tempdir().expect("a folder");
         write(folder.path(), "a.md", "text");
-        let Reading::Failed(trouble) = read(folder.path(), "", Weak::new()) else { panic!("it was read") };
+        let Reading::Failed(trouble) = read(folder.path(), "", Taken::new(TextRoom::OfSource), Weak::new())
+        else {
+            panic!("it was read")
+        };
         assert_eq!(trouble.reason, Reason::Unreadable);
     }
 }

@@ -9,7 +9,7 @@ mod web;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use angarium_domain::context::source::{Config, DOCUMENTS_MAX, TEXT_BYTES_MAX, Validators};
+use angarium_domain::context::source::{Config, DOCUMENTS_MAX, TextRoom, Validators};
 use angarium_domain::context::sync::Trouble;
 use angarium_domain::context::{Document, Reason};
 use angarium_domain::handle::Handle;
@@ -39,7 +39,7 @@ pub enum Reading {
 /// What was read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Documents {
-    /// At least one; at most [`DOCUMENTS_MAX`] with [`TEXT_BYTES_MAX`] bytes of text.
+    /// At least one; at most [`DOCUMENTS_MAX`], with as much text as there was room for.
     pub documents: Vec<Document>,
     /// What was left out: its name, why, and why in words.
     pub skipped: Vec<(String, Reason, String)>,
@@ -64,8 +64,8 @@ pub trait Library: Send + Sync {
     /// again.
     async fn check(&self, config: Config) -> Result<Config, RefusedSource>;
 
-    /// Reads a source's documents once. Never fails: trouble is data.
-    async fn read(&self, handle: &Handle, config: &Config, last: &Validators) -> Reading;
+    /// Reads a source's documents once, as many as there is room for. Never fails: trouble is data.
+    async fn read(&self, handle: &Handle, config: &Config, last: &Validators, room: TextRoom) -> Reading;
 }
 
 /// Reads over HTTP through the guard, and from the operator's folders.
@@ -105,18 +105,19 @@ impl Library for OpenLibrary {
         }
     }
 
-    async fn read(&self, handle: &Handle, config: &Config, last: &Validators) -> Reading {
+    async fn read(&self, handle: &Handle, config: &Config, last: &Validators, room: TextRoom) -> Reading {
+        let taken = Taken::new(room);
         match config {
-            Config::Http { url, headers } => self.web.read(url, headers, last).await,
-            Config::Inline { documents } => Taken::default().all(documents.clone()),
-            Config::Folder { path } => self.folders.read(handle, path).await,
+            Config::Http { url, headers } => self.web.read(url, headers, last, taken).await,
+            Config::Inline { documents } => taken.all(documents.clone()),
+            Config::Folder { path } => self.folders.read(handle, path, taken).await,
         }
     }
 }
 
 /// Documents that are taken for as long as the limits allow.
-#[derive(Default)]
 struct Taken {
+    room: TextRoom,
     read: Documents,
     bytes: usize,
     /// Why no more are taken, once one was left out for want of room.
@@ -124,6 +125,10 @@ struct Taken {
 }
 
 impl Taken {
+    fn new(room: TextRoom) -> Taken {
+        Taken { room, read: Documents::default(), bytes: 0, full: None }
+    }
+
     /// Leaves out a document that need not be read, because the source is full. Answers whether it is.
     fn leaves_out(&mut self, name: &str) -> bool {
         let Some(message) = self.full.clone() else { return false };
@@ -138,7 +143,7 @@ impl Taken {
                 skipped.push((name.to_owned(), Reason::Empty, "the document is empty".to_owned()));
             }
             Ok(document) => {
-                if let Some(message) = no_room(documents.len(), self.bytes, &document) {
+                if let Some(message) = no_room(self.room, documents.len(), self.bytes + document.text.len()) {
                     skipped.push((name.to_owned(), Reason::TooLarge, message.clone()));
                     self.full = Some(message);
                 } else {
@@ -171,11 +176,10 @@ impl Taken {
     }
 }
 
-/// Why a source with so many documents and bytes does not take another document.
-fn no_room(documents: usize, bytes: usize, next: &Document) -> Option<String> {
+/// Why a source with so many documents does not take another one, with which it had so many bytes.
+fn no_room(room: TextRoom, documents: usize, bytes: usize) -> Option<String> {
     if documents == DOCUMENTS_MAX {
         return Some(format!("a source has at most {DOCUMENTS_MAX} documents"));
     }
-    let fits = bytes + next.text.len() <= TEXT_BYTES_MAX;
-    (!fits).then(|| format!("the documents of a source have at most {TEXT_BYTES_MAX} bytes of text"))
+    (!room.holds(bytes)).then(|| room.refusal())
 }

@@ -49,7 +49,13 @@ impl Web {
         }
     }
 
-    pub(super) async fn read(&self, url: &str, headers: &[(String, String)], last: &Validators) -> Reading {
+    pub(super) async fn read(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        last: &Validators,
+        taken: Taken,
+    ) -> Reading {
         // Judged at every connection, too; here also what could not become one.
         if let Err(refused) = self.guard.read(url) {
             return Reading::Failed(Trouble::lasting(Reason::BlockedAddress, refused.reason));
@@ -58,7 +64,7 @@ impl Web {
             return Reading::Failed(Trouble::lasting(Reason::InternalError, "the address cannot be asked"));
         };
         match self.client.fetch(request, DEADLINE, DOCUMENT_BYTES_MAX).await {
-            Ok(response) => self.judge(url, response).await,
+            Ok(response) => self.judge(url, response, taken).await,
             Err(Unread::TooLarge) => {
                 let message =
                     format!("the document is larger than {DOCUMENT_BYTES_MAX} bytes, which is the limit");
@@ -72,9 +78,9 @@ impl Web {
         }
     }
 
-    async fn judge(&self, url: &str, response: Response<Bytes>) -> Reading {
+    async fn judge(&self, url: &str, response: Response<Bytes>, taken: Taken) -> Reading {
         match response.status() {
-            StatusCode::OK => document(url, response).await,
+            StatusCode::OK => document(url, response, taken).await,
             StatusCode::NOT_MODIFIED => Reading::Unchanged,
             status if status.is_redirection() => {
                 let message = format!("the address answered {status}; name the one that it leads to");
@@ -106,7 +112,7 @@ fn request(url: &str, headers: &[(String, String)], last: &Validators) -> Option
     Some(request)
 }
 
-async fn document(url: &str, response: Response<Bytes>) -> Reading {
+async fn document(url: &str, response: Response<Bytes>, mut taken: Taken) -> Reading {
     let headers = response.headers();
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(media_type) = MediaType::of_content_type(content_type) else {
@@ -119,7 +125,6 @@ async fn document(url: &str, response: Response<Bytes>) -> Reading {
     let name = url.split('?').next().unwrap_or_default().to_owned();
     // Megabytes take some hundredths of a second, in which this thread would serve nobody.
     let reading = tokio::task::spawn_blocking(move || {
-        let mut taken = Taken::default();
         taken.add(&name, Document::read(&name, media_type, response.body()));
         taken.read.validators = validators;
         taken.reading()

@@ -7,7 +7,7 @@ use std::path::Path;
 use angarium_channels::library::{Documents, Library, OpenLibrary, Reading};
 use angarium_domain::context::Reason;
 use angarium_domain::context::document::DOCUMENT_BYTES_MAX;
-use angarium_domain::context::source::{Config, DOCUMENTS_MAX, Validators};
+use angarium_domain::context::source::{Config, DOCUMENTS_MAX, TextRoom, Validators};
 use tempfile::TempDir;
 
 use crate::library::acme;
@@ -33,7 +33,7 @@ fn library(root: &Path) -> OpenLibrary {
 
 async fn read(root: &Path, path: &str) -> Reading {
     let config = Config::Folder { path: path.to_owned() };
-    library(root).read(&acme(), &config, &Validators::default()).await
+    library(root).read(&acme(), &config, &Validators::default(), TextRoom::OfSource).await
 }
 
 async fn documents(root: &Path, path: &str) -> Documents {
@@ -117,6 +117,6 @@ async fn without_the_operators_word_no_folder_is_read() {
     let closed = OpenLibrary::new(settings(loopback(), Names::default()), None).expect("no extra roots");
     let config = || Config::Folder { path: String::new() };
     assert_eq!(closed.check(config()).await.err().map(|refused| refused.field), Some("kind"));
-    let read = closed.read(&acme(), &config(), &Validators::default()).await;
+    let read = closed.read(&acme(), &config(), &Validators::default(), TextRoom::OfSource).await;
     assert!(matches!(read, Reading::Failed(trouble) if trouble.reason == Reason::FolderMissing));
 }

@@ -3,7 +3,7 @@
 use angarium_channels::egress::AddressPolicy;
 use angarium_channels::library::{Library, OpenLibrary, Reading};
 use angarium_domain::context::document::DOCUMENT_BYTES_MAX;
-use angarium_domain::context::source::{Config, Validators};
+use angarium_domain::context::source::{Config, TextRoom, Validators};
 use angarium_domain::context::{Document, Reason};
 use angarium_domain::handle::Handle;
 use tokio::io::AsyncWriteExt;
@@ -24,7 +24,7 @@ fn at(url: &str) -> Config {
 }
 
 async fn read(url: &str) -> Reading {
-    library(loopback()).read(&acme(), &at(url), &Validators::default()).await
+    library(loopback()).read(&acme(), &at(url), &Validators::default(), TextRoom::OfSource).await
 }
 
 /// The document that was read.
@@ -77,7 +77,8 @@ async fn an_address_is_asked_whether_anything_has_changed() {
     let receiver = Receiver::answering(answer(head, b"text")).await;
     let Reading::Documents(read) = read(&receiver.url()).await else { panic!("it reads") };
     let unchanged = Receiver::answering("HTTP/1.1 304 Not Modified\r\n\r\n").await;
-    let again = library(loopback()).read(&acme(), &at(&unchanged.url()), &read.validators).await;
+    let again =
+        library(loopback()).read(&acme(), &at(&unchanged.url()), &read.validators, TextRoom::OfSource).await;
     assert_eq!(again, Reading::Unchanged);
     let request = unchanged.requests().remove(0).to_lowercase();
     assert!(request.contains("if-none-match: \"v1\"\r\n"), "{request}");
@@ -156,7 +157,7 @@ async fn addresses_that_no_webhook_may_have_no_source_may_have() {
         let refused = library.check(at(&url)).await.err().unwrap_or_else(|| panic!("{url} is taken"));
         assert_eq!(refused.field, "url", "{url}");
         // Every sync judges again: what was allowed once may not be any more.
-        let found = library.read(&acme(), &at(&url), &Validators::default()).await;
+        let found = library.read(&acme(), &at(&url), &Validators::default(), TextRoom::OfSource).await;
         assert_eq!(trouble(found), (Reason::BlockedAddress, false), "{url}");
     }
     assert_eq!(receiver.connections(), 0);

@@ -16,8 +16,53 @@ pub const NAME_CHARS_MAX: usize = 100;
 pub const DOCUMENTS_MAX: usize = 1_000;
 /// The most bytes of text of one source.
 pub const TEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The most bytes of text of all sources of a handle, where the operator says nothing else.
+pub const HANDLE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// How many of the documents that were left out are named.
 pub const SKIPPED_NAMED_MAX: usize = 20;
+
+/// How many bytes of text a sync may bring, and by whose limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextRoom {
+    /// [`TEXT_BYTES_MAX`].
+    OfSource,
+    /// What the other sources of the handle leave.
+    OfHandle {
+        /// So many.
+        left: u64,
+        /// Of so many for all of them.
+        limit: u64,
+    },
+}
+
+impl TextRoom {
+    /// The room of a source with `own` bytes beside others with so many, at a handle that may have `limit`. What a
+    /// source has it keeps, also where the handle has more than it may have by now.
+    pub fn beside(others: u64, own: u64, limit: u64) -> TextRoom {
+        let left = limit.saturating_sub(others).max(own);
+        if left < TEXT_BYTES_MAX as u64 { TextRoom::OfHandle { left, limit } } else { TextRoom::OfSource }
+    }
+
+    /// Whether so many bytes fit.
+    pub fn holds(self, bytes: usize) -> bool {
+        match self {
+            TextRoom::OfSource => bytes <= TEXT_BYTES_MAX,
+            TextRoom::OfHandle { left, .. } => bytes as u64 <= left,
+        }
+    }
+
+    /// What is said of a document that does not fit.
+    pub fn refusal(self) -> String {
+        match self {
+            TextRoom::OfSource => {
+                format!("the documents of a source have at most {TEXT_BYTES_MAX} bytes of text")
+            }
+            TextRoom::OfHandle { limit, .. } => {
+                format!("all sources of the handle together have at most {limit} bytes of text")
+            }
+        }
+    }
+}
 
 /// Where documents come from. Sealed at rest: headers and addresses hold credentials.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -296,6 +341,19 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_has_its_own_room_or_what_the_others_leave() {
+        let mebibytes = |count: u64| count * 1024 * 1024;
+        let room = TextRoom::beside(mebibytes(100), 0, mebibytes(256));
+        assert!(room.holds(TEXT_BYTES_MAX) && !room.holds(TEXT_BYTES_MAX + 1));
+        let room = TextRoom::beside(mebibytes(250), 0, mebibytes(256));
+        assert!(room.holds(mebibytes(6) as usize) && !room.holds(mebibytes(6) as usize + 1));
+        assert!(room.refusal().contains("268435456"), "{}", room.refusal());
+        assert!(!TextRoom::beside(mebibytes(300), 0, mebibytes(256)).holds(1));
+        let kept = TextRoom::beside(mebibytes(300), 5, mebibytes(256));
+        assert!(kept.holds(5) && !kept.holds(6));
+    }
 
     fn http(url: &str, secret: Option<&str>) -> Config {
         let headers = secret.map(|secret| ("authorization".to_owned(), secret.to_owned()));

@@ -100,14 +100,21 @@ pub struct ContextStore {
     sweeps: Arc<Notify>,
     /// Share of the waits between attempts that is really waited.
     waits_percent: u32,
+    /// The most bytes of text of all sources of a handle.
+    bytes_per_handle_max: u64,
 }
 
 impl ContextStore {
-    pub(crate) fn new(desk: Desk, library: Arc<dyn Library>, waits_percent: u32) -> ContextStore {
+    pub(crate) fn new(
+        desk: Desk,
+        library: Arc<dyn Library>,
+        waits_percent: u32,
+        bytes_per_handle_max: u64,
+    ) -> ContextStore {
         let turns = Arc::new(Turns::new(RUNNING_MAX, RUNNING_PER_HANDLE_MAX));
         let searches = Arc::new(Turns::new(SEARCHES_MAX, SEARCHES_PER_HANDLE_MAX));
         let (running, sweeps) = (Arc::default(), Arc::default());
-        ContextStore { desk, library, turns, searches, running, sweeps, waits_percent }
+        ContextStore { desk, library, turns, searches, running, sweeps, waits_percent, bytes_per_handle_max }
     }
 
     /// One source of a handle.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use angarium_channels::library::{Documents, Reading};
 use angarium_domain::context::chunk::{self, Chunk};
-use angarium_domain::context::source::{Content, Source, Validators};
+use angarium_domain::context::source::{Content, SOURCES_MAX, Source, TextRoom, Validators};
 use angarium_domain::context::sync::{Reason, Trouble};
 use angarium_domain::event::Event;
 use angarium_domain::handle::Handle;
@@ -18,6 +18,7 @@ use angarium_domain::ids::{EventId, SourceId};
 use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::event_log::{Append, Beside};
+use angarium_store::page::PageRequest;
 use angarium_store::write::Context;
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
@@ -176,7 +177,9 @@ impl ContextStore {
         store.move_source(begun.clone(), Context::default()).await?;
         // What is not searchable must be read, whatever an address said about it earlier.
         let known = if begun.is_searchable() { begun.validators.clone() } else { Validators::default() };
-        let Some(reading) = self.unless_stopped(self.library.read(handle, &config, &known)).await else {
+        let room = self.room(&begun).await?;
+        let Some(reading) = self.unless_stopped(self.library.read(handle, &config, &known, room)).await
+        else {
             return Ok(Step::Ended);
         };
         let written = match reading {
@@ -197,6 +200,15 @@ impl ContextStore {
             }
             written => written,
         }
+    }
+
+    /// The room that the handle's other sources leave. Another sync under way may bring something more meanwhile.
+    async fn room(&self, begun: &Source) -> Result<TextRoom, StoreError> {
+        let all = PageRequest { before: None, limit: SOURCES_MAX as u32 };
+        let sources = self.desk.store.sources(&begun.handle, all).await?.items;
+        let others = sources.iter().filter(|source| source.id != begun.id);
+        let others = others.map(|source| source.content.bytes).sum();
+        Ok(TextRoom::beside(others, begun.content.bytes, self.bytes_per_handle_max))
     }
 
     /// Writes documents under a new number, and then has them seen.

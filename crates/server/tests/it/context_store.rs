@@ -93,6 +93,39 @@ async fn when(client: &Client, source: &str, fits: impl Fn(&Value) -> bool) -> V
     .await
 }
 
+#[tokio::test]
+async fn the_sources_of_a_handle_share_their_room() {
+    let world = World::with(|settings| settings.context.bytes_per_handle_max = 1_000).await;
+    let (owner, other) = (world.owner(), world.person("other", "OWNER"));
+    let (large, small) = ("word ".repeat(160), "a few words".to_owned());
+    let first = add_texts(&owner, &[&large]).await;
+    assert_eq!(settled(&owner, &first).await["status"], "READY");
+    let second = add_texts(&owner, &[&small, &large]).await;
+    let shown = settled(&owner, &second).await;
+    assert_eq!(
+        (&shown["status"], &shown["content"]["skippedDocuments"][0]["reason"]),
+        (&json!("PREVIEW"), &json!("too_large")),
+        "{shown}"
+    );
+    let third = add_texts(&owner, &[&large]).await;
+    let shown = settled(&owner, &third).await;
+    assert_eq!(
+        (&shown["status"], &shown["failure"]["reason"]),
+        (&json!("FAILED"), &json!("too_large")),
+        "{shown}"
+    );
+    let message = shown["failure"]["message"].as_str().expect("words");
+    assert!(message.contains("all sources of the handle together have at most 1000 bytes"), "{message}");
+    // Another handle has room of its own, and what goes makes room.
+    assert_eq!(settled(&other, &add_texts(&other, &[&large]).await).await["status"], "READY");
+    owner.delete(&format!("/context-sources/{first}")).await.expect(StatusCode::NO_CONTENT);
+    owner.post(&format!("/context-sources/{third}/sync"), &json!({})).await.expect(StatusCode::ACCEPTED);
+    assert_eq!(settled(&owner, &third).await["status"], "READY");
+    // What a source has itself is in nobody's way when it is brought up to date.
+    owner.post(&format!("/context-sources/{third}/sync"), &json!({})).await.expect(StatusCode::ACCEPTED);
+    assert_eq!(settled(&owner, &third).await["status"], "READY");
+}
+
 async fn sync(holder: &Client, source: &str) -> Value {
     let asked =
         holder.at("/v2/mcp/acme").post(&format!("/context-store/sources/{source}/sync"), &json!({})).await;

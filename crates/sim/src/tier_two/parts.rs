@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use angarium_channels::library::{Library, Reading, RefusedSource};
-use angarium_domain::context::source::{Config, Validators};
+use angarium_domain::context::source::{Config, TextRoom, Validators};
 use angarium_domain::context::sync::{Reason, Trouble};
 use angarium_domain::handle::Handle;
 use angarium_domain::time::Timestamp;
@@ -41,7 +41,7 @@ impl Library for ClosedLibrary {
         Err(RefusedSource { field: "kind", reason: "there are no sources in simulations".to_owned() })
     }
 
-    async fn read(&self, _handle: &Handle, _config: &Config, _last: &Validators) -> Reading {
+    async fn read(&self, _handle: &Handle, _config: &Config, _last: &Validators, _room: TextRoom) -> Reading {
         Reading::Failed(Trouble::lasting(Reason::Empty, "there are no sources in simulations"))
     }
 }
