@@ -71,6 +71,8 @@ pub struct LaneRules {
     pub timeout: Duration,
     /// Whether it sends mails, which go out over few connections.
     pub mails: bool,
+    /// Its subscription is gone: the lane goes with the last of its deliveries.
+    pub orphaned: bool,
 }
 
 impl LaneRules {
@@ -86,6 +88,7 @@ impl LaneRules {
             paused: subscription.holds() || account.holds_deliveries(),
             timeout: subscription.timeout(),
             mails: subscription.channel() == ChannelKind::Email,
+            orphaned: false,
         }
     }
 
@@ -98,6 +101,7 @@ impl LaneRules {
             paused: false,
             timeout: Duration::from_secs(1),
             mails: false,
+            orphaned: true,
         }
     }
 }
@@ -436,7 +440,7 @@ impl<W> Dispatcher<W> {
             push_unless_empty(commands, Command::Release, rest);
         }
         self.change_load(mails, |load| load.promised -= promised);
-        self.consider(claimed.lane, now);
+        self.consider_or_forget(claimed.lane, now);
     }
 
     fn claim_failed(&mut self, id: SubscriptionId, now: Timestamp) {
@@ -473,7 +477,7 @@ impl<W> Dispatcher<W> {
         if opened {
             self.release_held(id, commands);
         }
-        self.consider(id, now);
+        self.consider_or_forget(id, now);
     }
 
     fn changed(
@@ -534,6 +538,14 @@ impl<W> Dispatcher<W> {
     }
 
     /// Puts a lane where its condition says: among the ready, the hungry, or those that wait.
+    /// Forgets a lane whose subscription is gone once nothing of it is left.
+    fn consider_or_forget(&mut self, id: SubscriptionId, now: Timestamp) {
+        if self.lanes.get(&id).is_some_and(|lane| lane.rules.orphaned && lane.is_empty()) {
+            self.lanes.remove(&id);
+        }
+        self.consider(id, now);
+    }
+
     fn consider(&mut self, id: SubscriptionId, now: Timestamp) {
         self.touched.push(id);
         let Some(lane) = self.lanes.get_mut(&id) else { return };

@@ -53,6 +53,11 @@ pub(super) struct Lane<W> {
 }
 
 impl<W> Lane<W> {
+    /// Whether it has nothing: here, under way, or left in the store as far as we know.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.in_flight == 0 && !self.claiming && self.next_due_at.is_none()
+    }
+
     pub(super) fn new(handle: Handle, rules: LaneRules, concurrency_max: u32) -> Lane<W> {
         Lane {
             handle,

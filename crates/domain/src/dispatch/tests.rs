@@ -27,6 +27,7 @@ const RULES: LaneRules = LaneRules {
     paused: false,
     timeout: Duration::from_secs(10),
     mails: false,
+    orphaned: false,
 };
 
 const MAILS: LaneRules = LaneRules { mails: true, ..RULES };
@@ -412,6 +413,20 @@ fn a_retry_of_an_attempt_that_outlived_the_removal_is_claimed_to_be_cancelled() 
     world.now = at(5);
     world.tell(Input::Woken);
     assert!(matches!(&world.commands[..], [Command::Claim(wants)] if wants[0].lane == lane(1)));
+    // Its attempt finds out that it is to be cancelled, and nothing is left of the lane.
+    world.claimed(1, &[1], None);
+    assert_eq!(world.attempts(), [(lane(1), 1)]);
+    world.tell(Input::Finished { lane: lane(1), outcome: None });
+    assert!(world.dispatcher.is_idle() && world.dispatcher.lanes.is_empty());
+    assert_eq!(world.dispatcher.next_wake(), None);
+}
+
+#[test]
+fn a_lane_without_a_subscription_goes_when_a_claim_finds_nothing_in_it() {
+    let mut world = World::new(settings());
+    world.scheduled(1, LaneRules::orphaned(), NOON).claims();
+    world.claimed(1, &[], None);
+    assert!(world.dispatcher.is_idle() && world.dispatcher.lanes.is_empty());
 }
 
 #[test]

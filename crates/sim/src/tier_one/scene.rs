@@ -80,6 +80,7 @@ pub(crate) fn rules(chance: &mut Chance) -> LaneRules {
         paused: false,
         timeout: Duration::from_secs(chance.within(1..=10)),
         mails: false,
+        orphaned: false,
     }
 }
 
