@@ -18,8 +18,6 @@ use bytes::Bytes;
 const DRAFT: &str = "part";
 /// The file that says whose the folder is.
 const MARK: &str = ".store";
-/// The same file before it is whole.
-const MARK_DRAFT: &str = ".store.part";
 /// The folder of what no note holds, with a folder for each day.
 const AWAY: &str = ".away";
 /// How much of an upload is in memory before it is written.
@@ -115,7 +113,8 @@ impl Blobs {
         let mark = mark.to_owned();
         blocking(move || {
             DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-            let (path, draft) = (folder.join(MARK), folder.join(MARK_DRAFT));
+            // Two stores that begin at once write drafts of their own.
+            let (path, draft) = (folder.join(MARK), folder.join(format!("{MARK}.{mark}.{DRAFT}")));
             if path.exists() {
                 return Ok(fs::read(&path)? == mark.as_bytes());
             }
@@ -462,7 +461,8 @@ mod tests {
         let (kept, blobs) = folder();
         let notes = kept.path().join("notes");
         fs::create_dir(&notes).expect("a folder");
-        fs::write(notes.join(MARK_DRAFT), "another and a half").expect("what a process before us left");
+        fs::write(notes.join(".store.one.part"), "another and a half")
+            .expect("what a process before us left");
         assert!(blobs.claim_for("one").await.expect("it writes"));
         assert!(!blobs.claim_for("two").await.expect("it reads"));
         assert_eq!(fs::read_to_string(notes.join(MARK)).expect("it reads"), "one");
