@@ -2,14 +2,17 @@
 
 agent.py URL TOKEN READ_ONLY_TOKEN
 
-Finds out that it can search, look after a webhook and read its deliveries, in each way of connecting that the library
-has, and that it is told why it may not do what its token does not allow. Prints what it found; ends with 1 at the
-first thing that is another than expected.
+Searches documents, makes a webhook for a receiver of its own, tests it, reads what became of the delivery and asks for
+it once more, in each way of connecting that the library has; and is told why it may not do what its token does not
+allow. Prints what it found; ends with 1 at the first thing that is another than expected.
 """
 
 import asyncio
 import json
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from mcp import Client
 from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
@@ -24,6 +27,22 @@ TOOLS = {
     "webhooks_replay",
     "webhooks_test",
 }
+
+
+# How long a delivery on this machine may take, on one that has other things to do.
+ARRIVES_WITHIN = 60
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes whatever is delivered."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
 
 
 def expect(holds, what):
@@ -43,7 +62,7 @@ async def answered(client, tool, arguments):
     return result.structured_content
 
 
-async def look_after(client):
+async def look_after(client, receiver):
     """Every tool, as an agent would come to it."""
     found = {tool.name for tool in (await client.list_tools()).tools}
     expect(found == TOOLS, found)
@@ -53,10 +72,27 @@ async def look_after(client):
     await answered(client, "context_store_sync", {"sourceId": source})
     hits = await answered(client, "context_store_search", {"q": "lighthouse"})
     expect("harbour" in hits["items"][0]["text"], hits)
-    webhook = (await answered(client, "webhooks_list", {}))["webhooks"][0]["subscriptionId"]
+    made = await answered(client, "webhooks_create", {"endpointUrl": receiver, "eventTypes": ["order.paid"]})
+    webhook = made["subscriptionId"]
+    listed = (await answered(client, "webhooks_list", {}))["webhooks"]
+    expect(webhook in [known["subscriptionId"] for known in listed], listed)
     tested = await answered(client, "webhooks_test", {"subscriptionId": webhook})
-    life = await answered(client, "webhooks_deliveries", {"deliveryId": tested["deliveryId"]})
+    life = await delivered(client, tested["deliveryId"])
     expect(life["eventType"] == "webhook.test", life)
+    replay = await answered(client, "webhooks_replay", {"deliveryId": tested["deliveryId"]})
+    again = await delivered(client, replay["deliveryId"])
+    expect(again["replayOf"] == tested["deliveryId"], again)
+
+
+async def delivered(client, delivery):
+    """The life of a delivery, once its receiver has it."""
+    deadline = time.monotonic() + ARRIVES_WITHIN
+    while time.monotonic() < deadline:
+        life = await answered(client, "webhooks_deliveries", {"deliveryId": delivery})
+        if life["status"] == "delivered":
+            return life
+        await asyncio.sleep(0.05)
+    sys.exit(f"not delivered within {ARRIVES_WITHIN} s: {life}")
 
 
 async def is_told_why(client):
@@ -68,9 +104,12 @@ async def is_told_why(client):
 
 
 async def main(url, token, read_only):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    receiver = f"http://127.0.0.1:{server.server_port}/hook"
     for mode in ("auto", "legacy"):
         async with connected(url, token, mode) as client:
-            await look_after(client)
+            await look_after(client, receiver)
             version = client.protocol_version
         async with connected(url, read_only, mode) as client:
             await is_told_why(client)

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     api::{Api, HANDLE},
-    product::{self, Installation},
+    product::Installation,
     workspace,
 };
 
@@ -25,10 +25,14 @@ pub(crate) async fn check(binary: &Path, python: &Path) -> Result<()> {
     let source = json!({ "name": "Notes", "kind": "inline", "documents": [{ "text": text }] });
     api.call(Method::POST, "/context-sources", Some(&source)).await?;
     searchable(&api).await?;
-    // Nobody listens there: what is tested is whether it can be asked for, and looked at.
-    let url = format!("http://{}/", product::free_address()?);
-    api.subscribe(&url, &["order.paid"], json!({})).await?;
-    let whole = ["mcp.connect", "context_store.manage", "webhooks.read", "webhooks.write", "deliveries.read"];
+    let whole = [
+        "mcp.connect",
+        "context_store.manage",
+        "webhooks.read",
+        "webhooks.write",
+        "deliveries.read",
+        "deliveries.write",
+    ];
     let (whole, reading) = (api.token(&whole).await?, api.token(&["mcp.connect", "webhooks.read"]).await?);
     workspace::run(
         Command::new(python)

@@ -33,7 +33,7 @@ use crate::{
 /// What to check.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// Also builds the release binary and tries it: chaos, crash points, order, pace, demo, official libraries
+    /// Also builds the release binary and tries it: chaos, crash points, order, demo, official libraries
     #[arg(long)]
     full: bool,
 }
