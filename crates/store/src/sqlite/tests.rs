@@ -155,6 +155,42 @@ async fn nothing_is_written_after_a_sync_that_failed() {
     assert_eq!(again.census().await.expect("it counts").events, 1);
 }
 
+/// Lets the file grow by so many pages at most.
+async fn leave_pages(store: &SqliteStore, pages: i64) {
+    let limited = store.write(move |db| {
+        let there: i64 = db.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        // It answers what the limit is now.
+        db.query_row(&format!("PRAGMA max_page_count = {}", there + pages), [], |_| Ok(()))?;
+        Ok(())
+    });
+    limited.await.expect("a limit");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_what_comes_and_keeps_what_came() {
+    let (_folder, store, reasons) = open_observed();
+    leave_pages(&store, 50).await;
+    let (mut kept, mut refused) = (0, 0);
+    for n in 0..100 {
+        let payload = Payload::of_our_own(&serde_json::json!({ "x": "x".repeat(20_000) }));
+        let event = Event { payload, ..(*event(n)).clone() };
+        match store.append(of(vec![Arc::new(event)])).await {
+            Ok(_) => kept += 1,
+            Err(StoreError::Unavailable { reason }) => {
+                assert!(reason.contains("full"), "{reason}");
+                refused += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(kept > 0 && refused > 0, "{kept} kept, {refused} refused");
+    assert_eq!(store.census().await.expect("it reads on").events, kept);
+    assert!(reasons.lock().expect("no panic").is_empty(), "the store has not ended");
+    leave_pages(&store, 1_000).await;
+    store.append(of(vec![event(200)])).await.expect("there is room again");
+    assert_eq!(store.census().await.expect("it counts").events, kept + 1);
+}
+
 #[tokio::test]
 async fn a_panic_of_the_writer_is_told() {
     let (_folder, store, reasons) = open_observed();
