@@ -32,6 +32,7 @@ mod agent;
 mod api;
 mod asker;
 mod clock;
+mod cloud_peer;
 mod mail_peer;
 mod patience;
 mod product;

@@ -3,13 +3,7 @@
 //! The product announces, somebody uploads to the store itself, the product listens, and a reader reads from the
 //! store itself. What is uploaded after that changes nothing that anybody was told of.
 
-use std::{
-    fs::OpenOptions,
-    io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::Duration,
-};
+use std::{fs::OpenOptions, io::Write, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -20,13 +14,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     api::Api,
+    cloud_peer::CloudPeer,
     product::{self, Installation},
     wire::Line,
     workspace,
 };
 
-/// The packages of the peer, by version.
-const PACKAGES: &str = "xtask/python/ses.txt";
 /// A recording.
 const SOUND: &str = "crates/server/tests/it/sounds/sine.m4a";
 const TYPE: &str = "audio/mp4";
@@ -44,18 +37,18 @@ pub(crate) struct S3Args {
 /// Sends a note, reads it, replaces what was uploaded, sends what is no recording, and removes the note.
 pub(crate) async fn run(args: S3Args) -> Result<()> {
     let binary = args.binary.map_or_else(product::build, Ok)?;
-    let tools = workspace::python_tools(&workspace::target_folder("ses")?, PACKAGES)?;
-    let mut peer = Peer::start(&tools.join("python"))?;
+    let mut peer = CloudPeer::start("s3_peer.py", &[])?;
     let installation = Installation::new(&binary, 100)?;
-    peer.configure(&installation)?;
+    configure(&installation, &peer)?;
     let mut running = installation.start(None)?;
     running.ready().await?;
     let api = Api::at(installation.address())?;
     let sound = std::fs::read(workspace::root().join(SOUND))?;
 
     let (id, url) = announce(&api, sound.len()).await?;
-    ensure!(peer.is_signed("PUT", &url, sound.len())?, "botocore signs another address than {url}");
-    ensure!(!peer.is_signed("PUT", &url, sound.len() + 1)?, "the address is good for another size");
+    ensure!(is_signed(&mut peer, "PUT", &url, sound.len())?, "botocore signs another address than {url}");
+    ensure!(!is_signed(&mut peer, "PUT", &url, sound.len() + 1)?, "the address is good for another size");
+    ensure!(lasts(&url, 15 * 60), "an upload has another time than a quarter of an hour: {url}");
     println!("s3: the address of an upload is signed as botocore signs it, for one type and one size");
 
     let early = api.call(Method::POST, &complete(&id), Some(&json!({}))).await;
@@ -88,11 +81,11 @@ pub(crate) async fn run(args: S3Args) -> Result<()> {
     api.call(Method::POST, &complete(&larger), Some(&json!({}))).await?;
     let failed = settled(&api, &larger).await?;
     ensure!(failed["failure"]["reason"] == "size_mismatch", "{failed}");
-    peer.left_when(&[".store", "incoming/", "notes/"], 3).await?;
+    left_when(&mut peer, &[".store", "incoming/", "notes/"], 3).await?;
     println!("s3: what is no recording, and what has another size, was refused and removed");
 
     api.call(Method::DELETE, &format!("/mobile/voice-notes/{id}"), None).await?;
-    peer.left_when(&[".store"], 1).await?;
+    left_when(&mut peer, &[".store"], 1).await?;
     println!("s3: a removed note left nothing");
     running.ask_to_stop()?;
     running.ended().await?;
@@ -134,6 +127,7 @@ async fn put(url: &str, bytes: &[u8]) -> Result<()> {
 async fn read(api: &Api, id: &str) -> Result<Response<Bytes>> {
     let note = api.call(Method::GET, &format!("/mobile/voice-notes/{id}"), None).await?;
     let url = note["audio"]["url"].as_str().with_context(|| format!("there is nothing to read: {note}"))?;
+    ensure!(lasts(url, 5 * 60), "reading has another time than five minutes: {url}");
     let answer = ask(Method::GET, url, Bytes::new()).await?;
     ensure!(answer.status().is_success(), "reading was answered {answer:?}");
     Ok(answer)
@@ -152,83 +146,47 @@ async fn ask(method: Method, url: &str, body: Bytes) -> Result<Response<Bytes>> 
     Line::to(authority.as_str().parse()?).send(request).await
 }
 
-/// Somebody else's store, as a child process.
-struct Peer {
-    child: Child,
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    about: Value,
+/// Lets an installation use the store.
+fn configure(installation: &Installation, peer: &CloudPeer) -> Result<()> {
+    let mut file = OpenOptions::new().append(true).open(installation.folder().join("angarium.toml"))?;
+    write!(
+        file,
+        "\n[voice]\nstore = \"s3\"\n\n[s3]\nbucket = \"{}\"\nregion = \"{}\"\nendpoint = \"{}\"\n\
+         access_key_id = \"{}\"\nsecret_access_key = \"{}\"\n",
+        peer.about("bucket"),
+        peer.about("region"),
+        peer.about("endpoint"),
+        peer.about("accessKeyId"),
+        peer.about("secretAccessKey"),
+    )?;
+    Ok(())
 }
 
-impl Peer {
-    fn start(python: &Path) -> Result<Peer> {
-        let script = workspace::root().join("xtask/python/s3_peer.py");
-        let mut command = Command::new(python);
-        command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().context("cannot start the peer")?;
-        let questions = child.stdin.take().context("the peer has no input")?;
-        let answers = BufReader::new(child.stdout.take().context("the peer has no output")?);
-        let mut peer = Peer { child, questions, answers, about: Value::Null };
-        peer.about = peer.line()?;
-        Ok(peer)
-    }
+fn is_signed(peer: &mut CloudPeer, method: &str, url: &str, bytes: usize) -> Result<bool> {
+    let headers = json!({ "content-type": TYPE, "content-length": bytes.to_string() });
+    let answer =
+        peer.ask(&json!({ "ask": "signature", "method": method, "url": url, "headers": headers }))?;
+    answer.as_bool().with_context(|| format!("the peer said {answer}"))
+}
 
-    /// Lets an installation use it.
-    fn configure(&self, installation: &Installation) -> Result<()> {
-        let known = |name: &str| self.about[name].as_str().unwrap_or_default();
-        let mut file = OpenOptions::new().append(true).open(installation.folder().join("angarium.toml"))?;
-        write!(
-            file,
-            "\n[voice]\nstore = \"s3\"\n\n[s3]\nbucket = \"{}\"\nregion = \"{}\"\nendpoint = \"{}\"\n\
-             access_key_id = \"{}\"\nsecret_access_key = \"{}\"\n",
-            known("bucket"),
-            known("region"),
-            known("endpoint"),
-            known("accessKeyId"),
-            known("secretAccessKey"),
-        )?;
-        Ok(())
-    }
+/// Whether an address is good for so many seconds, by its own word, which is signed with it.
+fn lasts(url: &str, seconds: u32) -> bool {
+    let lasts = format!("X-Amz-Expires={seconds}");
+    url.split(['?', '&']).any(|part| part == lasts)
+}
 
-    fn is_signed(&mut self, method: &str, url: &str, bytes: usize) -> Result<bool> {
-        let headers = json!({ "content-type": TYPE, "content-length": bytes.to_string() });
-        let answer =
-            self.ask(&json!({ "ask": "signature", "method": method, "url": url, "headers": headers }))?;
-        answer.as_bool().with_context(|| format!("the peer said {answer}"))
-    }
-
-    /// Waits until so many objects are left, each of which begins with one of these.
-    async fn left_when(&mut self, begins: &[&str], count: usize) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let objects: Vec<String> = serde_json::from_value(self.ask(&json!({ "ask": "objects" }))?)?;
-            let known = |name: &String| begins.iter().any(|begin| name.starts_with(begin));
-            if objects.len() == count && objects.iter().all(known) {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                bail!("the store holds {objects:?}");
-            }
-            sleep(Duration::from_millis(50)).await;
+/// Waits until so many objects are left, each of which begins with one of these.
+async fn left_when(peer: &mut CloudPeer, begins: &[&str], count: usize) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let objects: Vec<String> = serde_json::from_value(peer.ask(&json!({ "ask": "objects" }))?)?;
+        let known = |name: &String| begins.iter().any(|begin| name.starts_with(begin));
+        if objects.len() == count && objects.iter().all(known) {
+            return Ok(());
         }
-    }
-
-    fn ask(&mut self, question: &Value) -> Result<Value> {
-        writeln!(self.questions, "{question}")?;
-        self.line()
-    }
-
-    fn line(&mut self) -> Result<Value> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        serde_json::from_str(&line).with_context(|| format!("the peer said {line:?}"))
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It may have ended already.
-        self.child.kill().unwrap_or_default();
-        self.child.wait().ok();
+        if Instant::now() >= deadline {
+            bail!("the store holds {objects:?}");
+        }
+        sleep(Duration::from_millis(50)).await;
     }
 }

@@ -5,18 +5,15 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{product, workspace};
+use crate::{cloud_peer::CloudPeer, product, workspace};
 
-/// The packages of the peer, by version.
-const PACKAGES: &str = "xtask/python/ses.txt";
 /// Whom mails are from; the peer knows the address as one that was verified.
 const SENDER: &str = "events@mail.example";
 const READER: &str = "anna@example.com";
@@ -33,11 +30,10 @@ pub(crate) struct SesArgs {
 pub(crate) fn run(args: &SesArgs) -> Result<()> {
     let binary = args.binary.clone().map_or_else(product::build, Ok)?;
     let folder = workspace::target_folder("ses")?;
-    let tools = workspace::python_tools(&folder, PACKAGES)?;
-    let mut peer = Peer::start(&tools.join("python"))?;
+    let mut peer = CloudPeer::start("ses_peer.py", &[SENDER])?;
 
-    let said = sent(&binary, &folder, &peer.settings(SENDER, None))?;
-    let mails = peer.mails()?;
+    let said = sent(&binary, &folder, &settings(&peer, SENDER, None))?;
+    let mails = taken(&mut peer)?;
     let id = mails.first().and_then(|mail| mail["id"].as_str());
     let id = id.with_context(|| format!("the peer has no mail: {said}"))?;
     ensure!(mails.len() == 1 && said.contains("(mail_2xx)") && said.contains(id), "{said}\n{mails:?}");
@@ -45,14 +41,14 @@ pub(crate) fn run(args: &SesArgs) -> Result<()> {
     ensure!(mails[0]["text"].as_str().is_some_and(|text| text.contains("This is a test")), "{mails:?}");
     println!("ses: a mail was signed, verified and taken as {id}");
 
-    let said = sent(&binary, &folder, &peer.settings(SENDER, Some("another secret")))?;
+    let said = sent(&binary, &folder, &settings(&peer, SENDER, Some("another secret")))?;
     ensure!(said.contains("(relay_refused)") && said.contains("403"), "{said}");
     println!("ses: one with another secret was refused, and will be tried again");
 
-    let said = sent(&binary, &folder, &peer.settings("stranger@other.example", None))?;
+    let said = sent(&binary, &folder, &settings(&peer, "stranger@other.example", None))?;
     ensure!(said.contains("(mail_5xx)") && said.contains("MessageRejected"), "{said}");
     println!("ses: one of a sender that is not verified was refused for good");
-    ensure!(peer.mails()?.len() == 1, "the peer took a mail that it refused");
+    ensure!(taken(&mut peer)?.len() == 1, "the peer took a mail that it refused");
     Ok(())
 }
 
@@ -69,60 +65,22 @@ fn sent(binary: &Path, folder: &Path, settings: &str) -> Result<String> {
     Ok(line.with_context(|| format!("the doctor says nothing of a mail:\n{said}"))?.to_owned())
 }
 
-/// Somebody else's Amazon SES, as a child process.
-struct Peer {
-    child: Child,
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    about: Value,
+/// The mails that the peer took so far.
+fn taken(peer: &mut CloudPeer) -> Result<Vec<Value>> {
+    Ok(serde_json::from_value(peer.ask(&json!({ "ask": "mails" }))?)?)
 }
 
-impl Peer {
-    fn start(python: &Path) -> Result<Peer> {
-        let script = workspace::root().join("xtask/python/ses_peer.py");
-        let mut command = Command::new(python);
-        command.arg(script).arg(SENDER).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().context("cannot start the peer")?;
-        let questions = child.stdin.take().context("the peer has no input")?;
-        let answers = BufReader::new(child.stdout.take().context("the peer has no output")?);
-        let mut peer = Peer { child, questions, answers, about: Value::Null };
-        peer.about = peer.line()?;
-        Ok(peer)
-    }
-
-    /// The mails that it took so far.
-    fn mails(&mut self) -> Result<Vec<Value>> {
-        writeln!(self.questions, "mails")?;
-        Ok(serde_json::from_value(self.line()?)?)
-    }
-
-    fn line(&mut self) -> Result<Value> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        serde_json::from_str(&line).with_context(|| format!("the peer said {line:?}"))
-    }
-
-    /// Settings that lead to it.
-    fn settings(&self, sender: &str, secret: Option<&str>) -> String {
-        let known = |name: &str| self.about[name].as_str().unwrap_or_default();
-        let secret = secret.unwrap_or_else(|| known("secretAccessKey"));
-        format!(
-            "[listen]\npublic_url = \"https://events.example.com\"\n\n\
-             [email]\ntransport = \"ses\"\nfrom = \"Angarium <{sender}>\"\n\n\
-             [ses]\nregion = \"{}\"\nendpoint = \"{}\"\naccess_key_id = \"{}\"\nsecret_access_key = \"{secret}\"\n\n\
-             [store]\npath = \"{}\"\n",
-            known("region"),
-            known("endpoint"),
-            known("accessKeyId"),
-            workspace::root().join("target/ses/angarium.db").display(),
-        )
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It may have ended already.
-        self.child.kill().unwrap_or_default();
-        self.child.wait().ok();
-    }
+/// Settings that lead to the peer.
+fn settings(peer: &CloudPeer, sender: &str, secret: Option<&str>) -> String {
+    let secret = secret.unwrap_or_else(|| peer.about("secretAccessKey"));
+    format!(
+        "[listen]\npublic_url = \"https://events.example.com\"\n\n\
+         [email]\ntransport = \"ses\"\nfrom = \"Angarium <{sender}>\"\n\n\
+         [ses]\nregion = \"{}\"\nendpoint = \"{}\"\naccess_key_id = \"{}\"\nsecret_access_key = \"{secret}\"\n\n\
+         [store]\npath = \"{}\"\n",
+        peer.about("region"),
+        peer.about("endpoint"),
+        peer.about("accessKeyId"),
+        workspace::root().join("target/ses/angarium.db").display(),
+    )
 }
