@@ -23,8 +23,9 @@ const READERS: usize = 4;
 const EVENTS: usize = 12;
 /// What the policy `email` waits after each attempt that could be within an hour, as published.
 const WAITS_SECONDS: [u64; 4] = [60, 300, 900, 1_800];
-/// The longest wait for a probe, and time for everything to go out.
-const AND_THEN: Duration = Duration::from_mins(2);
+/// After two minutes of nothing but failures, what is due goes out one by one, as probes that are up to a minute
+/// apart, and waits anew; and a minute for everything to go out.
+const AND_THEN: Duration = Duration::from_mins(EVENTS as u64 + 1);
 /// An attempt at a silent server takes half a minute.
 const SEEN_WITHIN: Duration = Duration::from_mins(1);
 
