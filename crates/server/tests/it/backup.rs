@@ -117,3 +117,30 @@ async fn a_store_gets_another_master_key_and_its_receivers_notice_nothing() {
     assert_eq!(arrival.header("webhook-signature"), signature(secret, &arrival));
     world.service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_says_by_its_exit_whether_there_is_something_to_migrate_and_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = || rusqlite::Connection::open(store_in(folder.path())).expect("a database");
+    // A store that has seen no step of the schema yet.
+    open().execute_batch("PRAGMA user_version = 0; VACUUM").expect("a file");
+    for _ in 0..2 {
+        let complaint = complains(folder.path(), &["migrate", "--check"]).await;
+        assert!(complaint.contains("has schema 0, this version writes "), "{complaint}");
+    }
+    assert!(prints(folder.path(), &["migrate"]).await.contains("went from schema 0 to "));
+    assert!(prints(folder.path(), &["migrate", "--check"]).await.contains("the current one"));
+    let world = World { service: Service::start(&on_disk(folder.path())).await.expect("a running service") };
+    world.owner().publish("order.paid").await;
+    world.service.stop().await;
+
+    // As a later version would leave it.
+    let one_step_more = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+        SELECT version + 1, 'later', applied_on, checksum FROM refinery_schema_history
+        ORDER BY version DESC LIMIT 1";
+    open().execute_batch(one_step_more).expect("SQL");
+    for words in [&["migrate", "--check"][..], &["migrate"]] {
+        let complaint = complains(folder.path(), words).await;
+        assert!(complaint.contains("written by a newer version"), "{complaint}");
+    }
+}

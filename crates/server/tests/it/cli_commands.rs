@@ -1,10 +1,14 @@
 //! The commands that ask a running service, as an operator types them.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use angarium_server::service::Service;
+use http::StatusCode;
+use serde_json::json;
 
+use crate::client::Client;
 use crate::credentials::jwt;
 use crate::receiver::{PATIENCE, Receiver};
 use crate::restart::on_disk;
@@ -170,7 +174,7 @@ async fn a_key_is_made_used_and_revoked() {
         ["key", "create", "--name", "shop", "--mode", "test", "--scope", "events:manage", "--ttl", "1d"];
     let text = owner.prints(&create).await;
     let shop = world.nobody().at("/api/v1").with("x-api-key", text.trim());
-    let event = serde_json::json!({ "type": "order.paid", "payload": {} });
+    let event = json!({ "type": "order.paid", "payload": {} });
     shop.post("/events", &event).await.data(202);
 
     let listed = owner.prints(&["key", "list"]).await;
@@ -183,6 +187,89 @@ async fn a_key_is_made_used_and_revoked() {
     let operator = Terminal::of(&world, jwt("acme", "OPERATOR"));
     let complaint = operator.complains(&create).await;
     assert!(complaint.contains("403 insufficient_role"), "{complaint}");
+}
+
+/// The cells of the one row below a table's headings; none of ours has a space in it.
+#[track_caller]
+fn row(table: &str) -> Vec<&str> {
+    table.lines().nth(1).unwrap_or_else(|| panic!("no row in {table:?}")).split_whitespace().collect()
+}
+
+/// A service that made its secret itself, a platform admin at a terminal and at the API, and the owner of
+/// acme: with JWTs that were minted beside it.
+async fn minted(folder: &Path) -> (World, Terminal, Client, Client) {
+    let mut settings = on_disk(folder);
+    settings.auth.hs256_secret = None;
+    let world = World { service: Service::start(&settings).await.expect("a running service") };
+    let (file, store) = (folder.join("angarium.toml"), settings.store.path.to_str().expect("text"));
+    std::fs::write(&file, format!("[store]\npath = {store:?}\n")).expect("a written file");
+    let file = file.to_str().expect("text");
+    let beside = Terminal::of(&world, "");
+    let token = beside.prints(&["token", "mint", "--platform-admin", "--config", file]).await;
+    let admin = Terminal::of(&world, token.trim());
+    let api = world.admin().bearing(token.trim());
+    let mint = ["token", "mint", "--handle", "acme", "--role", "owner", "--config", file];
+    let owner = world.owner().bearing(beside.prints(&mint).await.trim());
+    (world, admin, api, owner)
+}
+
+const CREATE_HANDLE: [&str; 7] =
+    ["handles", "create", "acme", "--plan", "pro", "--time-zone", "Europe/Berlin"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_admin_makes_changes_suspends_and_resumes_a_handle() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (world, admin, api, owner) = minted(folder.path()).await;
+    let account = async || api.get("/handles/acme").await.expect(StatusCode::OK).json();
+    let made = admin.prints(&CREATE_HANDLE).await;
+    let told = account().await;
+    let since = told["createdAt"].as_str().expect("a time");
+    assert_eq!(row(&made), ["acme", "active", "pro", "Europe/Berlin", since]);
+    assert_eq!((&told["plan"], &told["timeZone"]), (&json!("pro"), &json!("Europe/Berlin")));
+    let token = json!({ "name": "shop", "scopes": ["events.write"] });
+    owner.post("/tokens", &token).await.expect(StatusCode::CREATED);
+    let page = admin.prints(&["handles", "show", "acme"]).await;
+    assert_eq!(row(&page), row(&made));
+    assert!(page.contains("webhooks: 0, tokens: 1, API keys: 0, writes on 20"), "{page}");
+    assert!(page.ends_with(" of 10\n"), "{page}");
+
+    let set = admin.prints(&["handles", "set", "acme", "--plan", "enterprise"]).await;
+    assert_eq!(row(&set), ["acme", "active", "enterprise", "Europe/Berlin", since]);
+    let told = account().await;
+    assert_eq!((&told["plan"], &told["timeZone"]), (&json!("enterprise"), &json!("Europe/Berlin")));
+
+    let suspend = ["handles", "suspend", "acme", "--reason", "unpaid since March"];
+    assert_eq!(row(&admin.prints(&suspend).await)[..2], ["acme", "suspended"]);
+    let event = json!({ "type": "order.paid", "payload": {} });
+    let refused = owner.post("/events", &event).await;
+    assert_eq!(refused.expect_problem(403, "handle_suspended").json()["reason"], "unpaid since March");
+    let page = admin.prints(&["handles", "show", "acme"]).await;
+    assert!(page.contains("suspended since 20") && page.contains("Z: unpaid since March\n"), "{page}");
+    assert_eq!(row(&admin.prints(&["handles", "resume", "acme"]).await)[..2], ["acme", "active"]);
+    owner.post("/events", &event).await.expect(StatusCode::ACCEPTED);
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_is_deleted_by_its_name_given_twice_and_begins_anew_when_it_is_made_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (world, admin, api, owner) = minted(folder.path()).await;
+    admin.prints(&CREATE_HANDLE).await;
+    owner.publish("order.paid").await;
+    let complaint = admin.complains(&["handles", "delete", "acme", "--confirm", "beta"]).await;
+    assert!(complaint.contains("--confirm names beta, and not acme: nothing was deleted"), "{complaint}");
+    assert_eq!(owner.get("/events").await.items().len(), 1);
+
+    let deleted = admin.prints(&["handles", "delete", "acme", "--confirm", "acme"]).await;
+    assert_eq!(deleted, "acme is deleted; what it had is removed in the background\n");
+    owner.get("/events").await.expect_problem(404, "handle_not_found");
+    eventually(|| async { (api.get("/handles/acme").await.status == StatusCode::NOT_FOUND).then_some(()) })
+        .await;
+    let complaint = admin.complains(&["handles", "show", "acme"]).await;
+    assert!(complaint.contains("404 handle_not_found"), "{complaint}");
+    assert_eq!(row(&admin.prints(&CREATE_HANDLE).await)[..3], ["acme", "active", "pro"]);
+    assert!(owner.get("/events").await.items().is_empty());
+    world.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
