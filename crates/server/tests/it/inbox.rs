@@ -1,10 +1,12 @@
 //! The inbox: items, and what each reader did with them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use angarium_domain::ids::ItemId;
 use angarium_domain::inbox::Item;
 use angarium_domain::time::Timestamp;
+use angarium_server::service::Service;
 use angarium_store::EventLog;
 use angarium_store::event_log::{Append, Beside};
 use angarium_store::inboxes::LOOKED_AT_MAX;
@@ -13,11 +15,12 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::credentials::{claims, in_seconds, signed};
+use crate::clock::HandClock;
+use crate::credentials::{SECRET, claims, in_seconds, signed};
 use crate::receiver::Receiver;
 use crate::restart::on_disk;
 use crate::stream::Hearing;
-use crate::world::{World, eventually};
+use crate::world::{World, eventually, settings};
 
 const INBOX: &str = "/mobile/inbox";
 
@@ -446,4 +449,65 @@ async fn reading_everything_where_nothing_is_unread_writes_nothing() {
     })
     .await;
     world.service.stop().await;
+}
+
+#[tokio::test]
+async fn an_inbox_keeps_as_many_items_as_it_is_set_to_and_the_oldest_go() {
+    let store = MemoryStore::new();
+    let world = World::on(&store).await;
+    for (handle, count) in [("acme", 5), ("beta", 3)] {
+        for n in 0..count {
+            world.person(handle, "OWNER").put_item(&format!("item {n}")).await;
+        }
+    }
+    world.service.stop().await;
+
+    // What is too much goes in the first round of chores, which is at the start.
+    let world = World::on_with(&store, |settings| settings.inbox.items_max = 3).await;
+    let acme = world.owner();
+    let kept = eventually(|| async {
+        let inbox = acme.inbox("").await;
+        (titles(&inbox).len() < 5).then_some(inbox)
+    })
+    .await;
+    assert_eq!(titles(&kept), ["item 4", "item 3", "item 2"]);
+    assert_eq!(counts(&kept), (3, 3));
+    assert_eq!(titles(&world.person("beta", "OWNER").inbox("").await).len(), 3);
+}
+
+#[tokio::test]
+async fn items_go_once_they_are_as_old_as_it_is_set_whether_they_were_read_or_not() {
+    let (store, began_at) = (MemoryStore::new(), Timestamp::from_seconds(in_seconds(0)));
+    let start = async |after: Duration| {
+        let clock = Arc::new(HandClock::at(began_at + after));
+        let mut settings = settings();
+        settings.retention.inbox_days = 30;
+        let (on, secret) = (Arc::new(store.clone()), SECRET.to_owned().into());
+        let service = Service::start_by(clock.clone(), on, &settings, Some(&secret)).await;
+        (World { service: service.expect("a running service") }, clock)
+    };
+    let owner_of = |world: &World| {
+        let mut claims = claims("acme", "OWNER");
+        claims["exp"] = json!(in_seconds(60 * 86_400));
+        world.owner().bearing(signed(&claims))
+    };
+    let (world, clock) = start(Duration::ZERO).await;
+    let owner = owner_of(&world);
+    let read = owner.put_item("old and read").await;
+    owner.mark(&read, "read").await.expect(StatusCode::OK);
+    owner.put_item("old").await;
+    clock.advance(Duration::from_secs(1));
+    owner.put_item("a second younger").await;
+    world.service.stop().await;
+
+    // In the round at the start, one of them is exactly as old as an item may be.
+    let (world, _clock) = start(Duration::from_hours(30 * 24) + Duration::from_secs(1)).await;
+    let owner = owner_of(&world);
+    let kept = eventually(|| async {
+        let inbox = owner.inbox("").await;
+        (titles(&inbox).len() < 3).then_some(inbox)
+    })
+    .await;
+    assert_eq!(titles(&kept), ["a second younger"]);
+    assert_eq!(counts(&kept), (1, 1));
 }
