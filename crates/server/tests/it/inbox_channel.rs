@@ -1,8 +1,11 @@
 //! Events that become items: the inbox as a channel.
 
+use angarium_domain::subscription::Status;
+use angarium_store::memory::MemoryStore;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::mail_notices::edit;
 use crate::receiver::Receiver;
 use crate::restart::on_disk;
 use crate::stream::Hearing;
@@ -105,6 +108,49 @@ async fn what_becomes_an_item_is_said_anew_or_not_at_all() {
     let refused = owner.put("/notification-settings", &json!({ "inboxEventTypes": ["not a type"] })).await;
     refused.expect_problem(400, "invalid_inboxEventTypes");
     assert_eq!(owner.inbox("").await["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn what_waits_to_become_an_item_is_cancelled_by_settings_that_do_not_ask_for_it() {
+    let store = MemoryStore::new();
+    let world = World::on(&store).await;
+    subscribe(&world, &["order.*"]).await;
+    world.service.stop().await;
+    // Nobody can pause an inbox: this lets a delivery to it wait for as long as the test wants.
+    edit(&store, |entry| entry.subscription.status = Status::Paused).await;
+    let world = World::on(&store).await;
+    let owner = world.owner();
+    let event = owner.publish("order.paid").await;
+    let stands = |status: &str| format!("?eventId={event}&status={status}");
+    owner.deliveries_when(&stands("held"), 1).await;
+    // A replacement that asks for something else lets it wait on.
+    subscribe(&world, &["payment.*"]).await;
+    assert_eq!(owner.deliveries(&stands("held")).await.len(), 1);
+
+    let left_out = json!({ "alertIntervalSeconds": 600 });
+    let said = owner.put("/notification-settings", &left_out).await.expect(StatusCode::OK).json();
+    assert_eq!(said["inboxEventTypes"], json!([]));
+    let cancelled = owner.deliveries_when(&stands("cancelled"), 1).await;
+    assert_eq!(cancelled[0]["attempts"], 0);
+    let later = owner.publish("payment.failed").await;
+    assert!(owner.deliveries(&format!("?eventId={later}")).await.is_empty());
+    assert_eq!(owner.inbox("").await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_hundred_patterns_are_taken_and_one_more_is_refused() {
+    let owner = World::start().await.owner();
+    let patterns = |count: usize| (0..count).map(|n| format!("order.n{n}")).collect::<Vec<_>>();
+    let put = async |count: usize| {
+        let wanted = json!({ "inboxEventTypes": patterns(count) });
+        owner.put("/notification-settings", &wanted).await
+    };
+    let taken = put(100).await.expect(StatusCode::OK).json();
+    assert_eq!(taken["inboxEventTypes"], json!(patterns(100)));
+    let refused = put(101).await;
+    refused.expect_problem(400, "invalid_inboxEventTypes");
+    assert!(refused.text.contains("holds 101 patterns"), "{}", refused.text);
+    assert_eq!(owner.get("/notification-settings").await.json(), taken);
 }
 
 #[tokio::test]

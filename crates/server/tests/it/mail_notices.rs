@@ -183,7 +183,7 @@ fn acme() -> Handle {
 }
 
 /// Changes the one subscription of `acme`, as only the store can.
-async fn edit(store: &MemoryStore, change: impl FnOnce(&mut Entry)) {
+pub(crate) async fn edit(store: &MemoryStore, change: impl FnOnce(&mut Entry)) {
     let snapshot = store.snapshot(&acme()).await.expect("a snapshot");
     let mut entry = Entry::clone(&snapshot.subscriptions[0]);
     change(&mut entry);
