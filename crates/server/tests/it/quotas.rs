@@ -130,6 +130,25 @@ async fn every_kind_of_write_is_counted() {
 }
 
 #[tokio::test]
+async fn marks_in_an_inbox_are_counted() {
+    let (world, clock, owner) = at_noon("free", "UTC").await;
+    let item = owner.put_item("one").await;
+    owner.mark(&item, "read").await.expect(StatusCode::OK);
+    assert_eq!(usage(&world).await, 2);
+    let all = json!({ "upTo": "9999-01-01T00:00:00Z" });
+    for refused in [owner.mark(&item, "archive").await, owner.post("/mobile/inbox/read-all", &all).await] {
+        let told = refused.expect_problem(429, "rate_limited").json();
+        assert_eq!((&told["plan"], &told["limits"]), (&json!("free"), &json!({ "writesPerDay": 2 })));
+    }
+    // What was refused was not done, and reading costs nothing.
+    let items = owner.inbox("").await["items"].clone();
+    assert_eq!((&items[0]["itemId"], &items[0]["archivedAt"]), (&json!(item), &Value::Null));
+    clock.advance(Duration::from_hours(12));
+    owner.mark(&item, "archive").await.expect(StatusCode::OK);
+    assert_eq!(usage(&world).await, 1);
+}
+
+#[tokio::test]
 async fn the_last_place_of_the_day_is_given_to_one_of_many() {
     let (world, _, owner) = at_noon("free", "UTC").await;
     make_token(&owner, "first").await.expect(StatusCode::CREATED);
