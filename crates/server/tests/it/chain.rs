@@ -555,6 +555,30 @@ async fn signals_and_decisions_are_published_where_the_handle_says_so() {
     assert_eq!(owner.get("/events").await.items().len(), 3);
 }
 
+#[tokio::test]
+async fn what_is_told_of_a_session_has_it_as_its_ordering_key() {
+    let world = World::start().await;
+    let owner = world.owner();
+    let publish = json!({ "signals": true, "decisions": true });
+    let rules = json!({ "rules": [rule("a", &json!({}))], "publish": publish });
+    owner.put("/chain/rules", &rules).await.expect(StatusCode::OK);
+    for session in ["s", "t"] {
+        owner.post("/chain/signals", &views(session, 1)).await.expect(StatusCode::ACCEPTED);
+        owner.post("/chain/resolve", &question(session)).await.expect(StatusCode::OK);
+    }
+    for event_type in ["chain.signal.received", "chain.decision.resolved"] {
+        let mut keys = Vec::new();
+        for item in owner.get(&format!("/events?type={event_type}")).await.items() {
+            let id = item["eventId"].as_str().expect("an id");
+            let told = owner.get(&format!("/events/{id}")).await.expect(StatusCode::OK).json();
+            assert_eq!(told["orderingKey"], told["payload"]["sessionId"], "{told}");
+            keys.push(told["orderingKey"].as_str().expect("a key").to_owned());
+        }
+        keys.sort_unstable();
+        assert_eq!(keys, ["s", "t"], "{event_type}");
+    }
+}
+
 pub(crate) const SHOP: &str = "https://shop.example.com";
 
 pub(crate) async fn preflight(anybody: &Client, origin: &str) -> Answer {
