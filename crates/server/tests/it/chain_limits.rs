@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use angarium_server::service::Service;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -9,6 +10,8 @@ use crate::chain::{
     SHOP, at_hand, decided, expect_fault, preflight, question, rule, ruled_by, unlimited, views,
 };
 use crate::client::Client;
+use crate::restart::on_disk;
+use crate::world::{World, eventually};
 
 #[tokio::test]
 async fn a_handle_has_room_for_so_many_sessions_and_so_much_in_them() {
@@ -72,6 +75,35 @@ async fn what_nothing_is_written_for_is_not_kept_for_strangers() {
     let known = world.person("acme", "CREATOR").with("idempotency-key", "k");
     ask(&known, "/chain/resolve").await.expect(StatusCode::OK);
     assert_eq!(ask(&known, "/chain/resolve").await.header("idempotent-replayed"), Some("true"));
+}
+
+#[tokio::test]
+async fn a_decision_that_nobody_needs_to_remember_is_not_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = World { service: Service::start(&on_disk(folder.path())).await.expect("a running service") };
+    let (owner, anybody) = (world.owner(), world.nobody().at("/v2/public/chain"));
+    let put = async |more: Value| {
+        let rules = json!({ "rules": [rule("a", &more)] });
+        owner.put("/chain/rules", &rules).await.expect(StatusCode::OK);
+    };
+    put(json!({})).await;
+    anybody.post("/signals", &views("s", 1)).await.expect(StatusCode::ACCEPTED);
+    for asker in [&anybody, &world.person("acme", "CREATOR").at("/v2/handles/acme/chain")] {
+        // A commit that somebody else asks for would be counted, too: so it is asked for again.
+        eventually(|| async {
+            let before = world.commits().await;
+            assert_eq!(decided(asker, "s").await["ruleId"], "a");
+            (world.commits().await == before).then_some(())
+        })
+        .await;
+    }
+    // One after which its rule rests is written, and counted.
+    put(json!({ "cooldownSeconds": 60 })).await;
+    let before = world.commits().await;
+    assert_eq!(decided(&anybody, "s").await["ruleId"], "a");
+    eventually(|| async { (world.commits().await > before).then_some(()) }).await;
+    assert_eq!(decided(&anybody, "s").await["ruleId"], Value::Null);
+    world.service.stop().await;
 }
 
 #[tokio::test]

@@ -154,6 +154,13 @@ impl World {
         self.key_holder("acme", "live", &["webhooks:manage", "events:manage"]).await
     }
 
+    /// How many commits the store on disk has made. Somebody else's are counted, too.
+    pub(crate) async fn commits(&self) -> u64 {
+        let figures = self.nobody().get("/metrics").await.text;
+        let count = figures.lines().find_map(|line| line.strip_prefix("angarium_commit_seconds_count "));
+        count.and_then(|count| count.parse().ok()).expect("a count")
+    }
+
     /// A program with an API key of a handle, at the v1 API.
     pub(crate) async fn key_holder(&self, handle: &str, mode: &str, scopes: &[&str]) -> Client {
         let key = self.person(handle, "OWNER").api_key(mode, scopes).await.text_of("key");
