@@ -1,5 +1,6 @@
 //! The context store over HTTP: sources, syncs and searches.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use angarium_server::service::Service;
@@ -17,6 +18,8 @@ use crate::client::Client;
 use crate::receiver::Receiver;
 use crate::restart::on_disk;
 use crate::world::{World, eventually};
+
+const MANUAL: &str = include_str!("../../../../docs/context-store.md");
 
 /// A place on loopback where a document is.
 struct Site {
@@ -421,6 +424,57 @@ async fn results_come_in_pages_that_belong_to_their_question() {
     }
     texts.sort();
     assert_eq!(texts, ["\"apple one\"", "\"apple three\"", "\"apple two\""]);
+}
+
+#[tokio::test]
+async fn a_search_has_five_hundred_results_over_all_of_its_pages_and_no_more() {
+    let world = World::start().await;
+    let owner = world.owner();
+    let texts: Vec<String> = (0..600).map(|n| format!("apple {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let source = add_texts(&owner, &texts).await;
+    assert_eq!(settled(&owner, &source).await["content"]["documents"], 600);
+    let (mut pages, mut found) = (Vec::new(), BTreeSet::new());
+    let mut cursor = String::new();
+    loop {
+        let page = owner.get(&format!("/context-store/search?q=apple&limit=90{cursor}")).await;
+        let page = page.expect(StatusCode::OK).json();
+        let items = page["items"].as_array().expect("items");
+        pages.push(items.len());
+        found.extend(items.iter().map(|item| item["text"].to_string()));
+        let Some(next) = page["nextCursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!((pages, found.len()), (vec![90, 90, 90, 90, 90, 50], 500));
+}
+
+/// The fields that the manual's table lists for an event, by name.
+#[track_caller]
+fn listed(event_type: &str) -> Vec<&'static str> {
+    let start = format!("| `{event_type}` | ");
+    let row = MANUAL.lines().find_map(|line| line.strip_prefix(start.as_str()));
+    let row = row.unwrap_or_else(|| panic!("docs/context-store.md has no row of {event_type}"));
+    let mut fields: Vec<_> = row.split('`').skip(1).step_by(2).collect();
+    fields.sort_unstable();
+    fields
+}
+
+#[tokio::test]
+async fn the_end_of_a_sync_is_told_with_the_fields_that_the_manual_lists() {
+    let (world, site) = (World::start().await, Site::saying("the text").await);
+    let owner = world.owner();
+    site.say(StatusCode::OK, "image/png", "x");
+    let good = add_texts(&owner, &["the text"]).await;
+    assert_eq!(settled(&owner, &good).await["status"], "READY");
+    let bad = add_site(&owner, &site).await;
+    assert_eq!(settled(&owner, &bad).await["status"], "FAILED");
+    for (event_type, source) in [("context_store.synced", good), ("context_store.failed", bad)] {
+        let told = events(&owner, event_type).await;
+        assert_eq!((told.len(), &told[0]["sourceId"]), (1, &json!(source)));
+        let mut fields: Vec<_> = told[0].as_object().expect("an object").keys().collect();
+        fields.sort_unstable();
+        assert_eq!(fields, listed(event_type), "{event_type}");
+    }
 }
 
 #[tokio::test]
