@@ -220,6 +220,56 @@ async fn a_note_is_announced_uploaded_listened_to_and_read() {
 }
 
 #[tokio::test]
+async fn what_became_of_a_file_is_told_with_its_note_and_the_duration_or_the_reason() {
+    let scene = Scene::start().await;
+    let owner = scene.world.owner();
+    let (good, bad) = (scene.sent("audio/mp4", SINE_M4A).await, scene.sent("audio/mp4", SINE_MP3).await);
+    for (id, event_type, own) in [
+        (good, "voice_note.ready", ["durationMs", "sha256"].as_slice()),
+        (bad, "voice_note.failed", &["reason"]),
+    ] {
+        let note = scene.settled(&id).await;
+        let told = owner.get(&format!("/events?type={event_type}")).await.items();
+        assert_eq!(told.len(), 1, "{told:?}");
+        let event = told[0]["eventId"].as_str().expect("an id");
+        let payload = owner.get(&format!("/events/{event}")).await.json()["payload"].clone();
+        let of_the_note =
+            ["voiceNoteId", "contentType", "sizeBytes", "fileName", "createdBy", "createdAt", "at"];
+        let mut expected = [&of_the_note[..], own].concat();
+        let mut fields: Vec<_> = payload.as_object().expect("an object").keys().map(String::as_str).collect();
+        fields.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(fields, expected, "{event_type}");
+        for field in ["voiceNoteId", "contentType", "sizeBytes", "fileName", "createdBy", "createdAt"] {
+            assert_eq!(payload[field], note[field], "{field}");
+        }
+        assert_eq!(payload["durationMs"], note["durationMs"]);
+        assert_eq!(payload["reason"], note["failure"]["reason"]);
+    }
+}
+
+#[tokio::test]
+async fn a_note_whose_file_is_missing_is_not_found_at_its_address() {
+    let scene = Scene::start().await;
+    let owner = scene.world.owner();
+    let (lost, kept) = (scene.sent("audio/mp4", SINE_M4A).await, scene.sent("audio/mpeg", SINE_MP3).await);
+    for id in [&lost, &kept] {
+        assert_eq!(scene.settled(id).await["status"], "ready");
+    }
+    let url_of = async |id: &str| {
+        let shown = owner.get(&note(id)).await.expect(StatusCode::OK).json();
+        shown["audio"]["url"].as_str().expect("an address").to_owned()
+    };
+    let nobody = scene.world.nobody();
+    nobody.get(&url_of(&lost).await).await.expect(StatusCode::OK);
+    // As after a restore without the folder.
+    fs::remove_file(scene.folder.path().join("notes").join(&lost[3..])).expect("a file");
+    nobody.get(&url_of(&lost).await).await.expect_problem(404, "not_found");
+    assert_eq!(nobody.get(&url_of(&kept).await).await.expect(StatusCode::OK).body, SINE_MP3);
+    assert_eq!(owner.get(&note(&lost)).await.json()["status"], "ready");
+}
+
+#[tokio::test]
 async fn every_type_of_the_list_is_listened_to() {
     let scene = Scene::start().await;
     for (media_type, bytes, is_drawn) in [
