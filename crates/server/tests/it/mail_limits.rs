@@ -12,6 +12,7 @@ use crate::clock::HandClock;
 use crate::credentials::{in_seconds, signed};
 use crate::emails::{EMAILS, both, confirmed, delivery_when, hand_mails_to, link, standing_when};
 use crate::mail_server::{MailServer, Manners};
+use crate::receiver::Receiver;
 use crate::world::{World, eventually, id_of};
 
 const ONE_CLICK: &str = "List-Unsubscribe=One-Click";
@@ -79,6 +80,57 @@ async fn test_mails_to_one_mailbox_are_few_in_an_hour() {
     server.arrived_when(7).await;
     let (other, _) = confirmed(&world, &server, "bob@example.com", &["order.paid"]).await;
     owner.post(&format!("{EMAILS}/{other}/test"), &json!({})).await.expect(StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn a_handle_sends_few_test_mails_in_an_hour_however_many_mailboxes_it_has() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    let mut ways = Vec::new();
+    for n in 0..5 {
+        let email = format!("reader{n}@example.com");
+        let (id, _) = confirmed(&world, &server, &email, &["order.paid"]).await;
+        ways.push(format!("{EMAILS}/{id}/test"));
+    }
+    for n in 0..20 {
+        owner.post(&ways[n % 4], &json!({})).await.expect(StatusCode::ACCEPTED);
+    }
+    // The fifth mailbox was sent none yet.
+    let refused = owner.post(&ways[4], &json!({})).await;
+    refused.expect_problem(429, "rate_limited");
+    let wait: u64 = refused.header("retry-after").expect("a wait").parse().expect("seconds");
+    assert!((3000..=3600).contains(&wait), "{wait}");
+    server.arrived_when(5 + 20).await;
+    let (other, default) = (world.person("globex", "OWNER"), "/notifications/owner-default-email");
+    other.put(default, &json!({ "email": "reader4@example.com" })).await.expect(StatusCode::OK);
+    other.post(&format!("{default}/test"), &json!({})).await.expect(StatusCode::ACCEPTED);
+    assert_eq!(owner.get("/events?type=email.test&limit=100").await.items().len(), 20);
+}
+
+#[tokio::test]
+async fn test_mails_and_notices_are_not_replayed() {
+    let ((world, server), receiver) = (both().await, Receiver::start().await);
+    let owner = world.owner();
+    let default = "/notifications/owner-default-email";
+    owner.put(default, &json!({ "email": "owner@example.com" })).await.expect(StatusCode::OK);
+    owner.post(&format!("{default}/test"), &json!({})).await.expect(StatusCode::ACCEPTED);
+    receiver.answer(404);
+    owner.subscribe(&receiver, "/hook", &["order.paid"]).await;
+    owner.publish("order.paid").await;
+    for event_type in ["email.owner_default_changed", "email.test", "email.owner_alert"] {
+        let sent = delivery_when(&owner, &format!("?eventType={event_type}"), "delivered").await;
+        let replay = format!("/deliveries/{}/replay", sent["deliveryId"].as_str().expect("an id"));
+        let refused = owner.post(&replay, &json!({})).await;
+        refused.expect_problem(409, "conflict");
+        assert!(refused.text_of("message").contains(event_type), "{}", refused.text);
+    }
+    assert_eq!(server.arrived().len(), 3);
+    // What a webhook was sent is, so it is the mails that are not.
+    receiver.answer(204);
+    let dead = owner.deliveries_when("?eventType=order.paid&status=dead", 1).await.remove(0);
+    let replay = format!("/deliveries/{}/replay", dead["deliveryId"].as_str().expect("an id"));
+    owner.post(&replay, &json!({})).await.expect(StatusCode::ACCEPTED);
+    owner.deliveries_when("?eventType=order.paid&status=delivered", 1).await;
 }
 
 #[tokio::test]
