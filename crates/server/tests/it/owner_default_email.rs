@@ -1,12 +1,19 @@
 //! The owner's default address: who may end it, and that its end is seen.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_engine::Clock;
+use angarium_engine::clock::SystemClock;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::emails::{both, link, plain};
-use crate::mail_server::Manners;
-use crate::world::eventually;
+use crate::clock::HandClock;
+use crate::credentials::{claims, in_seconds, signed};
+use crate::emails::{both, hand_mails_to, link, plain};
+use crate::mail_server::{MailServer, Manners};
+use crate::world::{World, eventually};
 
 const DEFAULT: &str = "/notifications/owner-default-email";
 const ONE_CLICK: &str = "List-Unsubscribe=One-Click";
@@ -110,4 +117,35 @@ async fn each_address_hears_of_its_own_change_however_late_the_mails_go_out() {
     let mut to: Vec<_> = server.arrived_when(5).await.into_iter().map(|mail| mail.to).collect();
     to.sort_unstable();
     assert_eq!(to, ["a@example.com", "a@example.com", "b@example.com", "b@example.com", "c@example.com"]);
+}
+
+#[tokio::test]
+async fn it_is_changed_five_times_in_an_hour_and_then_when_the_first_of_them_is_an_hour_old() {
+    let server = MailServer::start(Manners::default()).await;
+    let clock = Arc::new(HandClock::at(SystemClock.now()));
+    let world = World::at(clock.clone(), |settings| hand_mails_to(&server, settings)).await;
+    let mut lasting = claims("acme", "OWNER");
+    lasting["exp"] = json!(in_seconds(86_400));
+    let owner = world.owner().bearing(signed(&lasting));
+    owner.name_default("n0@example.com").await;
+    clock.advance(Duration::from_mins(10));
+    for n in 1..5 {
+        owner.name_default(&format!("n{n}@example.com")).await;
+    }
+    // To take it back would be a change, too; to say it again is none.
+    for email in [json!("n5@example.com"), Value::Null] {
+        let refused = owner.put(DEFAULT, &json!({ "email": email })).await;
+        refused.expect_problem(429, "rate_limited");
+        assert_eq!(refused.header("retry-after"), Some("3000"));
+    }
+    assert_eq!(owner.name_default("n4@example.com").await["status"], "active");
+    world.person("globex", "OWNER").name_default("n4@example.com").await;
+    // Each of the five was told to the address before and to the new one, and globex's to one.
+    assert_eq!(server.arrived_when(1 + 4 * 2 + 1).await.len(), 10);
+
+    clock.advance(Duration::from_secs(2_999));
+    let refused = owner.put(DEFAULT, &json!({ "email": "n5@example.com" })).await;
+    assert_eq!(refused.expect_problem(429, "rate_limited").header("retry-after"), Some("1"));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(owner.name_default("n5@example.com").await["email"], "n5@example.com");
 }
