@@ -58,6 +58,10 @@ struct Scene {
 
 impl Scene {
     async fn on(store: &MemoryStore) -> Scene {
+        Scene::with(store, |_| {}).await
+    }
+
+    async fn with(store: &MemoryStore, change: impl FnOnce(&mut Settings)) -> Scene {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "Public");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -73,7 +77,8 @@ impl Scene {
         let topics = vec![ARN.parse().expect("a topic")];
         let sns = Arc::new(SnsVerifier::new(topics, vec![root], region.clone()));
         let folder = tempfile::tempdir().expect("a folder");
-        let settings = mailing_to(&folder);
+        let mut settings = mailing_to(&folder);
+        change(&mut settings);
         let world = World::verifying(sns, store, &settings).await;
         Scene { world, key, region, _folder: folder }
     }
@@ -273,6 +278,24 @@ async fn a_certificate_that_cannot_be_had_asks_for_the_message_again() {
     let answer = scene.post(&message).await;
     answer.expect(StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn what_comes_too_fast_from_one_address_is_asked_to_come_again() {
+    let scene = Scene::with(&MemoryStore::new(), |settings| settings.limits.public_per_minute = 2).await;
+    let nobody = scene.world.nobody().with("content-type", "text/plain; charset=UTF-8");
+    let message = body(&scene.signed(notification(now())));
+    let post_from = async |address: &str| {
+        nobody.with("x-forwarded-for", address).post("/v2/public/providers/sns", &message).await
+    };
+    for _ in 0..2 {
+        post_from("192.0.2.1").await.expect(StatusCode::OK);
+    }
+    let refused = post_from("192.0.2.1").await;
+    refused.expect_problem(429, "rate_limited");
+    let wait: u64 = refused.header("retry-after").expect("a wait").parse().expect("seconds");
+    assert!((1..=30).contains(&wait), "{wait}");
+    post_from("192.0.2.2").await.expect(StatusCode::OK);
 }
 
 #[tokio::test]
