@@ -1,9 +1,15 @@
 //! The door for agents, in the words of their protocol over real HTTP.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_domain::time::Timestamp;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::clock::HandClock;
+use crate::credentials::in_seconds;
 use crate::receiver::Receiver;
 use crate::world::{World, eventually, id_of};
 
@@ -195,6 +201,42 @@ async fn a_refusal_is_the_tools_answer_and_names_what_is_missing() {
     let searcher = agent(&world, &["mcp.connect", "context_store.read"]).await;
     let words = refused(&searcher, "context_store_search", json!({ "q": "x".repeat(20_000) })).await;
     assert_eq!(words, "invalid_arguments: the arguments are longer than 16384 bytes as an address");
+}
+
+#[tokio::test]
+async fn a_tool_that_is_called_too_often_says_when_to_ask_again() {
+    let clock = Arc::new(HandClock::at(Timestamp::from_seconds(in_seconds(0))));
+    let world = World::at(clock.clone(), |settings| {
+        settings.listen.public_url = Some("https://angarium.test".to_owned());
+        settings.limits.writes_per_minute = 1;
+    })
+    .await;
+    let agent = agent(&world, &EVERYTHING).await;
+    let wish = json!({ "endpointUrl": "https://hooks.example.com/", "eventTypes": ["*"] });
+    let create = json!({ "name": "webhooks_create", "arguments": wish });
+    call(&agent, "webhooks_create", wish.clone()).await;
+    for (passed, wait) in [(0, 60), (59, 1)] {
+        clock.advance(Duration::from_secs(passed));
+        let result = ask(&agent, "tools/call", create.clone()).await;
+        assert_eq!(result["isError"], true, "{result}");
+        let told = &result["structuredContent"];
+        assert_eq!(
+            (&told["error"], &told["retryAfterSeconds"]),
+            (&json!("rate_limited"), &json!(wait)),
+            "{result}"
+        );
+        let words = result["content"][0]["text"].as_str().expect("text");
+        assert!(words.ends_with(&format!("\nAsk again in {wait} s.")), "{words}");
+    }
+    // Tools that read have places of their own, and what waiting does not help says nothing of it.
+    let list = call(&agent, "webhooks_list", json!({})).await;
+    assert_eq!(list["webhooks"].as_array().map(Vec::len), Some(1));
+    let unknown = json!({ "sourceId": "src_01arz3ndektsv4rrffq69g5fav" });
+    let status = json!({ "name": "context_store_status", "arguments": unknown });
+    let told = ask(&agent, "tools/call", status).await["structuredContent"].clone();
+    assert_eq!((&told["error"], told.get("retryAfterSeconds")), (&json!("not_found"), None));
+    clock.advance(Duration::from_secs(1));
+    call(&agent, "webhooks_create", wish).await;
 }
 
 #[tokio::test]
