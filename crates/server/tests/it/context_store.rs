@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::client::Client;
 use crate::receiver::Receiver;
 use crate::restart::on_disk;
-use crate::world::{World, eventually};
+use crate::world::{World, eventually, fields_listed};
 
 const MANUAL: &str = include_str!("../../../../docs/context-store.md");
 
@@ -448,17 +448,6 @@ async fn a_search_has_five_hundred_results_over_all_of_its_pages_and_no_more() {
     assert_eq!((pages, found.len()), (vec![90, 90, 90, 90, 90, 50], 500));
 }
 
-/// The fields that the manual's table lists for an event, by name.
-#[track_caller]
-fn listed(event_type: &str) -> Vec<&'static str> {
-    let start = format!("| `{event_type}` | ");
-    let row = MANUAL.lines().find_map(|line| line.strip_prefix(start.as_str()));
-    let row = row.unwrap_or_else(|| panic!("docs/context-store.md has no row of {event_type}"));
-    let mut fields: Vec<_> = row.split('`').skip(1).step_by(2).collect();
-    fields.sort_unstable();
-    fields
-}
-
 #[tokio::test]
 async fn the_end_of_a_sync_is_told_with_the_fields_that_the_manual_lists() {
     let (world, site) = (World::start().await, Site::saying("the text").await);
@@ -473,7 +462,7 @@ async fn the_end_of_a_sync_is_told_with_the_fields_that_the_manual_lists() {
         assert_eq!((told.len(), &told[0]["sourceId"]), (1, &json!(source)));
         let mut fields: Vec<_> = told[0].as_object().expect("an object").keys().collect();
         fields.sort_unstable();
-        assert_eq!(fields, listed(event_type), "{event_type}");
+        assert_eq!(fields, fields_listed(MANUAL, event_type), "{event_type}");
     }
 }
 

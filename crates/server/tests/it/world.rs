@@ -195,3 +195,14 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(mut ask: impl F
     };
     tokio::time::timeout(PATIENCE, asking).await.expect("it happens within the limit")
 }
+
+/// The fields that the table of a page lists for an event, by name.
+#[track_caller]
+pub(crate) fn fields_listed(page: &'static str, event_type: &str) -> Vec<&'static str> {
+    let start = format!("| `{event_type}` | ");
+    let row = page.lines().find_map(|line| line.strip_prefix(start.as_str()));
+    let row = row.unwrap_or_else(|| panic!("the page has no row of {event_type}"));
+    let mut fields: Vec<_> = row.split('`').skip(1).step_by(2).collect();
+    fields.sort_unstable();
+    fields
+}
