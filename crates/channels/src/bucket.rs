@@ -20,7 +20,8 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential};
 use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer};
 use object_store::{
-    Attribute, Attributes, ClientOptions, Error, ObjectStore, ObjectStoreExt, PutOptions, RetryConfig,
+    Attribute, Attributes, ClientOptions, Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    RetryConfig,
 };
 use object_store::{CredentialProvider, StaticCredentialProvider};
 use reqsign_aws_v4::Credential;
@@ -178,6 +179,17 @@ impl S3Bucket {
         Ok(S3Bucket { store, signer, address, prefix })
     }
 
+    /// Puts a text where nothing is. Of stores that cannot do so only, the last of two that begin at once is the first.
+    async fn put_first(&self, path: &Path, text: &str) -> Result<(), BucketError> {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        let only_there = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(path, bytes.clone().into(), only_there).await {
+            Ok(_) | Err(Error::AlreadyExists { .. }) => {}
+            Err(_) => drop(self.store.put(path, bytes.into()).await?),
+        }
+        Ok(())
+    }
+
     fn incoming(&self, name: &str) -> Path {
         self.prefix.clone().join("incoming").join(name)
     }
@@ -297,11 +309,12 @@ impl Bucket for S3Bucket {
 
     async fn claim_for(&self, mark: &str) -> Result<bool, BucketError> {
         let path = self.prefix.clone().join(".store");
-        if let Some(found) = there(self.store.get(&path).await)? {
-            return Ok(found.bytes().await? == mark.as_bytes());
-        }
-        self.store.put(&path, Bytes::copy_from_slice(mark.as_bytes()).into()).await?;
-        Ok(true)
+        let Some(found) = there(self.store.get(&path).await)? else {
+            self.put_first(&path, mark).await?;
+            // Somebody else may have been first.
+            return Ok(self.store.get(&path).await?.bytes().await? == mark.as_bytes());
+        };
+        Ok(found.bytes().await? == mark.as_bytes())
     }
 
     async fn put_away(&self, name: &str, day: u32) -> Result<(), BucketError> {
