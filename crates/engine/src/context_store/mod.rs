@@ -14,10 +14,12 @@ use angarium_domain::context::source::{ConfigPatch, SOURCES_MAX};
 use angarium_domain::context::{Chunk, Config, Source};
 use angarium_domain::handle::Handle;
 use angarium_domain::ids::SourceId;
+use angarium_domain::time::Timestamp;
 use angarium_store::StoreError;
 use angarium_store::context_store::Search;
+use angarium_store::event_log::Append;
 use angarium_store::page::{Page, PageRequest};
-use angarium_store::write::Written;
+use angarium_store::write::{Context, Written};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -239,9 +241,7 @@ impl ContextStore {
             let Some(asked) = source.ask_for_sync(now) else {
                 // Its task may have met a fault of ours that kept it from writing the end.
                 self.spawn(&source);
-                // Nothing is written, so nothing is paid for and nothing has to be remembered.
-                let (answer, _) = once.answer_to(&source, now);
-                return Ok(Reply { answer, replayed: false });
+                return self.joined(&source, once, now).await;
             };
             let (answer, idempotency) = once.answer_to(&asked, now);
             let audit = caller.audit(now, "context_source.sync_asked", id.to_string());
@@ -258,6 +258,23 @@ impl ContextStore {
             }
         }
         Err(StoreError::Conflict.into())
+    }
+
+    /// Answers that a sync is under way. That is no write, so nothing is paid for; what was answered is remembered
+    /// under the key all the same: repeated later, it must not ask for another sync.
+    async fn joined(
+        &self,
+        source: &Source,
+        once: Once<Source>,
+        now: Timestamp,
+    ) -> Result<Reply, SourceError> {
+        let (answer, idempotency) = once.answer_to(source, now);
+        if idempotency.is_none() {
+            return Ok(Reply { answer, replayed: false });
+        }
+        let append = Append { context: Context { idempotency, ..Context::default() }, ..Append::default() };
+        let written = self.desk.store.append(append).await?;
+        Ok(once.reply(written, answer)?)
     }
 
     /// Removes a source. When this returns, no search finds anything of it.
