@@ -41,6 +41,8 @@ pub struct OwnerDefault {
     pub email: Option<MailAddress>,
     /// How it stands; none if none is named.
     pub standing: Option<Standing>,
+    /// Whether its mails wait because whoever takes them knows this service no longer.
+    pub is_stale: bool,
 }
 
 impl OwnerDefault {
@@ -51,7 +53,12 @@ impl OwnerDefault {
         let named = subscription.and_then(recipient).filter(|recipient| !recipient.is_dismissed());
         let email = subscription.filter(|_| named.is_some());
         let email = email.and_then(|subscription| MailAddress::of_endpoint(&subscription.endpoint_url));
-        OwnerDefault { standing: named.filter(|_| email.is_some()).map(|named| named.standing()), email }
+        let named = named.filter(|_| email.is_some());
+        OwnerDefault {
+            is_stale: named.as_ref().is_some_and(|named| named.stale_since.is_some()),
+            standing: named.map(|named| named.standing()),
+            email,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 pub(super) mod docs;
 
 use angarium_domain::mail_address::MailAddress;
-use angarium_domain::recipient::Standing;
+use angarium_domain::recipient::{STALE_REMEDY, Standing};
 use angarium_engine::{Emails, OwnerDefault};
 use axum::extract::State;
 use http::StatusCode;
@@ -72,16 +72,17 @@ impl OwnerDefaultEmailView {
         OwnerDefaultEmailView {
             email: owner.email.as_ref().map(ToString::to_string),
             status: owner.standing.map_or("unset", Standing::as_str),
-            warning: warning_of(owner.standing),
+            warning: warning_of(owner),
         }
     }
 }
 
 /// What is missing for alerts to reach somebody.
-fn warning_of(standing: Option<Standing>) -> Option<&'static str> {
-    match standing {
+fn warning_of(owner: &OwnerDefault) -> Option<&'static str> {
+    match owner.standing {
         None => Some(UNSET),
         Some(Standing::Active) => None,
+        Some(Standing::Degraded) if owner.is_stale => Some(STALE_REMEDY),
         Some(Standing::Degraded) => Some(
             "the last mail to the owner default email was refused: its delivery shows the mail server's words",
         ),
