@@ -156,12 +156,17 @@ impl Api {
 
     /// Makes a handle, which a platform admin may.
     pub(crate) async fn create_handle(&self, handle: &str) -> Result<()> {
-        let mut request = self.request(Method::POST, "", json!({ "handle": handle }).to_string());
-        *request.uri_mut() = Uri::from_static("/v2/operator/handles");
+        self.post_to("/v2/operator/handles", &json!({ "handle": handle })).await.map(drop)
+    }
+
+    /// Posts to a route that is below no handle.
+    pub(crate) async fn post_to(&self, path: &'static str, body: &Value) -> Result<Value> {
+        let mut request = self.request(Method::POST, "", body.to_string());
+        *request.uri_mut() = Uri::from_static(path);
         let answer = Line::to(self.address).send(request).await?;
         let text = String::from_utf8_lossy(answer.body());
-        ensure!(answer.status().is_success(), "handle {handle} was answered {}: {text}", answer.status());
-        Ok(())
+        ensure!(answer.status().is_success(), "POST {path} was answered {}: {text}", answer.status());
+        serde_json::from_str(&text).context(path)
     }
 
     /// Subscribes `url` to `event_types`; `more` holds further fields of the request.

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     api::{Api, HANDLE},
@@ -71,6 +71,8 @@ struct Known {
     kept: Vec<(&'static str, String)>,
     /// The same of things that are there to be removed.
     doomed: Vec<(&'static str, String)>,
+    /// A report, which no handle has in its path.
+    report: String,
 }
 
 /// Starts a fresh installation and lets the tool at it. Its answers decide.
@@ -125,16 +127,21 @@ impl Known {
         api.quiet_within(PATIENCE).await?;
         let replay = json!({ "filter": { "eventId": replayed }, "ratePerSecond": 1 });
         let replay = api.call(Method::POST, "/replays", Some(&replay)).await?;
-        let replay = replay["replayId"].as_str().context("the answer has no replayId")?.to_owned();
+        let replay = text_of(&replay, "replayId")?;
         let mut kept = ids_around(api, &kept).await?;
         kept.extend([("eventId", event), ("replayId", replay)]);
+        kept.extend(ids_beside(api).await?);
+        let report = json!({ "summary": "deliveries stopped", "details": "at noon" });
+        let report = api.post_to("/v2/support/report", &report).await?;
+        let report = text_of(&report, "reportId")?;
         let mut doomed = ids_around(api, &doomed).await?;
         doomed.extend([("tokenId", doomed_token.id), ("keyId", doomed_key.id)]);
+        doomed.extend(ids_beside(api).await?);
         for tenant in [TENANT, DOOMED_TENANT] {
             api.create_handle(tenant).await?;
         }
         let person = api.bearer().to_owned();
-        Ok(Known { base, person, token: token.text, key: key.text, kept, doomed })
+        Ok(Known { base, person, token: token.text, key: key.text, kept, doomed, report })
     }
 }
 
@@ -145,6 +152,27 @@ async fn ids_around(api: &Api, webhook: &str) -> Result<Vec<(&'static str, Strin
     let dead = dead["items"][0]["deliveryId"].as_str().context("no delivery died")?.to_owned();
     let v1_webhook = webhook.replacen("sub_", "wh_", 1);
     Ok(vec![("subscriptionId", webhook.to_owned()), ("webhookId", v1_webhook), ("deliveryId", dead)])
+}
+
+/// What stands beside webhooks: a source of documents, an item of the inbox, a voice note without its file.
+async fn ids_beside(api: &Api) -> Result<Vec<(&'static str, String)>> {
+    let source = json!({ "name": "Notes", "kind": "inline", "documents": [{ "text": "a lighthouse" }] });
+    let item = json!({ "type": "order.paid", "title": "An order was paid" });
+    let note = json!({ "contentType": "audio/mp4", "sizeBytes": 1_000 });
+    let mut ids = Vec::new();
+    for (path, wish, name) in [
+        ("/context-sources", source, "sourceId"),
+        ("/mobile/inbox", item, "itemId"),
+        ("/mobile/voice-notes", note, "voiceNoteId"),
+    ] {
+        ids.push((name, text_of(&api.call(Method::POST, path, Some(&wish)).await?, name)?));
+    }
+    Ok(ids)
+}
+
+fn text_of(answer: &Value, field: &str) -> Result<String> {
+    let text = answer[field].as_str().map(str::to_owned);
+    text.with_context(|| format!("the answer has no {field}: {answer}"))
 }
 
 /// Whether the document is OpenAPI at all.
@@ -193,13 +221,14 @@ fn configured(document: &str, known: &Known, hooks: &Path) -> String {
         "{whole}\n\
          [[operations]]\ninclude-path-regex = \"^/v2/(public|mcp)/\"\nheaders = {{ Authorization = {} }}\nwarnings = false\n\n\
          [[operations]]\ninclude-path-regex = \"^/v2/operator/\"\nexclude-method = \"DELETE\"\n\
-         parameters = {{ \"path.handle\" = \"{TENANT}\" }}\n\n\
+         parameters = {{ \"path.handle\" = \"{TENANT}\", \"path.reportId\" = {} }}\n\n\
          [[operations]]\ninclude-path-regex = \"^/v2/operator/\"\ninclude-method = \"DELETE\"\n\
          parameters = {{ \"path.handle\" = \"{DOOMED_TENANT}\" }}\n\n\
          # Each event of a batch is judged by itself, and refused beside others.\n\
          [[operations]]\ninclude-operation-id = [\"publishEvents\", \"publishEventsWithToken\"]\n\
          checks.negative_data_rejection.enabled = false\n",
         bearer(&known.token),
+        text(&known.report),
     )
 }
 
@@ -216,6 +245,7 @@ mod tests {
             key: "pxk_live_c".to_owned(),
             kept: vec![("eventId", "evt_1".to_owned())],
             doomed: vec![("eventId", "evt_2".to_owned())],
+            report: "rep_3".to_owned(),
         };
         for (document, caller) in [("v2", "Bearer jwt"), ("v1", "Bearer pxk_live_c")] {
             let text = configured(document, &known, Path::new("/h.py"));
@@ -227,6 +257,7 @@ mod tests {
                 assert!(with[0].contains(&format!("{place} = \"DELETE\"")), "{text}");
             }
             assert_eq!(text.contains("\"Bearer patv1_a.b\""), document == "v2", "{text}");
+            assert_eq!(text.contains("\"path.reportId\" = \"rep_3\""), document == "v2", "{text}");
         }
     }
 }
