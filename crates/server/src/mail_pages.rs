@@ -20,6 +20,7 @@ use http::header::{
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::api::table::Table;
+use crate::limits::Limits;
 use crate::openapi::Operation;
 use crate::openapi::schema::text;
 use crate::openapi::words::LinkToken;
@@ -101,6 +102,7 @@ fn describe_one_click() -> Operation {
             "With the body `List-Unsubscribe=One-Click`, as RFC 8058 has it. Repeating it changes nothing.",
         )
         .form(name, value)
+        .problem(400, "invalid_payload", "the body is not `List-Unsubscribe=One-Click`")
 }
 
 async fn show_question(State(emails): State<Emails>, Path(token): Path<String>) -> Result<Response, Problem> {
@@ -118,13 +120,14 @@ async fn show_question(State(emails): State<Emails>, Path(token): Path<String>) 
 
 async fn confirm(
     State(app): State<App>,
+    State(limits): State<Limits>,
     State(emails): State<Emails>,
     Path(token): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (request_id, ip) = asker(&app, &request);
     let Some((subscription, _)) = emails.question_of(&token).await? else { return Err(Problem::not_found()) };
-    let form = form_of(request).await?;
+    let form = form_of(limits, request).await?;
     let (name, value) = YES;
     if field(&form, name).as_deref() != Some(value) {
         return Err(Problem::invalid_payload("the body must be the form of the page, confirm=yes"));
@@ -156,13 +159,14 @@ async fn show_unsubscribe(
 
 async fn unsubscribe(
     State(app): State<App>,
+    State(limits): State<Limits>,
     State(emails): State<Emails>,
     Path(token): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (request_id, ip) = asker(&app, &request);
     let subscription = emails.subscription_of(&token).await?.ok_or_else(Problem::not_found)?;
-    if !is_one_click(&form_of(request).await?) {
+    if !is_one_click(&form_of(limits, request).await?) {
         let message = "the body must be List-Unsubscribe=One-Click, as RFC 8058 has it";
         return Err(Problem::invalid_payload(message));
     }
@@ -178,9 +182,10 @@ fn asker(app: &App, request: &Request) -> (String, Option<std::net::IpAddr>) {
     (id.as_str().to_owned(), ip)
 }
 
-async fn form_of(request: Request) -> Result<String, Problem> {
-    let too_large = || Problem::too_large(format!("the body is more than {FORM_BYTES_MAX} bytes, the limit"));
-    let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX).await.map_err(|_| too_large())?;
+async fn form_of(limits: Limits, request: Request) -> Result<String, Problem> {
+    let (parts, body) = request.into_parts();
+    let limits = Limits { body_bytes_max: FORM_BYTES_MAX, ..limits };
+    let body = limits.read_whole(&parts.headers, body).await?;
     String::from_utf8(body.to_vec()).map_err(|_| Problem::invalid_payload("the body is not UTF-8"))
 }
 

@@ -102,19 +102,20 @@ fn placeholder(path: &str) -> Option<&str> {
 
 fn operation(dialect: Dialect, route: &Route, components: &Map<String, Value>) -> Value {
     let Route { method, access, operation, .. } = route;
-    let writes = access.is_some() && *method != Method::GET && !operation.by_a_service;
+    let posts = access.is_some() && *method != Method::GET;
+    let takes_json = posts && !operation.by_a_service && operation.form.is_none();
+    let keyed = takes_json && !operation.only_asks;
     let need = access.map(|(need, door)| problems::need_in_words(need, door));
     let about: Vec<&str> = operation.about.into_iter().chain(need.as_deref()).collect();
-    let mut responses: Map<String, Value> = problems::of_route(dialect, operation, *access, writes)
-        .into_iter()
-        .map(|(status, response)| (status.to_string(), response))
-        .collect();
+    let mut responses: Map<String, Value> =
+        problems::of_route(dialect, operation, *access, (takes_json, keyed))
+            .into_iter()
+            .map(|(status, response)| (status.to_string(), response))
+            .collect();
     assert!(!operation.answers.is_empty(), "{} does not say what it answers", route.path);
     for answer in &operation.answers {
-        responses.insert(
-            answer.status.to_string(),
-            success(dialect, answer, access.is_some(), writes, components),
-        );
+        responses
+            .insert(answer.status.to_string(), success(dialect, answer, access.is_some(), keyed, components));
     }
     let mut shown = json!({
         "operationId": id_of(route),
@@ -122,12 +123,12 @@ fn operation(dialect: Dialect, route: &Route, components: &Map<String, Value>) -
         "description": about.join("\n\n"),
         "tags": [tag_of(route)],
         "security": security(*access),
-        "parameters": parameters(dialect, route, writes),
+        "parameters": parameters(dialect, route, keyed),
         "responses": responses,
     });
     if let Some((field, value)) = route.operation.form {
         shown["requestBody"] = form_body(field, value);
-    } else if let Some(body) = body_of(route, writes) {
+    } else if let Some(body) = body_of(route, takes_json) {
         let media_type = if operation.by_a_service { "text/plain" } else { "application/json" };
         shown["requestBody"] = request_body(&body, media_type, components);
     }
@@ -145,9 +146,9 @@ fn id_of(route: &Route) -> String {
 }
 
 /// The body that a route takes. One that needs none takes an empty object as well.
-fn body_of(route: &Route, writes: bool) -> Option<Body> {
+fn body_of(route: &Route, takes_json: bool) -> Option<Body> {
     let nothing = || Body { name: "Nothing", schema: object().schema(), required: false };
-    let takes = writes && route.method != Method::DELETE;
+    let takes = takes_json && route.method != Method::DELETE;
     route.operation.body.clone().or_else(|| takes.then(nothing))
 }
 
@@ -172,14 +173,14 @@ fn success(
     dialect: Dialect,
     answer: &Answer,
     limited: bool,
-    writes: bool,
+    keyed: bool,
     components: &Map<String, Value>,
 ) -> Value {
     let mut headers = json!({ "x-request-id": { "$ref": "#/components/headers/RequestId" } });
     if limited {
         problems::say_how_the_caller_stands(dialect, &mut headers);
     }
-    if writes {
+    if keyed {
         headers["idempotent-replayed"] = json!({ "$ref": "#/components/headers/IdempotentReplayed" });
     }
     let mut shown = json!({ "description": answer.about, "headers": headers });
@@ -191,7 +192,7 @@ fn success(
     shown
 }
 
-fn parameters(dialect: Dialect, route: &Route, writes: bool) -> Vec<Value> {
+fn parameters(dialect: Dialect, route: &Route, keyed: bool) -> Vec<Value> {
     let mut parameters = Vec::new();
     if route.path.contains("{handle}") {
         parameters.push(json!({ "$ref": "#/components/parameters/Handle" }));
@@ -201,7 +202,7 @@ fn parameters(dialect: Dialect, route: &Route, writes: bool) -> Vec<Value> {
         parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": schema }));
     }
     parameters.extend(route.operation.parameters.iter().cloned());
-    if writes {
+    if keyed {
         parameters.push(idempotency_key(dialect));
     }
     parameters

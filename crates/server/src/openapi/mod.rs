@@ -11,6 +11,7 @@ mod example;
 mod forms;
 mod operation;
 mod outbound;
+mod own_events;
 mod page;
 mod problems;
 pub(crate) mod schema;

@@ -30,6 +30,8 @@ pub(crate) struct Operation {
     pub(super) form: Option<(&'static str, &'static str)>,
     /// Whether a service posts it, and not a caller who knows this API.
     pub(super) by_a_service: bool,
+    /// Whether it only asks something, and no idempotency key is looked at.
+    pub(super) only_asks: bool,
     pub(super) answers: Vec<Answer>,
     pub(super) problems: Vec<(u16, &'static str, &'static str)>,
     pub(super) components: Vec<(String, Value)>,
@@ -68,6 +70,7 @@ impl Operation {
             file: None,
             form: None,
             by_a_service: false,
+            only_asks: false,
             answers: Vec::new(),
             problems: Vec::new(),
             components: Vec::new(),
@@ -155,6 +158,11 @@ impl Operation {
     pub(crate) fn posted_by_a_service(self, name: &'static str, fields: Object) -> Operation {
         let body = Some(Body { name, schema: fields.open_schema(), required: true });
         Operation { body, by_a_service: true, ..self }
+    }
+
+    /// It is posted and writes nothing: repeating it is always the same, and no idempotency key is looked at.
+    pub(crate) fn only_asking(self) -> Operation {
+        Operation { only_asks: true, ..self }
     }
 
     /// A success with a JSON body.

@@ -4,10 +4,9 @@ use angarium_domain::outcome::{Class, Outcome, RetryOn};
 use serde_json::{Map, Value, json};
 
 use crate::api::dialect::Dialect;
-use crate::openapi::schema::{Object, Schema, choice, object, plain, text, whole, word};
-use crate::openapi::words::{
-    DeathCause, DeliveryId, DisableCause, EventId, EventType, Handle, Payload, SubscriptionId, Time,
-};
+use crate::openapi::own_events::own_events;
+use crate::openapi::schema::{Schema, choice, object, plain, text, word};
+use crate::openapi::words::{EventId, EventType, Handle, Payload, Time};
 
 /// What the names of components begin with that say what an answer of a receiver means.
 const MEANING: &str = "Receiver";
@@ -18,73 +17,18 @@ pub(super) fn webhooks(dialect: Dialect) -> Value {
     let delivery = |summary, about, event_type: Schema, payload: Schema| {
         delivery(dialect, summary, about, &event_type, &payload)
     };
-    let failure = object()
-        .required("subscriptionId", word::<SubscriptionId>())
-        .required("deliveryId", word::<DeliveryId>())
-        .required("eventId", word::<EventId>())
-        .required("eventType", word::<EventType>())
-        .required("endpointHost", text().such_as("hooks.example.com"))
-        .required("attempts", whole(0..=u32::MAX))
-        .required("lastStatus", whole(100..=599).or_null())
-        .required("reason", word::<DeathCause>())
-        .required("failedAt", word::<Time>())
-        .schema();
-    json!({
-        "event": delivery(
-            "An event that was published on the handle",
-            "Sent to every webhook whose `eventTypes` and filter select it.",
-            word::<EventType>(),
-            word::<Payload>(),
-        ),
-        "webhook.test": delivery(
-            "A test, asked for with `POST …/webhooks/{subscriptionId}/test`",
-            "Sent to that one webhook, whatever it subscribes to.",
-            choice(&["webhook.test"]),
-            word::<Payload>(),
-        ),
-        "webhook.delivery.terminal_failure": delivery(
-            "A delivery was given up",
-            "Published on the handle for each delivery that died, except for deliveries of this very type.",
-            choice(&["webhook.delivery.terminal_failure"]),
-            failure,
-        ),
-        "webhook.subscription.gone": delivery(
-            "A receiver says that it is gone",
-            "Published when a webhook's receiver answers 410, once until it accepts something again.",
-            choice(&["webhook.subscription.gone"]),
-            notice().schema(),
-        ),
-        "webhook.subscription.failing": delivery(
-            "A webhook will be switched off",
-            "Published at half of the time that `autoDisable` allows for nothing but failures.",
-            choice(&["webhook.subscription.failing"]),
-            notice()
-                .required("failingSince", word::<Time>())
-                .required("disablesAt", word::<Time>().about("When it is switched off if nothing changes."))
-                .required("lastStatus", whole(100..=599).or_null())
-                .required("lastOutcome", text())
-                .schema(),
-        ),
-        "webhook.subscription.disabled": delivery(
-            "A webhook was switched off",
-            "Published when `autoDisable` switches a webhook off.",
-            choice(&["webhook.subscription.disabled"]),
-            notice()
-                .required("reason", word::<DisableCause>())
-                .required("failingSince", word::<Time>().or_null())
-                .schema(),
-        ),
-    })
-}
-
-/// What every event about a webhook itself says.
-fn notice() -> Object {
-    object()
-        .required("subscriptionId", word::<SubscriptionId>())
-        .required("endpointHost", text().such_as("hooks.example.com"))
-        .required("deliveryId", word::<DeliveryId>())
-        .required("eventId", word::<EventId>())
-        .required("at", word::<Time>())
+    let own = own_events();
+    let own = own.into_iter().map(|event| {
+        let said = delivery(event.summary, event.about, choice(&[event.event_type]), event.payload);
+        (event.event_type.to_owned(), said)
+    });
+    let published = delivery(
+        "An event that was published on the handle",
+        "Sent to every webhook whose `eventTypes` and filter select it.",
+        word::<EventType>(),
+        word::<Payload>(),
+    );
+    Value::Object([("event".to_owned(), published)].into_iter().chain(own).collect())
 }
 
 /// The request that brings events of a type to receivers.

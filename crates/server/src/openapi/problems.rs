@@ -33,6 +33,15 @@ const BAD_BODY: Shared = Shared {
         ("invalid_idempotency_key", "the key is not 1 to 255 visible ASCII characters"),
     ],
 };
+const BAD_QUESTION: Shared = Shared {
+    name: "BadQuestion",
+    status: 400,
+    codes: &[
+        ("invalid_payload", "the body is not JSON, not an object, not UTF-8, or did not arrive in time"),
+        ("invalid_<field>", "one field is missing, unknown or not valid; `details` says which"),
+        ("validation_error", "several fields are; `details` names all of them"),
+    ],
+};
 const BAD_QUERY: Shared = Shared {
     name: "BadQuery",
     status: 400,
@@ -90,6 +99,7 @@ const NO_SUCH_HANDLE: (&str, &str) =
 const NO_HANDLE_OF_KEY: (&str, &str) =
     ("handle_not_found", "the key's handle was deleted, or was never made");
 const NOT_FOUND: Shared = Shared { name: "NotFound", status: 404, codes: &[NOTHING_THERE, NO_SUCH_HANDLE] };
+const NO_SUCH_THING: Shared = Shared { name: "NoSuchThing", status: 404, codes: &[NOTHING_THERE] };
 const NO_HANDLE: Shared = Shared { name: "HandleNotFound", status: 404, codes: &[NO_SUCH_HANDLE] };
 const NO_THING: Shared = Shared { name: "NotFound", status: 404, codes: &[NOTHING_THERE, NO_HANDLE_OF_KEY] };
 const NO_HANDLE_THERE: Shared = Shared { name: "HandleNotFound", status: 404, codes: &[NO_HANDLE_OF_KEY] };
@@ -143,6 +153,7 @@ const UNAVAILABLE: Shared = Shared {
 };
 const SHARED: &[Shared] = &[
     BAD_BODY,
+    BAD_QUESTION,
     BAD_QUERY,
     UNAUTHORIZED,
     FORBIDDEN,
@@ -151,6 +162,7 @@ const SHARED: &[Shared] = &[
     FORBIDDEN_TO_OTHERS,
     FORBIDDEN_TO_ANYBODY,
     NOT_FOUND,
+    NO_SUCH_THING,
     NO_HANDLE,
     CONFLICT,
     TOO_LARGE,
@@ -286,10 +298,10 @@ pub(super) fn of_route(
     dialect: Dialect,
     operation: &Operation,
     access: Option<(Need, Door)>,
-    writes: bool,
+    (takes_json, keyed): (bool, bool),
 ) -> BTreeMap<u16, Value> {
     let mut by_status: BTreeMap<u16, (Option<&'static str>, Codes)> = BTreeMap::new();
-    for shared in shared_by(operation, access, writes) {
+    for shared in shared_by(operation, access, takes_json, keyed) {
         by_status.insert(shared.status, (Some(shared.name), shared.codes.to_vec()));
     }
     for &(status, code, when) in &operation.problems {
@@ -305,14 +317,23 @@ pub(super) fn of_route(
     by_status.into_iter().map(|(status, problems)| (status, value(status, problems))).collect()
 }
 
-fn shared_by(operation: &Operation, access: Option<(Need, Door)>, writes: bool) -> Vec<Shared> {
+fn shared_by(
+    operation: &Operation,
+    access: Option<(Need, Door)>,
+    takes_json: bool,
+    keyed: bool,
+) -> Vec<Shared> {
     let mut shared = vec![INTERNAL];
     if let Some((need, door)) = access {
         shared.extend(refusals(operation, need, door));
         shared.push(UNAVAILABLE);
     }
-    if writes {
+    if keyed {
         shared.extend([BAD_BODY, CONFLICT, TOO_LARGE, UNSUPPORTED, KEY_REUSED]);
+    } else if takes_json {
+        shared.extend([BAD_QUESTION, TOO_LARGE, UNSUPPORTED]);
+    } else if operation.form.is_some() {
+        shared.push(TOO_LARGE);
     } else if !operation.parameters.is_empty() {
         shared.push(BAD_QUERY);
     }
@@ -338,7 +359,14 @@ fn refusals(operation: &Operation, need: Need, door: Door) -> Vec<Shared> {
         (Some(_), Door::Public | Door::Agents) => FORBIDDEN_TO_TOKENS,
         (Some(_), _) => FORBIDDEN,
     };
-    vec![UNAUTHORIZED, forbidden, if names_a_thing { NOT_FOUND } else { NO_HANDLE }, TOO_EARLY]
+    let missing = match (door, names_a_thing) {
+        // What they have to do with a handle, their routes say themselves.
+        (Door::Admins, false) => None,
+        (Door::Admins, true) => Some(NO_SUCH_THING),
+        (_, true) => Some(NOT_FOUND),
+        (_, false) => Some(NO_HANDLE),
+    };
+    [UNAUTHORIZED, forbidden, TOO_EARLY].into_iter().chain(missing).collect()
 }
 
 fn response(dialect: Dialect, status: u16, codes: &[(&'static str, &str)]) -> Value {

@@ -576,6 +576,7 @@ async fn what_is_told_of_a_session_has_it_as_its_ordering_key() {
         }
         keys.sort_unstable();
         assert_eq!(keys, ["s", "t"], "{event_type}");
+        owner.expect_described(event_type).await;
     }
 }
 

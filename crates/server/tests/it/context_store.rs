@@ -252,8 +252,9 @@ async fn a_second_call_joins_the_sync_that_runs() {
     site.say(StatusCode::OK, "text/plain", "a newer text");
     let keyed = agent.with("idempotency-key", "one");
     sync(&keyed, &source).await;
-    for _ in 0..3 {
-        assert_eq!(sync(&agent, &source).await["status"], "SYNCING");
+    let joining = agent.with("idempotency-key", "two");
+    for holder in [&agent, &joining, &agent] {
+        assert_eq!(sync(holder, &source).await["status"], "SYNCING");
     }
     let searchable = owner.get(&format!("/context-sources/{source}")).await.json();
     assert_eq!((&searchable["status"], &searchable["searchable"]), (&json!("SYNCING"), &json!(true)));
@@ -262,9 +263,11 @@ async fn a_second_call_joins_the_sync_that_runs() {
     settled(&owner, &source).await;
     assert_eq!(found(&owner, "text").await, ["a newer text"]);
     assert_eq!(site.asked.lock().expect("a lock").len(), 2);
-    // The same key is the same call, also when it is over.
-    sync(&keyed, &source).await;
-    settled(&owner, &source).await;
+    // The same key is the same call, also when it is over, and also of one that began nothing.
+    for holder in [&keyed, &joining] {
+        assert_eq!(sync(holder, &source).await["status"], "SYNCING", "as it was answered");
+        settled(&owner, &source).await;
+    }
     assert_eq!(site.asked.lock().expect("a lock").len(), 2);
 }
 
@@ -463,6 +466,7 @@ async fn the_end_of_a_sync_is_told_with_the_fields_that_the_manual_lists() {
         let mut fields: Vec<_> = told[0].as_object().expect("an object").keys().collect();
         fields.sort_unstable();
         assert_eq!(fields, fields_listed(MANUAL, event_type), "{event_type}");
+        owner.expect_described(event_type).await;
     }
 }
 

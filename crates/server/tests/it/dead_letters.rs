@@ -46,6 +46,7 @@ async fn a_death_is_told_to_whoever_subscribed_to_it() {
         (&told["payload"]["deliveryId"], &told["payload"]["lastStatus"]),
         (&dead["deliveryId"], &json!(404))
     );
+    owner.expect_described("webhook.delivery.terminal_failure").await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use http::StatusCode;
 use jsonschema::{Registry, RegistryBuilder};
 use serde_json::{Value, json};
 
+use crate::client::Client;
 use crate::receiver::Receiver;
 use crate::world::World;
 
@@ -28,6 +29,27 @@ fn fits(document: &Value, event_type: &str, body: &Value) -> bool {
     let place = format!("#/webhooks/{event_type}/post/requestBody/content/application~1json/schema");
     let schema = json!({ "$ref": format!("{NAME}{place}") });
     jsonschema::options().with_registry(&registry).build(&schema).expect("a schema").is_valid(body)
+}
+
+impl Client {
+    /// What its handle published of a type, of which there is something, as its own document describes it.
+    pub(crate) async fn expect_described(&self, event_type: &str) {
+        let document = self.get("/openapi.json").await.expect(StatusCode::OK).json();
+        let told = self.get(&format!("/events?type={event_type}")).await.items();
+        assert!(!told.is_empty(), "there is no {event_type}");
+        for listed in told {
+            let id = listed["eventId"].as_str().expect("an id");
+            let event = self.get(&format!("/events/{id}")).await.expect(StatusCode::OK).json();
+            let body = json!({
+                "id": event["eventId"], "type": event["type"], "handle": event["handle"],
+                "occurredAt": event["occurredAt"], "payload": event["payload"],
+            });
+            assert!(fits(&document, event_type, &body), "{body:#}");
+            let mut more = body;
+            more["payload"]["odd"] = json!(1);
+            assert!(!fits(&document, event_type, &more), "any payload fits {event_type}");
+        }
+    }
 }
 
 #[tokio::test]

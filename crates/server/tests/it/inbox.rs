@@ -228,6 +228,7 @@ async fn more_than_one_step_of_items_is_read_at_once() {
     assert_eq!(counts(&owner.inbox("?limit=1").await), (520, 520));
     let all = owner.post("/mobile/inbox/read-all", &json!({ "upTo": "9999-01-01T00:00:00Z" })).await;
     assert_eq!(counts(&all.expect(StatusCode::OK).json()), (0, 0));
+    owner.expect_described("inbox.items.read").await;
     let told = owner.get("/events?type=inbox.items.read").await.items();
     let event = told[0]["eventId"].as_str().expect("an id");
     let told = owner.get(&format!("/events/{event}")).await.json();
@@ -261,6 +262,7 @@ async fn the_first_reading_of_an_item_is_published_and_no_later_one() {
     readers.sort();
     assert_eq!(readers, ["jwt:ann", "jwt:bob"]);
     assert_eq!(bob.get("/events?type=inbox.item.read").await.items().len(), 2);
+    bob.expect_described("inbox.item.read").await;
 }
 
 #[tokio::test]

@@ -74,6 +74,7 @@ async fn they_are_told_by_mail_and_by_whatever_subscribed() {
     let payload = &arrival["payload"];
     assert_eq!((&payload["count"], &payload["latest"]["reportId"]), (&json!(1), &json!(id)));
     assert_eq!((&payload["kind"], &payload["ofStrangers"]), (&json!("support"), &json!(true)));
+    ops.expect_described(REPORTS).await;
     // The mail is a delivery like any other, and the inbox says nothing of it.
     ops.deliveries_when(&format!("?eventType={REPORTS}&status=delivered"), 2).await;
     assert_eq!(ops.inbox("").await["items"], json!([]));
@@ -153,6 +154,7 @@ async fn what_nobody_could_be_told_of_is_told_once_somebody_can() {
     let events = told(&world, 2).await;
     let of_strangers = events.iter().find(|event| event["ofStrangers"] == true).expect("one");
     assert_eq!((&of_strangers["count"], &of_strangers["latest"]), (&json!(1), &Value::Null));
+    world.person("ops", "OWNER").expect_described(REPORTS).await;
     // It is told once: the next start finds nothing.
     drop(world);
     let world = World::on_with(&store, told_at_ops).await;

@@ -64,6 +64,7 @@ async fn a_410_marks_a_webhook_as_gone_and_tells_the_others_once() {
     assert_eq!(owner.get("/events?type=webhook.subscription.gone").await.items().len(), 1);
     let told_to = owner.deliveries("?eventType=webhook.subscription.gone").await;
     assert_eq!(told_to.len(), 1, "the gone one is not told of itself");
+    owner.expect_described("webhook.subscription.gone").await;
     assert_ne!(told_to[0]["subscriptionId"], webhook["subscriptionId"]);
 }
 
@@ -202,6 +203,9 @@ async fn an_outage_is_counted_over_restarts_warns_and_then_switches_off() {
         (&json!("webhook.subscription.disabled"), &json!("failing"))
     );
     assert_eq!(told["payload"]["failingSince"], json!(over.since));
+    for event_type in ["webhook.subscription.failing", "webhook.subscription.disabled"] {
+        world.owner().expect_described(event_type).await;
+    }
     eventually(|| async { outage(&store).await.is_none().then_some(()) }).await;
 }
 

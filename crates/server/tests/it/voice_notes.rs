@@ -234,6 +234,7 @@ async fn what_became_of_a_file_is_told_with_its_note_and_the_duration_or_the_rea
         let mut fields: Vec<_> = payload.as_object().expect("an object").keys().collect();
         fields.sort_unstable();
         assert_eq!(fields, fields_listed(MANUAL, event_type), "{event_type}");
+        owner.expect_described(event_type).await;
         for field in ["voiceNoteId", "contentType", "sizeBytes", "fileName", "createdBy", "createdAt"] {
             assert_eq!(payload[field], note[field], "{field}");
         }

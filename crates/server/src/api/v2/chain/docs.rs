@@ -18,6 +18,7 @@ const APPEND: &str = "A signal has a `signalKey`, or a `type`, which says the sa
 const RESOLVE: &str = "The first rule of the trigger that holds decides. That no rule holds is no problem: `decision` is \
                        null then. `explain` tells of every rule that was tried.";
 const PREFETCH: &str = "Nothing comes of it: no rule rests because of it, and nothing is published.";
+const SUSPENDED: &str = "whoever runs the service has suspended the handle";
 const REFUSED: &str = "the request comes from a page whose origin the handle does not list";
 const NOT_THERE: &str = "there is nothing under this handle, or it is closed to whoever has no credential";
 const PUBLIC: &str =
@@ -35,6 +36,7 @@ pub(in crate::api::v2) fn append_by_anybody() -> Operation {
         "appendChainSignalsByAnybody",
         "Append signals to a session, without a credential",
     ))
+    .problem(403, "handle_suspended", SUSPENDED)
     .about(APPEND)
     .body("PublicChainSignals", signals(object().required("handle", word::<Handle>())))
     .answer::<AcceptedView>(202, "They are on stable storage.")
@@ -49,6 +51,7 @@ pub(in crate::api::v2) fn resolve() -> Operation {
 
 pub(in crate::api::v2) fn resolve_by_anybody() -> Operation {
     by_anybody(Operation::new("resolveChainDecisionByAnybody", "Decide upon a session, without a credential"))
+        .problem(403, "handle_suspended", SUSPENDED)
         .about(RESOLVE)
         .body("PublicChainQuestion", question(object().required("handle", word::<Handle>())))
         .answer::<DecisionView>(200, "What was decided.")
@@ -57,6 +60,7 @@ pub(in crate::api::v2) fn resolve_by_anybody() -> Operation {
 pub(in crate::api::v2) fn prefetch() -> Operation {
     Operation::new("prefetchChainDecisions", "Say what would be decided upon several triggers")
         .about(PREFETCH)
+        .only_asking()
         .body("ChainQuestions", questions(object().optional("handle", word::<Handle>())))
         .answer::<DecisionsView>(200, "What would be decided, in the order of the triggers.")
 }
@@ -65,6 +69,7 @@ pub(in crate::api::v2) fn prefetch_by_anybody() -> Operation {
     let summary = "Say what would be decided upon several triggers, without a credential";
     by_anybody(Operation::new("prefetchChainDecisionsByAnybody", summary))
         .about(PREFETCH)
+        .only_asking()
         .body("PublicChainQuestions", questions(object().required("handle", word::<Handle>())))
         .answer::<DecisionsView>(200, "What would be decided, in the order of the triggers.")
 }
@@ -111,10 +116,7 @@ pub(in crate::api::v2) fn put_origins() -> Operation {
 }
 
 fn by_anybody(operation: Operation) -> Operation {
-    operation
-        .problem(403, "handle_suspended", "whoever runs the service has suspended the handle")
-        .problem(403, "origin_not_allowed", REFUSED)
-        .problem(404, "handle_not_found", NOT_THERE)
+    operation.problem(403, "origin_not_allowed", REFUSED).problem(404, "handle_not_found", NOT_THERE)
 }
 
 fn signals(whose: Object) -> Object {

@@ -8,6 +8,8 @@ use crate::openapi::Operation;
 use crate::openapi::schema::{flag, object, text_of, word};
 use crate::openapi::words::{Handle, Plan, TimeZone};
 
+const NOT_THERE: &str = "the handle in the path cannot be one, was deleted, or was never made";
+
 pub(in crate::api::v2) fn create() -> Operation {
     let fields = object()
         .required("handle", word::<Handle>())
@@ -25,7 +27,9 @@ pub(in crate::api::v2) fn list() -> Operation {
 }
 
 pub(in crate::api::v2) fn get() -> Operation {
-    Operation::new("getHandle", "Show a handle with what it uses").answer::<LifeView>(200, "The handle.")
+    Operation::new("getHandle", "Show a handle with what it uses")
+        .answer::<LifeView>(200, "The handle.")
+        .problem(404, "handle_not_found", NOT_THERE)
 }
 
 pub(in crate::api::v2) fn patch() -> Operation {
@@ -41,6 +45,7 @@ pub(in crate::api::v2) fn patch() -> Operation {
             "A suspended handle starts no attempt from the answer on; what waits goes out when it goes on.",
         )
         .body("HandlePatch", fields)
+        .problem(404, "handle_not_found", NOT_THERE)
         .answer::<HandleView>(200, "The handle as it is now.")
         .conflict("the handle is being removed")
 }
@@ -49,5 +54,6 @@ pub(in crate::api::v2) fn delete() -> Operation {
     Operation::new("deleteHandle", "Remove a handle with everything that it has")
         .about("Nothing is accepted for it and no attempt starts from the answer on; the rest happens in the background.")
         .answer::<LeavingView>(202, "It is being removed.")
+        .problem(404, "handle_not_found", NOT_THERE)
         .conflict("the handle is being removed already")
 }
