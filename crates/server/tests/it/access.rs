@@ -1,6 +1,7 @@
 //! Who may do what: every route with every role, every scope, and at both doors.
 
 use http::{Method, StatusCode};
+use serde_json::json;
 
 use crate::client::{Answer, Client};
 use crate::world::World;
@@ -117,6 +118,8 @@ const TABLE: &[Row] = &[
     ("DELETE", "/api-keys/key_01arz3ndektsv4rrffq69g5fav", "OWNER", None),
 ];
 const ROLES: [&str; 3] = ["CREATOR", "OPERATOR", "OWNER"];
+/// What changes nothing though it is no GET: questions that need a body.
+const QUESTIONS: [&str; 2] = ["/filters/check", "/chain/prefetch"];
 const SCOPES: [&str; 21] = [
     "events.write",
     "events.read",
@@ -145,6 +148,21 @@ const SCOPES: [&str; 21] = [
 async fn ask(client: &Client, row: &Row) -> Answer {
     let body = if ["POST", "PATCH", "PUT"].contains(&row.0) { "{}" } else { "" };
     client.send(Method::from_bytes(row.0.as_bytes()).expect("a method"), row.1, body).await
+}
+
+/// Asks as [`ask`] does, and publishes where that can be: whether a handle may is looked at behind the body.
+async fn ask_with_events(client: &Client, row: &Row) -> Answer {
+    let body = match (row.0, row.1) {
+        ("POST", "/events") => r#"{"type":"a","payload":{}}"#,
+        ("POST", "/events/batch") => r#"{"events":[{"type":"a","payload":{}}]}"#,
+        _ => return ask(client, row).await,
+    };
+    client.send(Method::POST, row.1, body).await
+}
+
+/// Whether a route is also below `/v2/public`.
+fn has_twin(row: &Row) -> bool {
+    row.1.starts_with("/events") || row.1.starts_with("/webhooks")
 }
 
 #[track_caller]
@@ -198,8 +216,7 @@ async fn the_public_twins_take_tokens_and_no_jwt() {
     let public = "/v2/public/handles/acme";
     let holder = world.token_holder(&SCOPES).await.at(public);
     for row in TABLE {
-        let twin = row.1.starts_with("/events") || row.1.starts_with("/webhooks");
-        if twin {
+        if has_twin(row) {
             expect_admitted(&ask(&holder, row).await, row);
             ask(&world.owner().at(public), row).await.expect_problem(401, "invalid_token");
         } else {
@@ -216,4 +233,33 @@ async fn nobody_is_let_in_without_a_credential() {
         answer.expect_problem(401, "missing_bearer_token");
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
     }
+}
+
+#[tokio::test]
+async fn a_suspended_handle_is_told_why_on_every_write_and_may_read_all_that_it_has() {
+    let world = World::start().await;
+    let (admin, owner) = (world.admin(), world.owner());
+    admin.post("/handles", &json!({ "handle": "acme" })).await.expect(StatusCode::CREATED);
+    let holder = world.token_holder(&SCOPES).await;
+    let (public, agent) = (holder.at("/v2/public/handles/acme"), holder.at("/v2/mcp/acme"));
+    let suspended = json!({ "suspended": true, "reason": "unpaid since March" });
+    admin.patch("/handles/acme", &suspended).await.expect(StatusCode::OK);
+    for row in TABLE {
+        let twin = has_twin(row).then_some(&public);
+        for caller in [&owner, &holder].into_iter().chain(twin) {
+            // A token is refused for what it is, where it is not taken.
+            if row.3.is_none() && caller.bearer == holder.bearer {
+                continue;
+            }
+            let answer = ask_with_events(caller, row).await;
+            if row.0 == "GET" || QUESTIONS.contains(&row.1) {
+                expect_admitted(&answer, row);
+            } else {
+                answer.expect_problem(403, "handle_suspended");
+                assert_eq!(answer.json()["reason"], "unpaid since March", "{row:?}");
+            }
+        }
+    }
+    let sync = "/context-store/sources/src_01arz3ndektsv4rrffq69g5fav/sync";
+    agent.post(sync, &json!({})).await.expect_problem(403, "handle_suspended");
 }
