@@ -1,5 +1,6 @@
 //! Who may do what: every route with every role, every scope, and at both doors.
 
+use angarium_server::settings::HandlesRule;
 use http::{Method, StatusCode};
 use serde_json::json;
 
@@ -262,4 +263,15 @@ async fn a_suspended_handle_is_told_why_on_every_write_and_may_read_all_that_it_
     }
     let sync = "/context-store/sources/src_01arz3ndektsv4rrffq69g5fav/sync";
     agent.post(sync, &json!({})).await.expect_problem(403, "handle_suspended");
+}
+
+#[tokio::test]
+async fn no_route_knows_a_handle_that_nobody_declared_where_they_are_declared() {
+    let world = World::with(|settings| settings.auth.handles = HandlesRule::Declared).await;
+    let owner = world.owner();
+    for row in TABLE {
+        ask(&owner, row).await.expect_problem(404, "handle_not_found");
+    }
+    world.admin().post("/handles", &json!({ "handle": "acme" })).await.expect(StatusCode::CREATED);
+    owner.get("/webhooks").await.expect(StatusCode::OK);
 }
