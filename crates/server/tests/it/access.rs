@@ -1,10 +1,16 @@
 //! Who may do what: every route with every role, every scope, and at both doors.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use angarium_domain::time::Timestamp;
 use angarium_server::settings::HandlesRule;
 use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::client::{Answer, Client};
+use crate::clock::HandClock;
+use crate::credentials::{in_seconds, signed};
 use crate::world::World;
 
 /// A route: method, path, the least role, and the scope of tokens, if it takes any.
@@ -274,4 +280,35 @@ async fn no_route_knows_a_handle_that_nobody_declared_where_they_are_declared() 
     }
     world.admin().post("/handles", &json!({ "handle": "acme" })).await.expect(StatusCode::CREATED);
     owner.get("/webhooks").await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_jwt_whose_time_has_passed_says_so_on_every_route() {
+    let world = World::start().await;
+    // Longer ago than clocks may differ.
+    let claims = json!({ "sub": "tester", "exp": in_seconds(-3600), "handles": { "acme": "OWNER" } });
+    let expired = world.owner().bearing(signed(&claims));
+    for row in TABLE {
+        ask(&expired, row).await.expect_problem(401, "token_expired");
+    }
+}
+
+#[tokio::test]
+async fn a_token_whose_time_has_passed_says_so_on_every_route_that_takes_tokens() {
+    let now = Timestamp::from_seconds(in_seconds(0));
+    let clock = Arc::new(HandClock::at(now));
+    let world = World::at(clock.clone(), |_| {}).await;
+    let brief = json!({ "name": "brief", "scopes": SCOPES, "expiresAt": now + Duration::from_mins(1) });
+    let made = world.owner().post("/tokens", &brief).await;
+    let holder = world.owner().bearing(made.expect(StatusCode::CREATED).text_of("token"));
+    holder.get("/webhooks").await.expect(StatusCode::OK);
+    clock.advance(Duration::from_secs(61));
+    let public = holder.at("/v2/public/handles/acme");
+    for row in TABLE {
+        let code = if row.3.is_some() { "token_expired" } else { "invalid_token" };
+        ask(&holder, row).await.expect_problem(401, code);
+        if has_twin(row) {
+            ask(&public, row).await.expect_problem(401, "token_expired");
+        }
+    }
 }
