@@ -4,6 +4,7 @@ use angarium_server::openapi;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::client::{Answer, Client};
 use crate::contract::Document;
 use crate::world::World;
 
@@ -46,6 +47,38 @@ impl Operation {
             let name = parameter["name"].as_str().expect("a name");
             path.replace(&format!("{{{name}}}"), example.expect("an example"))
         })
+    }
+
+    /// Somebody who may ask for it.
+    async fn caller(&self, world: &World) -> Client {
+        let caller = match (self.document, self.path.split('/').nth(2)) {
+            (Document::V1, _) => world.organization().await,
+            (Document::V2, Some("public")) => world.token_holder(&["events.write", "webhooks.write"]).await,
+            (Document::V2, Some("mcp")) => world.token_holder(&["mcp.connect", "context_store.manage"]).await,
+            (Document::V2, Some("operator")) => world.admin(),
+            (Document::V2, _) => world.owner(),
+        };
+        caller.at("")
+    }
+
+    async fn ask(&self, caller: &Client, body: &str) -> Answer {
+        caller.send(self.method.clone(), &self.path_with_ids(), body.to_owned()).await
+    }
+
+    /// The JSON that it takes, if it takes any.
+    fn json(&self) -> Option<&'static Value> {
+        self.said["requestBody"]["content"].get("application/json")
+    }
+
+    /// Asserts that a request was refused in the words of its API: v1 has one for all that can be wrong with
+    /// a body.
+    #[track_caller]
+    fn expect_refused(&self, answer: &Answer, status: u16, code: &str) {
+        assert_eq!(answer.status, status, "{}: {}", self.at, answer.text);
+        match self.document {
+            Document::V1 => answer.expect_refusal(status, "BAD_REQUEST"),
+            Document::V2 => answer.expect_problem(status, code),
+        };
     }
 }
 
@@ -152,7 +185,7 @@ fn objects_that_we_answer_are_closed() {
 async fn what_a_body_is_said_to_hold_is_what_is_read_from_it() {
     let world = World::start().await;
     for operation in operations() {
-        let Operation { document, at, method, said, .. } = &operation;
+        let Operation { document, at, said, .. } = &operation;
         let body = &said["requestBody"]["content"]["application/json"]["schema"]["$ref"];
         let Some(body) = body.as_str() else { continue };
         let schema = document.value().pointer(body.trim_start_matches('#')).expect("a component");
@@ -163,15 +196,8 @@ async fn what_a_body_is_said_to_hold_is_what_is_read_from_it() {
         let mut sent: serde_json::Map<String, Value> =
             properties.keys().map(|name| (name.clone(), nonsense.clone())).collect();
         sent.insert("notAField".to_owned(), nonsense);
-        let path = operation.path_with_ids();
-        let caller = match (document, path.split('/').nth(2)) {
-            (Document::V1, _) => world.organization().await,
-            (Document::V2, Some("public")) => world.token_holder(&["events.write", "webhooks.write"]).await,
-            (Document::V2, Some("mcp")) => world.token_holder(&["mcp.connect", "context_store.manage"]).await,
-            (Document::V2, Some("operator")) => world.admin(),
-            (Document::V2, _) => world.owner(),
-        };
-        let answer = caller.at("").send(method.clone(), &path, Value::Object(sent).to_string()).await;
+        let caller = operation.caller(&world).await;
+        let answer = operation.ask(&caller, &Value::Object(sent).to_string()).await;
         assert_eq!(answer.status, 400, "{at}: {}", answer.text);
         let body = answer.json();
         let details = if *document == Document::V1 { &body["error"]["details"] } else { &body["details"] };
@@ -179,5 +205,23 @@ async fn what_a_body_is_said_to_hold_is_what_is_read_from_it() {
         let unknown = details.filter(|detail| detail["code"] == "unknown");
         let unknown: Vec<_> = unknown.map(|detail| detail["field"].as_str().unwrap_or_default()).collect();
         assert_eq!(unknown, ["notAField"], "{at}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_no_object_or_too_large_is_refused_on_every_route() {
+    let world = World::with(|settings| settings.limits.body_bytes_max = 2048).await;
+    let large = format!("{{\"odd\":\"{}\"}}", "x".repeat(2048));
+    for operation in operations().iter().filter(|operation| operation.json().is_some()) {
+        let caller = operation.caller(&world).await;
+        let plain = caller.with("content-type", "text/plain");
+        for (caller, body, status, code) in [
+            (&plain, "{}", 415, "unsupported_media_type"),
+            (&caller, "[", 400, "invalid_payload"),
+            (&caller, "[]", 400, "invalid_payload"),
+            (&caller, large.as_str(), 413, "payload_too_large"),
+        ] {
+            operation.expect_refused(&operation.ask(caller, body).await, status, code);
+        }
     }
 }
