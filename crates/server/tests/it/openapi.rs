@@ -225,3 +225,20 @@ async fn a_body_that_is_no_json_no_object_or_too_large_is_refused_on_every_route
         }
     }
 }
+
+#[tokio::test]
+async fn a_field_is_refused_on_every_route_that_takes_none() {
+    let world = World::start().await;
+    let takes_nothing = |operation: &&Operation| {
+        let schema = operation.json().and_then(|json| json["schema"]["$ref"].as_str());
+        let schema = schema.map(|word| operation.document.value().pointer(word.trim_start_matches('#')));
+        let fields = schema.map(|schema| schema.expect("a component")["properties"].as_object());
+        operation.method == Method::DELETE
+            || fields.is_some_and(|fields| fields.is_some_and(serde_json::Map::is_empty))
+    };
+    for operation in operations().iter().filter(takes_nothing) {
+        let answer = operation.ask(&operation.caller(&world).await, r#"{"odd":1}"#).await;
+        operation.expect_refused(&answer, 400, "invalid_odd");
+        assert_eq!(answer.fields_at_fault(), ["odd"], "{}: {}", operation.at, answer.text);
+    }
+}
