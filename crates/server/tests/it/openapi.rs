@@ -242,3 +242,27 @@ async fn a_field_is_refused_on_every_route_that_takes_none() {
         assert_eq!(answer.fields_at_fault(), ["odd"], "{}: {}", operation.at, answer.text);
     }
 }
+
+/// Questions of strangers change nothing, so no key is looked at; the forms of the pages in mails have none.
+const WITHOUT_KEYS: [&str; 3] = ["/v2/public/chain/prefetch", "/confirm/{token}", "/unsubscribe/{token}"];
+
+#[tokio::test]
+async fn a_key_that_is_no_key_is_refused_on_every_route_that_takes_one() {
+    let world = World::start().await;
+    for operation in operations().iter().filter(|operation| !WITHOUT_KEYS.contains(&operation.path)) {
+        let header = match operation.document {
+            Document::V1 => "x-idempotency-key",
+            Document::V2 => "idempotency-key",
+        };
+        let mut parameters = operation.said["parameters"].as_array().into_iter().flatten();
+        if !parameters.any(|parameter| parameter["name"] == header) {
+            continue;
+        }
+        // Nothing but the key is wrong with the request.
+        let body = operation.json().map(|json| json["example"].to_string()).unwrap_or_default();
+        let caller = operation.caller(&world).await.with(header, "a b");
+        let answer = operation.ask(&caller, &body).await;
+        operation.expect_refused(&answer, 400, "invalid_idempotency_key");
+        assert!(answer.text.contains("an idempotency key is 1 to 255"), "{}: {}", operation.at, answer.text);
+    }
+}
