@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
 
 use angarium_server::openapi;
-use http::Method;
+use http::{Method, StatusCode};
 use jsonschema::{Registry, RegistryBuilder, Validator};
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -100,6 +100,7 @@ impl Described {
         assert!(described, "{here} as {media_type:?}, which is not described");
         if media_type == "application/json" {
             document.expect_valid(&format!("{at}/content/application~1json/schema"), &answer.json(), here);
+            check_request_id(*document, answer, here);
         }
     }
 
@@ -210,6 +211,17 @@ impl Document {
             .build(&json!({ "$ref": format!("{}#{fragment}", self.urn()) }))
             .unwrap_or_else(|error| panic!("{schema_at} is not a schema: {error}"))
     }
+}
+
+/// What is accepted says under which id. An answer that is given again says the first one.
+#[track_caller]
+fn check_request_id(document: Document, answer: &Answer, here: &str) {
+    if answer.status != StatusCode::ACCEPTED || answer.headers.contains_key("idempotent-replayed") {
+        return;
+    }
+    let body = answer.json();
+    let said = if document == Document::V1 { &body["data"]["requestId"] } else { &body["requestId"] };
+    assert_eq!(said.as_str(), answer.header("x-request-id"), "{here} with an id of another request");
 }
 
 fn fits(template: &str, path: &str) -> bool {
