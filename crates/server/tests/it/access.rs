@@ -14,10 +14,10 @@ use crate::credentials::{in_seconds, signed};
 use crate::world::World;
 
 /// A route: method, path, the least role, and the scope of tokens, if it takes any.
-type Row = (&'static str, &'static str, &'static str, Option<&'static str>);
+pub(crate) type Row = (&'static str, &'static str, &'static str, Option<&'static str>);
 
 const EVENT: &str = "/events/evt_01arz3ndektsv4rrffq69g5fav";
-const TABLE: &[Row] = &[
+pub(crate) const TABLE: &[Row] = &[
     ("POST", "/events", "OPERATOR", Some("events.write")),
     ("POST", "/events/batch", "OPERATOR", Some("events.write")),
     ("GET", "/events", "CREATOR", Some("events.read")),
@@ -126,7 +126,7 @@ const TABLE: &[Row] = &[
 ];
 const ROLES: [&str; 3] = ["CREATOR", "OPERATOR", "OWNER"];
 /// What changes nothing though it is no GET: questions that need a body.
-const QUESTIONS: [&str; 2] = ["/filters/check", "/chain/prefetch"];
+pub(crate) const QUESTIONS: [&str; 2] = ["/filters/check", "/chain/prefetch"];
 const SCOPES: [&str; 21] = [
     "events.write",
     "events.read",
@@ -152,7 +152,7 @@ const SCOPES: [&str; 21] = [
 ];
 
 /// Asks with an empty object: access is decided before anything is missed in it.
-async fn ask(client: &Client, row: &Row) -> Answer {
+pub(crate) async fn ask(client: &Client, row: &Row) -> Answer {
     let body = if ["POST", "PATCH", "PUT"].contains(&row.0) { "{}" } else { "" };
     client.send(Method::from_bytes(row.0.as_bytes()).expect("a method"), row.1, body).await
 }

@@ -8,9 +8,11 @@ use angarium_server::settings::Settings;
 use http::StatusCode;
 use serde_json::json;
 
+use crate::access::{QUESTIONS, TABLE, ask};
 use crate::client::Answer;
 use crate::clock::HandClock;
 use crate::credentials::in_seconds;
+use crate::inbox::named;
 use crate::world::World;
 
 async fn world(change: impl FnOnce(&mut Settings)) -> (World, Arc<HandClock>) {
@@ -50,6 +52,33 @@ async fn every_answer_of_a_limited_route_says_how_its_caller_stands() {
     clock.advance(Duration::from_secs(1));
     owner.post("/tokens", &token).await.expect(StatusCode::CREATED);
     owner.post("/tokens", &token).await.expect_problem(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn every_route_of_a_handle_has_the_limit_of_its_kind() {
+    let (world, _) = world(|settings| {
+        settings.limits.reads_per_minute = 1;
+        settings.limits.writes_per_minute = 1;
+        settings.limits.publishes_per_minute = 1;
+    })
+    .await;
+    for (n, row) in TABLE.iter().enumerate() {
+        // Whoever has not asked yet has full buckets.
+        let caller = named(&world, &format!("tester {n}"), "acme", "OWNER");
+        let first = ask(&caller, row).await;
+        assert_ne!(first.status, 429, "{row:?}: {}", first.text);
+        let kind = match row.0 {
+            "GET" => "read",
+            _ if QUESTIONS.contains(&row.1) => "read",
+            _ if row.1.starts_with("/events") => "publish",
+            _ => "write",
+        };
+        let (policy, limit) = (format!("\"{kind}\";q=1;w=60"), format!("\"{kind}\";r=0;t=60"));
+        let second = ask(&caller, row).await;
+        second.expect_problem(429, "rate_limited");
+        let expected = [Some(policy.as_str()), Some(limit.as_str()), Some("60")];
+        assert_eq!(told(&second), expected, "{row:?}");
+    }
 }
 
 #[tokio::test]
