@@ -55,6 +55,7 @@ mod stream;
 mod tenancy;
 mod tokens;
 mod traces;
+mod unavailable;
 mod unreadable;
 mod v1_access;
 mod v1_deliveries;
