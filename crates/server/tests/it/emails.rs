@@ -3,6 +3,7 @@
 use angarium_engine::Clock;
 use angarium_engine::clock::SystemClock;
 use angarium_server::settings::{EmailEncryption, EmailTransport, Settings};
+use angarium_store::memory::MemoryStore;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -171,6 +172,19 @@ async fn only_one_address_that_can_be_no_other_is_taken() {
     let answer = world.owner().post(EMAILS, &json!({ "eventTypes": [] })).await;
     answer.expect_problem(400, "validation_error");
     assert_eq!(answer.fields_at_fault(), ["email", "eventTypes"]);
+}
+
+#[tokio::test]
+async fn an_address_that_receives_mails_already_is_not_asked_again_and_its_id_is_named() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    let (id, _) = confirmed(&world, &server, "anna@example.com", &["order.paid"]).await;
+    let refused = owner.ask("ANNA@example.com", &["order.*"]).await;
+    refused.expect_problem(409, "conflict");
+    assert!(refused.text_of("message").contains(&id), "{}", refused.text);
+    let shown = owner.emails().await;
+    assert_eq!((shown.len(), &shown[0]["eventTypes"]), (1, &json!(["order.paid"])));
+    assert_eq!(server.arrived().len(), 1);
 }
 
 #[tokio::test]
