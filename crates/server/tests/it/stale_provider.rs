@@ -104,3 +104,30 @@ async fn a_provider_that_knows_us_no_longer_is_seen_everywhere_and_told_to_the_o
     assert_eq!(owner.emails().await[0]["status"], "active");
     owner.post(&test, &json!({})).await.expect(StatusCode::ACCEPTED);
 }
+
+#[tokio::test]
+async fn the_owner_s_address_is_sent_no_test_while_the_provider_does_not_know_us() {
+    let (ses, mut serving) = (Ses::default(), JoinSet::new());
+    let world = world(&mut serving, &ses).await;
+    let owner = world.owner();
+    let default = "/notifications/owner-default-email";
+    owner.put(default, &json!({ "email": "owner@example.com" })).await.expect(StatusCode::OK);
+    owner.deliveries_when("?eventType=email.owner_default_changed&status=delivered", 1).await;
+    let test = format!("{default}/test");
+
+    ses.says(Some("NotFoundException"));
+    owner.post(&test, &json!({})).await.expect(StatusCode::ACCEPTED);
+    eventually(|| async {
+        let shown = owner.get("/notifications").await.json();
+        (shown["ownerDefaultEmail"]["status"] == "degraded").then_some(())
+    })
+    .await;
+    let refused = owner.post(&test, &json!({})).await;
+    refused.expect_problem(409, "stale_provider_reference");
+    assert!(refused.text_of("message").contains("ses.configuration_set"), "{}", refused.text);
+    assert_eq!(owner.get("/events?type=email.test").await.items().len(), 1);
+
+    ses.says(None);
+    owner.deliveries_when("?eventType=email.test&status=delivered", 1).await;
+    owner.post(&test, &json!({})).await.expect(StatusCode::ACCEPTED);
+}
