@@ -276,6 +276,32 @@ async fn consent_is_to_the_words_that_were_read() {
 }
 
 #[tokio::test]
+async fn a_link_that_asks_for_consent_has_expired_after_three_days() {
+    let server = MailServer::start(Manners::default()).await;
+    let clock = Arc::new(HandClock::at(SystemClock.now()));
+    let world = World::at(clock.clone(), |settings| hand_mails_to(&server, settings)).await;
+    let claims = json!({ "sub": "tester", "exp": in_seconds(30 * 86_400), "handles": { "acme": "OWNER" } });
+    let (nobody, owner) = (world.nobody(), world.nobody().at("/v2/handles/acme").bearing(signed(&claims)));
+    owner.ask("anna@example.com", &["order.paid"]).await.expect(StatusCode::CREATED);
+    let page = link(&server.arrived_when(1).await[0], "confirm");
+    clock.advance(Duration::from_secs(72 * 3600 - 1));
+    let open = nobody.get(&page).await;
+    assert!(open.expect(StatusCode::OK).text.contains("Yes, I want that"), "{}", open.text);
+
+    clock.advance(Duration::from_secs(1));
+    for late in [nobody.get(&page).await, nobody.post_form(&page, "confirm=yes").await] {
+        let told = &late.expect(StatusCode::OK).text;
+        assert!(told.contains("This link has expired") && !told.contains("Yes, I want that"), "{told}");
+    }
+    assert_eq!(owner.emails().await[0]["status"], "pending_confirmation");
+    // Whoever is asked again has a link that is good.
+    owner.ask("anna@example.com", &["order.paid"]).await.expect(StatusCode::CREATED);
+    let page = link(&server.arrived_when(2).await[1], "confirm");
+    nobody.post_form(&page, "confirm=yes").await.expect(StatusCode::OK);
+    assert_eq!(owner.emails().await[0]["status"], "active");
+}
+
+#[tokio::test]
 async fn whoever_never_answered_gives_their_place_to_somebody_else() {
     let server = MailServer::start(Manners::default()).await;
     let clock = Arc::new(HandClock::at(SystemClock.now()));
