@@ -466,6 +466,24 @@ async fn a_service_without_a_mail_server_takes_no_addresses() {
 }
 
 #[tokio::test]
+async fn a_service_that_has_no_mail_server_any_more_sends_no_test() {
+    let (server, store) = (MailServer::start(Manners::default()).await, MemoryStore::new());
+    let world = World::on_with(&store, |settings| hand_mails_to(&server, settings)).await;
+    let (id, _) = confirmed(&world, &server, "anna@example.com", &["order.paid"]).await;
+    let default = "/notifications/owner-default-email";
+    world.owner().put(default, &json!({ "email": "owner@example.com" })).await.expect(StatusCode::OK);
+    server.arrived_when(2).await;
+    world.service.stop().await;
+
+    let world = World::on(&store).await;
+    let owner = world.owner();
+    for way in [format!("{EMAILS}/{id}/test"), format!("{default}/test")] {
+        owner.post(&way, &json!({})).await.expect_problem(409, "email_not_configured");
+    }
+    assert!(owner.get("/events?type=email.test").await.items().is_empty());
+}
+
+#[tokio::test]
 async fn what_belongs_to_another_handle_is_not_there() {
     let (world, server) = both().await;
     let (id, _) = confirmed(&world, &server, "anna@example.com", &["*"]).await;
