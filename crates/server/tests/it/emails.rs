@@ -270,6 +270,57 @@ async fn one_click_ends_it_and_nothing_less_does() {
 }
 
 #[tokio::test]
+async fn what_is_sent_to_a_link_is_a_short_form_that_is_text() {
+    let (world, server) = both().await;
+    let (owner, nobody) = (world.owner(), world.nobody());
+    let form_of = |field: &str, bytes: usize| format!("{field}&x={}", "x".repeat(bytes - field.len() - 3));
+    let refuses = async |page: &str, field: &str| {
+        let large = nobody.post_form(page, &form_of(field, 4 * 1024 + 1)).await;
+        large.expect_problem(413, "payload_too_large");
+        let no_text = [field.as_bytes(), b"&x=\xff".as_slice()].concat();
+        let odd = nobody.send(Method::POST, page, no_text).await;
+        odd.expect_problem(400, "invalid_payload");
+        assert!(odd.text_of("message").contains("UTF-8"), "{}", odd.text);
+    };
+    owner.ask("anna@example.com", &["order.paid"]).await.expect(StatusCode::CREATED);
+    let question = link(&server.arrived_when(1).await[0], "confirm");
+    refuses(&question, "confirm=yes").await;
+    assert_eq!(owner.emails().await[0]["status"], "pending_confirmation");
+    nobody.post_form(&question, &form_of("confirm=yes", 4 * 1024)).await.expect(StatusCode::OK);
+    assert_eq!(owner.emails().await[0]["status"], "active");
+
+    owner.publish("order.paid").await;
+    let way_out = link(&server.arrived_when(2).await[1], "unsubscribe");
+    refuses(&way_out, "List-Unsubscribe=One-Click").await;
+    assert_eq!(owner.emails().await[0]["status"], "active");
+    nobody.post_form(&way_out, &form_of("List-Unsubscribe=One-Click", 4 * 1024)).await.expect(StatusCode::OK);
+    assert_eq!(owner.emails().await[0]["status"], "unsubscribed");
+}
+
+#[tokio::test]
+async fn a_mailbox_ends_the_mails_of_its_own_reader_also_with_a_form_in_parts() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    for email in ["anna@example.com", "bob@example.com"] {
+        confirmed(&world, &server, email, &["order.paid"]).await;
+    }
+    owner.publish("order.paid").await;
+    let mails = server.arrived_when(4).await;
+    let to_anna = mails[2..].iter().find(|mail| mail.to == "anna@example.com").expect("a mail");
+    let mailbox = world.nobody().with("content-type", "multipart/form-data; boundary=part");
+    let form = "--part\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--part--\r\n";
+    mailbox.post_form(&link(to_anna, "unsubscribe"), form).await.expect(StatusCode::OK);
+    let shown = owner.emails().await;
+    for (email, status) in [("anna@example.com", "unsubscribed"), ("bob@example.com", "active")] {
+        let found = shown.iter().find(|one| one["email"] == email).expect("it is shown");
+        assert_eq!(found["status"], status, "{email}");
+    }
+    let event = owner.publish("order.paid").await;
+    delivery_when(&owner, &format!("?eventId={event}"), "delivered").await;
+    assert_eq!(server.arrived_when(5).await[4].to, "bob@example.com");
+}
+
+#[tokio::test]
 async fn a_mailbox_that_does_not_exist_is_sent_nothing_more_until_its_owner_says_so() {
     let (world, server) = both().await;
     let owner = world.owner();
