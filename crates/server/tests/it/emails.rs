@@ -559,29 +559,37 @@ fn in_minutes(minutes: i64) -> (String, i64) {
     (format!("{:02}:{:02}", minute / 60 % 24, minute % 60), minute * 60)
 }
 
+/// Quiet hours of every day that have begun, and when they are over.
+fn quiet_now() -> (Value, String) {
+    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let ((from, _), (to, opens_at)) = (in_minutes(-60), in_minutes(120));
+    let opens_at = angarium_domain::time::Timestamp::from_seconds(opens_at).to_string();
+    (json!([{ "days": days, "from": from, "to": to }]), opens_at)
+}
+
+/// Waits until the only mail of an event was put off to a time.
+async fn waits_until(owner: &Client, event: &str, time: &str) {
+    eventually(|| async {
+        let found = owner.deliveries(&format!("?eventId={event}")).await.remove(0);
+        (found["nextAttemptAt"] == time && found["attempts"] == 0).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_can_wait_waits_until_quiet_hours_are_over_and_what_is_critical_does_not() {
     let (world, server) = both().await;
     let owner = world.owner();
     confirmed(&world, &server, "anna@example.com", &["order.*", "payment.*"]).await;
-    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-    let ((from, _), (to, opens_at)) = (in_minutes(-60), in_minutes(120));
-    let quiet = json!({
-        "criticalEventTypes": ["payment.*"], "timeZone": "UTC",
-        "quietHours": [{ "days": days, "from": from, "to": to }],
-    });
+    let (hours, opens_at) = quiet_now();
+    let quiet = json!({ "criticalEventTypes": ["payment.*"], "timeZone": "UTC", "quietHours": hours });
     let set = owner.put("/notification-settings", &quiet).await.expect(StatusCode::OK).json();
     assert_eq!(set, owner.get("/notification-settings").await.json());
     assert_eq!((&set["senderDomain"], &set["alertIntervalSeconds"]), (&json!("mail.example"), &json!(900)));
 
     owner.put("/event-types/order.urgent", &json!({ "critical": true })).await;
     let waiting = owner.publish("order.paid").await;
-    let opens_at = angarium_domain::time::Timestamp::from_seconds(opens_at).to_string();
-    eventually(|| async {
-        let found = owner.deliveries(&format!("?eventId={waiting}")).await.remove(0);
-        (found["nextAttemptAt"] == opens_at && found["attempts"] == 0).then_some(())
-    })
-    .await;
+    waits_until(&owner, &waiting, &opens_at).await;
     for event_type in ["payment.failed", "order.urgent"] {
         let event = owner.publish(event_type).await;
         delivery_when(&owner, &format!("?eventId={event}"), "delivered").await;
@@ -591,6 +599,22 @@ async fn what_can_wait_waits_until_quiet_hours_are_over_and_what_is_critical_doe
     owner.put("/notification-settings", &json!({})).await.expect(StatusCode::OK);
     let event = owner.publish("order.paid").await;
     delivery_when(&owner, &format!("?eventId={event}"), "delivered").await;
+}
+
+#[tokio::test]
+async fn a_mail_that_waits_is_cancelled_with_its_subscription() {
+    let (world, server) = both().await;
+    let owner = world.owner();
+    let (id, _) = confirmed(&world, &server, "anna@example.com", &["order.*"]).await;
+    let (hours, opens_at) = quiet_now();
+    let quiet = json!({ "timeZone": "UTC", "quietHours": hours });
+    owner.put("/notification-settings", &quiet).await.expect(StatusCode::OK);
+    let event = owner.publish("order.paid").await;
+    waits_until(&owner, &event, &opens_at).await;
+    owner.delete(&format!("{EMAILS}/{id}")).await.expect(StatusCode::NO_CONTENT);
+    let ended = delivery_when(&owner, &format!("?eventId={event}"), "cancelled").await;
+    assert_eq!((&ended["attempts"], &ended["nextAttemptAt"]), (&json!(0), &Value::Null));
+    assert_eq!(server.arrived().len(), 1);
 }
 
 #[tokio::test]
