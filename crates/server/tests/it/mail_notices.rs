@@ -42,7 +42,8 @@ struct Region {
 impl Fetch for Region {
     async fn get(&self, url: &str) -> Result<String, Unfetched> {
         self.asked.lock().expect("nobody panics").push(url.to_owned());
-        let confirmation = url.contains("?Action=ConfirmSubscription&").then(|| "<ok/>".to_owned());
+        let confirms = url.contains("?Action=ConfirmSubscription&") && url.ends_with("&Token=2336");
+        let confirmation = confirms.then(|| "<ok/>".to_owned());
         let known = if url == CERTIFICATE { Some(self.certificate.clone()) } else { confirmation };
         known.ok_or_else(|| Unfetched { reason: "404".to_owned() })
     }
@@ -278,6 +279,28 @@ async fn a_certificate_that_cannot_be_had_asks_for_the_message_again() {
     let answer = scene.post(&message).await;
     answer.expect(StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn a_topic_that_cannot_be_confirmed_asks_for_the_question_again() {
+    let scene = Scene::on(&MemoryStore::new()).await;
+    let url = confirmation().subscribe_url.expect("it has one").replace("Token=2336", "Token=2337");
+    let message = scene.signed(Message { subscribe_url: Some(url.clone()), ..confirmation() });
+    for _ in 0..2 {
+        let refused = scene.post(&message).await;
+        refused.expect_problem(503, "temporarily_unavailable");
+        assert_eq!(refused.header("retry-after"), Some("30"));
+    }
+    assert_eq!(scene.asked(), [CERTIFICATE.to_owned(), url.clone(), url]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_larger_than_any_is_not_read() {
+    let scene = Scene::with(&MemoryStore::new(), |settings| settings.limits.body_bytes_max = 4 * 1024).await;
+    let large = Message { message: "x".repeat(4 * 1024), ..notification(now()) };
+    scene.post(&scene.signed(large)).await.expect_problem(413, "payload_too_large");
+    assert!(scene.asked().is_empty(), "{:?}", scene.asked());
+    scene.post(&scene.signed(notification(now()))).await.expect(StatusCode::OK);
 }
 
 #[tokio::test]
