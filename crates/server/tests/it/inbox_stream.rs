@@ -284,6 +284,12 @@ async fn a_stream_of_the_inbox_ends_with_its_handle() {
 }
 
 #[tokio::test]
+async fn a_stream_takes_no_parameters_that_it_does_not_know() {
+    let world = World::start().await;
+    world.owner().get(&format!("{STREAM}?x=1")).await.expect_problem(400, "invalid_x");
+}
+
+#[tokio::test]
 async fn a_reader_has_so_many_streams_and_others_have_theirs() {
     let world = World::start().await;
     let (ann, bob) = (named(&world, "ann", "acme", "CREATOR"), named(&world, "bob", "acme", "CREATOR"));
