@@ -207,6 +207,7 @@ async fn a_note_is_announced_uploaded_listened_to_and_read() {
     for (name, value) in [
         ("content-type", "audio/wav"),
         ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
         ("cache-control", "no-store"),
         ("accept-ranges", "bytes"),
         ("content-length", &file.len().to_string()),
@@ -376,6 +377,58 @@ async fn an_upload_that_is_too_large_is_refused_before_it_arrives() {
     let endless = raw(&scene.world, &endless).await;
     assert!(endless.starts_with("HTTP/1.1 413 "), "{endless}");
     assert_eq!(scene.files(), 0);
+}
+
+#[tokio::test]
+async fn an_upload_that_does_not_say_its_type_is_refused() {
+    let scene = Scene::start().await;
+    let announced = announce(&scene.world.owner(), "audio/wav", b"x").await;
+    let address = announced["upload"]["url"].as_str().expect("an address");
+    let request = format!("PUT {address} HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");
+    let refused = raw(&scene.world, &request).await;
+    assert!(refused.starts_with("HTTP/1.1 415 "), "{refused}");
+    assert_eq!(scene.files(), 0);
+}
+
+#[tokio::test]
+async fn an_upload_that_broke_off_is_made_again() {
+    let scene = Scene::start().await;
+    let file = wav(20);
+    let announced = announce(&scene.world.owner(), "audio/wav", &file).await;
+    let address = announced["upload"]["url"].as_str().expect("an address");
+    let mut stream = TcpStream::connect(scene.world.service.address()).await.expect("the service listens");
+    let head = format!(
+        "PUT {address} HTTP/1.1\r\nhost: a\r\ncontent-type: audio/wav\r\ncontent-length: {}\r\n\r\n",
+        file.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("a sent head");
+    stream.write_all(&file[..file.len() / 2]).await.expect("a sent half");
+    eventually(|| async { (scene.files() == 1).then_some(()) }).await;
+    drop(stream);
+    // Until the service has noticed, the first one counts as running.
+    eventually(|| async {
+        let again = scene.upload(&announced, &file).await;
+        let is_there = again.status == StatusCode::NO_CONTENT;
+        if !is_there {
+            again.expect_problem(409, "upload_running");
+        }
+        is_there.then_some(())
+    })
+    .await;
+    let id = id_of(&announced);
+    scene.world.owner().post(&complete(&id), &json!({})).await.expect(StatusCode::OK);
+    let ready = scene.settled(&id).await;
+    assert_eq!((&ready["status"], &ready["sha256"]), (&json!("ready"), &json!(sha256(&file))));
+    assert_eq!(scene.files(), 1);
+}
+
+#[tokio::test]
+async fn notes_are_listed_by_states_that_there_are() {
+    let scene = Scene::start().await;
+    let owner = scene.world.owner();
+    announce(&owner, "audio/mp4", b"x").await;
+    assert_eq!(owner.get("/mobile/voice-notes?status=pending_upload").await.items().len(), 1);
+    owner.get("/mobile/voice-notes?status=odd").await.expect_problem(400, "invalid_status");
 }
 
 #[tokio::test]
