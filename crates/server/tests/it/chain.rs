@@ -278,6 +278,34 @@ async fn rules_are_taken_as_a_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn rules_that_are_too_large_together_are_refused_with_the_limit() {
+    let world = World::start().await;
+    let owner = world.owner();
+    let large = json!({ "decision": { "text": "x".repeat(4_000) } });
+    let of = |count: usize| -> Value {
+        let rules: Vec<_> = (0..count).map(|n| rule(&format!("r{n}"), &large)).collect();
+        json!({ "rules": rules })
+    };
+    let refused = owner.put("/chain/rules", &of(70)).await;
+    expect_fault(&refused, "invalid_rules", &["rules"]);
+    assert!(refused.text.contains("the limit is 262144"), "{}", refused.text);
+    assert_eq!(owner.get("/chain/rules").await.json()["rules"], json!([]));
+    owner.put("/chain/rules", &of(50)).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_session_is_not_there() {
+    let world = World::start().await;
+    let creator = world.person("acme", "CREATOR");
+    creator.post("/chain/signals", &views("s", 1)).await.expect(StatusCode::ACCEPTED);
+    let long = "s".repeat(1_000);
+    for session in ["s%20s", "s%2Fs", long.as_str()] {
+        creator.get(&format!("/chain/{session}")).await.expect_problem(404, "not_found");
+    }
+    creator.get("/chain/s").await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_decision_says_why_it_was_not_another() {
     let rules = json!([
         rule(
@@ -638,6 +666,22 @@ async fn pages_may_ask_for_handles_that_list_their_origin() {
         .await
         .expect(StatusCode::OK);
     assert_eq!(owner.get("/context-origins").await.json(), json!({ "origins": ["*"] }));
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_listed_is_refused_at_every_public_door() {
+    let (world, anybody) = ruled_by(json!([rule("a", &json!({}))]), |_| {}).await;
+    let owner = world.owner();
+    owner.put("/context-origins", &json!({ "origins": [SHOP] })).await.expect(StatusCode::OK);
+    let ahead = json!({ "handle": "acme", "sessionId": "s", "triggers": ["checkout"] });
+    for (path, body) in [("/signals", views("s", 1)), ("/resolve", question("s")), ("/prefetch", ahead)] {
+        let evil = anybody.with("origin", "https://evil.example.com").post(path, &body).await;
+        evil.expect_problem(403, "origin_not_allowed");
+        assert_eq!(evil.header("access-control-allow-origin"), None, "{path}");
+        let listed = anybody.with("origin", SHOP).post(path, &body).await;
+        assert!(listed.status.is_success(), "{path}: {}", listed.text);
+    }
+    assert_eq!(owner.get("/chain/s").await.json()["sequence"], 1);
 }
 
 #[tokio::test]
