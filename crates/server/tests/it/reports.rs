@@ -202,6 +202,58 @@ async fn escalations_are_for_platform_admins_and_reports_are_theirs_to_read() {
 }
 
 #[tokio::test]
+async fn an_escalation_names_only_what_there_is() {
+    let world = World::start().await;
+    let (owner, admin) = (world.owner(), world.admin());
+    let foreign = world.person("beta", "OWNER").publish("a").await;
+    owner.publish("a").await;
+    for (fields, code) in [
+        (json!({ "handle": "no handle" }), "invalid_handle"),
+        (json!({ "handle": "acme", "subscriptionId": "nonsense" }), "invalid_subscriptionId"),
+        (json!({ "handle": "acme", "eventId": foreign }), "invalid_eventId"),
+        (json!({ "reportId": "nonsense" }), "invalid_reportId"),
+    ] {
+        admin.post("/escalations", &with(&fields)).await.expect_problem(400, code);
+    }
+    assert!(admin.get("/reports").await.items().is_empty());
+    admin.post("/escalations", &with(&json!({ "handle": "acme" }))).await.expect(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_token_escalates_nothing() {
+    let world = World::start().await;
+    let holder = world.token_holder(&["events.read"]).await.at("/v2/operator");
+    holder.post("/escalations", &wish()).await.expect_problem(401, "invalid_token");
+    assert!(world.admin().get("/reports").await.items().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_escalated_of_a_handle_that_was_deleted() {
+    let world = World::start().await;
+    let admin = world.admin();
+    admin.post("/handles", &json!({ "handle": "acme" })).await.expect(StatusCode::CREATED);
+    let body = with(&json!({ "handle": "acme" }));
+    admin.post("/escalations", &body).await.expect(StatusCode::CREATED);
+    admin.delete("/handles/acme").await.expect(StatusCode::ACCEPTED);
+    admin.post("/escalations", &body).await.expect_problem(404, "handle_not_found");
+}
+
+#[tokio::test]
+async fn a_report_about_content_says_what_it_is_about_and_is_made_once() {
+    let world = World::start().await;
+    let public = world.nobody().at("/v2/public");
+    let silent = public.post("/content-report", &json!({ "details": "a page" })).await;
+    silent.expect_problem(400, "invalid_summary");
+    assert_eq!(silent.fields_at_fault(), ["summary"]);
+    let keyed = public.with("idempotency-key", "once");
+    let first = keyed.post("/content-report", &wish()).await;
+    let again = keyed.post("/content-report", &wish()).await;
+    assert_eq!(again.expect(StatusCode::CREATED).text, first.expect(StatusCode::CREATED).text);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(world.admin().get("/reports").await.items().len(), 1);
+}
+
+#[tokio::test]
 async fn a_report_has_its_limits_and_is_made_once() {
     let world = World::start().await;
     let owner = world.owner();
