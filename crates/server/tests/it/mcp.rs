@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use angarium_domain::time::Timestamp;
+use angarium_server::settings::{HandlesRule, Settings};
+use angarium_store::memory::MemoryStore;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -268,6 +270,44 @@ async fn the_door_takes_tokens_that_may_connect_to_their_own_handle() {
     let connected = world.token_holder(&["mcp.connect"]).await;
     say(&at(connected.clone(), "beta"), &ping).await.expect_problem(401, "invalid_token");
     say(&at(connected, "acme"), &ping).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn where_handles_are_declared_an_agent_finds_no_other() {
+    let store = MemoryStore::new();
+    let known_as = |settings: &mut Settings| {
+        settings.listen.public_url = Some("https://angarium.test".to_owned());
+    };
+    let before = World::on_with(&store, known_as).await;
+    let agent = agent(&before, &EVERYTHING).await;
+    call(&agent, "webhooks_list", json!({})).await;
+    before.service.stop().await;
+
+    let world = World::on_with(&store, |settings| {
+        known_as(settings);
+        settings.auth.handles = HandlesRule::Declared;
+    })
+    .await;
+    let agent = Client { address: world.service.address(), ..agent };
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    say(&agent, &ping).await.expect_problem(404, "handle_not_found");
+    let declared = world.admin().post("/handles", &json!({ "handle": "beta" })).await;
+    declared.expect(StatusCode::CREATED);
+    let of_beta = world.token_holder_of("beta", &["mcp.connect"]).await.at("/mcp/beta/mcp");
+    let of_beta = of_beta.with("accept", "application/json, text/event-stream");
+    say(&of_beta, &ping).await.expect(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_agent_of_a_suspended_handle_reads_and_changes_nothing() {
+    let world = world().await;
+    let agent = agent(&world, &EVERYTHING).await;
+    let suspension = json!({ "suspended": true, "reason": "an unpaid bill" });
+    world.admin().patch("/handles/acme", &suspension).await.expect(StatusCode::OK);
+    let wish = json!({ "endpointUrl": "https://hooks.example.com/", "eventTypes": ["*"] });
+    let words = refused(&agent, "webhooks_create", wish).await;
+    assert!(words.starts_with("handle_suspended: ") && words.contains("an unpaid bill"), "{words}");
+    assert_eq!(call(&agent, "webhooks_list", json!({})).await["webhooks"], json!([]));
 }
 
 #[tokio::test]
