@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::client::{Answer, Client};
 use crate::receiver::Receiver;
-use crate::world::{World, id_of};
+use crate::world::{World, eventually, id_of};
 
 /// The answer's body without the request's id, which is the only thing that may differ.
 fn body_of(answer: &Answer) -> serde_json::Value {
@@ -104,6 +104,27 @@ async fn tokens_cursors_and_idempotency_keys_belong_to_one_tenant() {
     let theirs = beta.with("idempotency-key", "same").post("/events", &event).await;
     assert_ne!(ours.text_of("eventId"), theirs.text_of("eventId"));
     assert_eq!(theirs.header("idempotent-replayed"), None);
+}
+
+#[tokio::test]
+async fn the_cursor_of_another_tenant_s_list_is_none_here() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (acme, beta) = (world.owner(), world.person("beta", "OWNER"));
+    for n in 0..2 {
+        acme.subscribe(&receiver, "/hook", &["a"]).await;
+        let inline =
+            json!({ "name": "x", "kind": "inline", "documents": [{ "text": format!("apple {n}") }] });
+        acme.post("/context-sources", &inline).await.expect(StatusCode::CREATED);
+    }
+    acme.publish("a").await;
+    let search = "/context-store/search?q=apple";
+    eventually(|| async { (acme.get(search).await.items().len() == 2).then_some(()) }).await;
+    for list in ["/webhooks?", "/deliveries?", "/context-sources?", "/context-store/search?q=apple&"] {
+        let cursor = acme.get(&format!("{list}limit=1")).await.text_of("nextCursor");
+        let next = format!("{list}limit=1&cursor={cursor}");
+        acme.get(&next).await.expect(StatusCode::OK);
+        beta.get(&next).await.expect_problem(400, "invalid_cursor");
+    }
 }
 
 #[tokio::test]
