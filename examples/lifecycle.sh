@@ -41,4 +41,5 @@ SUBSCRIPTION_ID="$(field subscriptionId)"
 
 step 'LM-06' 202 POST "/v2/handles/${HANDLE}/webhooks/${SUBSCRIPTION_ID}/test" '{}' "$JWT_TOKEN"
 expect '"deliveryId":"dlv_'
+expect '"eventId":"evt_'
 echo "all as expected"

@@ -51,6 +51,7 @@ step ' 5' 200 GET "${of_handle}/notification-settings" '' "$JWT_TOKEN"
 step ' 6' 200 GET "${of_handle}/notifications" '' "$JWT_TOKEN"
 step ' 7' 200 GET "${of_handle}/webhooks" '' "$JWT_TOKEN"
 step ' 8' 200 POST "${of_handle}/mobile/inbox/${item}/read" '{}' "$JWT_TOKEN"
+expect '"readAt":"'
 step ' 9' 201 POST "${of_handle}/mobile/voice-notes" "$note" "$JWT_TOKEN"
 note_id="$(field voiceNoteId)"
 upload="$(field url)"
@@ -78,6 +79,10 @@ fi
 step '13' 201 POST "${of_handle}/webhooks" "$webhook" "$JWT_TOKEN"
 webhook_id="$(field subscriptionId)"
 step '14' 202 POST "${of_handle}/webhooks/${webhook_id}/test" '{}' "$JWT_TOKEN"
+expect '"eventId":"evt_'
 step '15' 200 PUT "${of_handle}/notification-settings" '{"criticalEventTypes":["payment.*"],"timeZone":"Europe/Lisbon"}' "$OWNER_TOKEN"
 step '16' 200 PUT "${of_handle}/notifications/owner-default-email" '{"email":"owner-'"$run"'@example.com"}' "$OWNER_TOKEN"
+if [ -n "${MAIL_FOLDER:-}" ]; then
+  step 'after' 202 POST "${of_handle}/notifications/owner-default-email/test" '{}' "$OWNER_TOKEN"
+fi
 echo "all as expected"
