@@ -47,3 +47,22 @@ async fn a_batch_under_a_key_is_published_once() {
     assert_eq!((&first.text, again.header("idempotent-replayed")), (&again.text, Some("true")));
     assert_eq!(world.owner().get("/events").await.items().len(), 1);
 }
+
+#[tokio::test]
+async fn a_batch_of_which_nothing_is_taken_is_answered_as_any_other() {
+    let world = World::start().await;
+    let (owner, admin) = (world.owner(), world.admin());
+    let keyed = owner.with("idempotency-key", "once");
+    let none = json!({ "events": [{ "type": "not a type", "payload": {} }] });
+    let first = keyed.post("/events/batch", &none).await;
+    assert_eq!(first.expect(StatusCode::ACCEPTED).json()["events"][0]["error"], "invalid_type");
+    let again = keyed.post("/events/batch", &none).await;
+    assert_eq!((again.header("idempotent-replayed"), &again.text), (Some("true"), &first.text));
+    let other = json!({ "events": [{ "type": "another one", "payload": {} }] });
+    keyed.post("/events/batch", &other).await.expect_problem(422, "idempotency_key_reused");
+
+    admin.post("/handles", &json!({ "handle": "acme" })).await.expect(StatusCode::CREATED);
+    let suspension = json!({ "suspended": true, "reason": "an unpaid bill" });
+    admin.patch("/handles/acme", &suspension).await.expect(StatusCode::OK);
+    owner.post("/events/batch", &none).await.expect_problem(403, "handle_suspended");
+}

@@ -119,11 +119,6 @@ pub(super) async fn publish_batch(
     let read = new_events(write.form()?, &limits)?;
     let request_id = write.request_id();
     let (events, refused): (Vec<NewEvent>, Vec<Option<Problem>>) = split(read);
-    if events.is_empty() {
-        // Nothing is to be stored, so there is nothing to do once.
-        let results = woven(&refused, &[]);
-        return Ok((StatusCode::ACCEPTED, Json(BatchView::of(&results, &request_id))).into_response());
-    }
     let (caller, once) = write.into_parts(move |verdicts: &Vec<Verdict>| -> Answer {
         json(StatusCode::ACCEPTED, &BatchView::of(&woven(&refused, verdicts), &request_id))
     });
