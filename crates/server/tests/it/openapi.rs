@@ -243,13 +243,10 @@ async fn a_field_is_refused_on_every_route_that_takes_none() {
     }
 }
 
-/// Questions of strangers change nothing, so no key is looked at; the forms of the pages in mails have none.
-const WITHOUT_KEYS: [&str; 3] = ["/v2/public/chain/prefetch", "/confirm/{token}", "/unsubscribe/{token}"];
-
 #[tokio::test]
 async fn a_key_that_is_no_key_is_refused_on_every_route_that_takes_one() {
     let world = World::start().await;
-    for operation in operations().iter().filter(|operation| !WITHOUT_KEYS.contains(&operation.path)) {
+    for operation in operations() {
         let header = match operation.document {
             Document::V1 => "x-idempotency-key",
             Document::V2 => "idempotency-key",
