@@ -20,7 +20,7 @@ use crate::credentials::{SECRET, claims, in_seconds, signed};
 use crate::receiver::Receiver;
 use crate::restart::on_disk;
 use crate::stream::Hearing;
-use crate::world::{World, eventually, settings};
+use crate::world::{World, eventually, settings, time};
 
 const INBOX: &str = "/mobile/inbox";
 
@@ -188,12 +188,8 @@ async fn everything_up_to_a_time_is_read_at_once_and_nothing_that_came_later() {
     let listed = ann.inbox("").await;
     let up_to = listed["items"][1]["createdAt"].clone();
     // What was made in the same millisecond is not newer.
-    let newer = listed["items"]
-        .as_array()
-        .expect("items")
-        .iter()
-        .filter(|item| item["createdAt"].as_str() > up_to.as_str());
-    let newer = newer.count() as u64;
+    let items = listed["items"].as_array().expect("items").iter();
+    let newer = items.filter(|item| time(&item["createdAt"]) > time(&up_to)).count() as u64;
     let all =
         ann.post("/mobile/inbox/read-all", &json!({ "upTo": up_to })).await.expect(StatusCode::OK).json();
     assert_eq!(counts(&all), (newer, newer));

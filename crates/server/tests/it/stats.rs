@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::receiver::Receiver;
-use crate::world::{World, eventually, id_of};
+use crate::world::{World, eventually, id_of, time};
 
 async fn stats_when(owner: &crate::client::Client, path: &str, is_there: impl Fn(&Value) -> bool) -> Value {
     eventually(|| async {
@@ -49,7 +49,7 @@ async fn a_webhook_is_told_in_figures_without_waiting_for_a_write() {
             json!({ "state": "closed", "since": null, "nextProbeAt": null })
         );
         assert!(stats["lane"]["limit"].as_u64().is_some_and(|limit| limit >= 1), "{stats}");
-        assert!(stats["since"].as_str() < stats["until"].as_str(), "{stats}");
+        assert!(time(&stats["since"]) < time(&stats["until"]), "{stats}");
     }
 }
 
@@ -100,7 +100,7 @@ async fn a_receiver_that_is_silent_shows_an_open_breaker() {
     let stats = stats_when(&owner, &path, |stats| stats["lane"]["breaker"]["state"] == "open").await;
     assert_eq!(stats["lane"]["state"], "open");
     let breaker = &stats["lane"]["breaker"];
-    assert!(breaker["since"].as_str() < breaker["nextProbeAt"].as_str(), "{stats}");
+    assert!(time(&breaker["since"]) < time(&breaker["nextProbeAt"]), "{stats}");
     assert!(stats["answers"]["connect_error"].as_u64().is_some_and(|count| count >= 20), "{stats}");
 }
 

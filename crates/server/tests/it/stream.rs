@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::receiver::{PATIENCE, Receiver};
-use crate::world::{World, id_of};
+use crate::world::{World, id_of, time};
 
 /// A stream that is open, after its first line.
 pub(crate) struct Hearing {
@@ -92,7 +92,7 @@ async fn a_listener_hears_of_every_attempt_and_how_it_ends() {
         assert_eq!(&told[field], value, "{field} of {told}");
     }
     assert!(told["durationMs"].as_f64().is_some_and(|millis| millis > 0.0), "{told}");
-    assert!(told["nextAttemptAt"].as_str() > told["at"].as_str(), "{told}");
+    assert!(time(&told["nextAttemptAt"]) > time(&told["at"]), "{told}");
 
     receiver.answer(404);
     // Other attempts may have been made before the answer changed.

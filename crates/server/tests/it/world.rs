@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use angarium_channels::egress::LookUp;
 use angarium_channels::sns::SnsVerifier;
+use angarium_domain::time::Timestamp;
 use angarium_server::service::Service;
 use angarium_server::settings::Settings;
 use angarium_store::memory::MemoryStore;
@@ -205,4 +206,10 @@ pub(crate) fn fields_listed(page: &'static str, event_type: &str) -> Vec<&'stati
     let mut fields: Vec<_> = row.split('`').skip(1).step_by(2).collect();
     fields.sort_unstable();
     fields
+}
+
+/// A time in an answer, to be compared: as texts, a whole second is later than the millisecond after it.
+#[track_caller]
+pub(crate) fn time(value: &Value) -> Timestamp {
+    value.as_str().expect("a text").parse().expect("a time")
 }
