@@ -537,8 +537,7 @@ impl<W> Dispatcher<W> {
         push_unless_empty(commands, Command::Release, held);
     }
 
-    /// Puts a lane where its condition says: among the ready, the hungry, or those that wait.
-    /// Forgets a lane whose subscription is gone once nothing of it is left.
+    /// Forgets a lane whose subscription is gone once nothing of it is left, and else considers it.
     fn consider_or_forget(&mut self, id: SubscriptionId, now: Timestamp) {
         if self.lanes.get(&id).is_some_and(|lane| lane.rules.orphaned && lane.is_empty()) {
             self.lanes.remove(&id);
@@ -546,6 +545,7 @@ impl<W> Dispatcher<W> {
         self.consider(id, now);
     }
 
+    /// Puts a lane where its condition says: among the ready, the hungry, or those that wait.
     fn consider(&mut self, id: SubscriptionId, now: Timestamp) {
         self.touched.push(id);
         let Some(lane) = self.lanes.get_mut(&id) else { return };
