@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::api::dialect::{Dialect, V1_ROOT};
 use crate::auth::{Door, Need};
 use crate::openapi::example::example;
-use crate::openapi::operation::{Answer, Body, Operation};
+use crate::openapi::operation::{Answer, Body, Brings, Operation};
 use crate::openapi::schema::{named, object, text, word};
 use crate::openapi::words::{self, Handle};
 use crate::openapi::{answers, outbound, problems};
@@ -101,17 +101,15 @@ fn placeholder(path: &str) -> Option<&str> {
 }
 
 fn operation(dialect: Dialect, route: &Route, components: &Map<String, Value>) -> Value {
-    let Route { method, access, operation, .. } = route;
-    let posts = access.is_some() && *method != Method::GET;
-    let takes_json = posts && !operation.by_a_service && operation.form.is_none();
-    let keyed = takes_json && !operation.only_asks;
+    let Route { access, operation, .. } = route;
+    let brings = brings(route);
+    let keyed = brings == Brings::Write;
     let need = access.map(|(need, door)| problems::need_in_words(need, door));
     let about: Vec<&str> = operation.about.into_iter().chain(need.as_deref()).collect();
-    let mut responses: Map<String, Value> =
-        problems::of_route(dialect, operation, *access, (takes_json, keyed))
-            .into_iter()
-            .map(|(status, response)| (status.to_string(), response))
-            .collect();
+    let mut responses: Map<String, Value> = problems::of_route(dialect, operation, *access, brings)
+        .into_iter()
+        .map(|(status, response)| (status.to_string(), response))
+        .collect();
     assert!(!operation.answers.is_empty(), "{} does not say what it answers", route.path);
     for answer in &operation.answers {
         responses
@@ -128,7 +126,7 @@ fn operation(dialect: Dialect, route: &Route, components: &Map<String, Value>) -
     });
     if let Some((field, value)) = route.operation.form {
         shown["requestBody"] = form_body(field, value);
-    } else if let Some(body) = body_of(route, takes_json) {
+    } else if let Some(body) = body_of(route) {
         let media_type = if operation.by_a_service { "text/plain" } else { "application/json" };
         shown["requestBody"] = request_body(&body, media_type, components);
     }
@@ -145,10 +143,14 @@ fn id_of(route: &Route) -> String {
     format!("{}{}", route.operation.id, if twin { "WithToken" } else { "" })
 }
 
+fn brings(route: &Route) -> Brings {
+    route.operation.brings(route.access.is_some() && route.method != Method::GET)
+}
+
 /// The body that a route takes. One that needs none takes an empty object as well.
-fn body_of(route: &Route, takes_json: bool) -> Option<Body> {
+fn body_of(route: &Route) -> Option<Body> {
     let nothing = || Body { name: "Nothing", schema: object().schema(), required: false };
-    let takes = takes_json && route.method != Method::DELETE;
+    let takes = brings(route) != Brings::NoJson && route.method != Method::DELETE;
     route.operation.body.clone().or_else(|| takes.then(nothing))
 }
 
@@ -274,10 +276,7 @@ fn components(dialect: Dialect, routes: &[Route]) -> Map<String, Value> {
     let ours: Map<_, _> = ours.map(|(name, schema)| (name.to_owned(), schema.into_value())).collect();
     answers::close_all(&mut components, &ours);
     components.extend(ours);
-    for body in routes
-        .iter()
-        .filter_map(|route| body_of(route, route.access.is_some() && route.method != Method::GET))
-    {
+    for body in routes.iter().filter_map(body_of) {
         let earlier = components.insert(body.name.to_owned(), body.schema.clone().into_value());
         let same = earlier.is_none_or(|earlier| earlier == body.schema.into_value());
         assert!(same, "two bodies are called {}", body.name);

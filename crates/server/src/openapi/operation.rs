@@ -45,6 +45,17 @@ pub(crate) struct Body {
     pub(super) required: bool,
 }
 
+/// What a request brings, which decides what may be wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Brings {
+    /// JSON, under an idempotency key if the caller wants.
+    Write,
+    /// JSON, which only asks.
+    Question,
+    /// Anything else, or nothing.
+    NoJson,
+}
+
 /// A success.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
@@ -163,6 +174,17 @@ impl Operation {
     /// It is posted and writes nothing: repeating it is always the same, and no idempotency key is looked at.
     pub(crate) fn only_asking(self) -> Operation {
         Operation { only_asks: true, ..self }
+    }
+
+    /// What its requests bring; `posts`, if they come past a guard and are no reading.
+    pub(super) fn brings(&self, posts: bool) -> Brings {
+        if !posts || self.by_a_service || self.form.is_some() {
+            Brings::NoJson
+        } else if self.only_asks {
+            Brings::Question
+        } else {
+            Brings::Write
+        }
     }
 
     /// A success with a JSON body.

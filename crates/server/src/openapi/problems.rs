@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::api::dialect::Dialect;
 use crate::api::v1::envelope;
 use crate::auth::{Door, Need};
-use crate::openapi::operation::Operation;
+use crate::openapi::operation::{Brings, Operation};
 use crate::openapi::schema::{Schema, choice, list, object, plain, text, whole, word};
 use crate::openapi::words::{Day, Plan, RequestId};
 
@@ -298,10 +298,10 @@ pub(super) fn of_route(
     dialect: Dialect,
     operation: &Operation,
     access: Option<(Need, Door)>,
-    (takes_json, keyed): (bool, bool),
+    brings: Brings,
 ) -> BTreeMap<u16, Value> {
     let mut by_status: BTreeMap<u16, (Option<&'static str>, Codes)> = BTreeMap::new();
-    for shared in shared_by(operation, access, takes_json, keyed) {
+    for shared in shared_by(operation, access, brings) {
         by_status.insert(shared.status, (Some(shared.name), shared.codes.to_vec()));
     }
     for &(status, code, when) in &operation.problems {
@@ -317,25 +317,18 @@ pub(super) fn of_route(
     by_status.into_iter().map(|(status, problems)| (status, value(status, problems))).collect()
 }
 
-fn shared_by(
-    operation: &Operation,
-    access: Option<(Need, Door)>,
-    takes_json: bool,
-    keyed: bool,
-) -> Vec<Shared> {
+fn shared_by(operation: &Operation, access: Option<(Need, Door)>, brings: Brings) -> Vec<Shared> {
     let mut shared = vec![INTERNAL];
     if let Some((need, door)) = access {
         shared.extend(refusals(operation, need, door));
         shared.push(UNAVAILABLE);
     }
-    if keyed {
-        shared.extend([BAD_BODY, CONFLICT, TOO_LARGE, UNSUPPORTED, KEY_REUSED]);
-    } else if takes_json {
-        shared.extend([BAD_QUESTION, TOO_LARGE, UNSUPPORTED]);
-    } else if operation.form.is_some() {
-        shared.push(TOO_LARGE);
-    } else if !operation.parameters.is_empty() {
-        shared.push(BAD_QUERY);
+    match brings {
+        Brings::Write => shared.extend([BAD_BODY, CONFLICT, TOO_LARGE, UNSUPPORTED, KEY_REUSED]),
+        Brings::Question => shared.extend([BAD_QUESTION, TOO_LARGE, UNSUPPORTED]),
+        Brings::NoJson if operation.form.is_some() => shared.push(TOO_LARGE),
+        Brings::NoJson if !operation.parameters.is_empty() => shared.push(BAD_QUERY),
+        Brings::NoJson => {}
     }
     shared
 }
