@@ -116,6 +116,8 @@ impl Blobs {
             // Two stores that begin at once write drafts of their own.
             let (path, draft) = (folder.join(MARK), folder.join(format!("{MARK}.{mark}.{DRAFT}")));
             if path.exists() {
+                // Of a process that ended between the two names of its mark.
+                gone(fs::remove_file(&draft))?;
                 return Ok(fs::read(&path)? == mark.as_bytes());
             }
             // It gets its name when it is whole: a mark that was cut short would be another store's for ever.
@@ -467,6 +469,10 @@ mod tests {
         assert!(!blobs.claim_for("two").await.expect("it reads"));
         assert_eq!(fs::read_to_string(notes.join(MARK)).expect("it reads"), "one");
         assert_eq!(files_in(&kept), 1, "the mark, and nothing beside it");
+        // As if the process had ended before it took the draft away.
+        fs::hard_link(notes.join(MARK), notes.join(".store.one.part")).expect("a second name");
+        assert!(blobs.claim_for("one").await.expect("it reads"));
+        assert_eq!(files_in(&kept), 1, "the mark alone");
     }
 
     #[tokio::test]
