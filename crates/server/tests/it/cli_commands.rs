@@ -356,6 +356,7 @@ async fn the_doctor_finds_a_running_service_and_what_is_wrong() {
     let terminal = Terminal::of(&world, "");
     let well = terminal.prints(&["doctor", "--store", store]).await;
     assert!(well.contains("is ready") && !well.contains("WRONG"), "{well}");
+    assert!(well.contains("nobody is told of them") && well.contains("support.handle"), "{well}");
     let ill = terminal.run(&["doctor", "--store", store, "--endpoint", "https://169.254.169.254/"]).await;
     assert_eq!(ill.status.code(), Some(1));
     let report = String::from_utf8_lossy(&ill.stdout);

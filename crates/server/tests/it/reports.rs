@@ -1,5 +1,6 @@
 //! Reports: with and without a credential, with their evidence, and who may read them.
 
+use angarium_store::memory::MemoryStore;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -385,6 +386,27 @@ async fn a_platform_admin_closes_reports_and_opens_them_again() {
     let unknown = "/reports/rep_01arz3ndektsv4rrffq69g5fav";
     admin.patch(unknown, &json!({ "status": "closed" })).await.expect_problem(404, "not_found");
     admin.get("/reports?status=done").await.expect_problem(400, "invalid_status");
+}
+
+#[tokio::test]
+async fn those_that_nobody_closed_are_counted_in_the_figures() {
+    let store = MemoryStore::new();
+    let world = World::on(&store).await;
+    for _ in 0..2 {
+        report(&world.nobody(), &wish()).await.expect(StatusCode::CREATED);
+    }
+    let id = report(&world.owner(), &wish()).await.text_of("reportId");
+    let closed = world.admin().patch(&format!("/reports/{id}"), &json!({ "status": "closed" })).await;
+    closed.expect(StatusCode::OK);
+    world.service.stop().await;
+    // They are counted at the start, and every few seconds.
+    let world = World::on(&store).await;
+    eventually(|| async {
+        let figures = world.nobody().get("/metrics").await.text;
+        let line = "angarium_reports_open{kind=\"support\"} 2";
+        figures.lines().any(|found| found == line).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
